@@ -1,0 +1,1 @@
+"""Penstock: a model serving platform that sells tokens per second and keeps its word."""

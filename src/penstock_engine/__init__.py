@@ -1,0 +1,1 @@
+"""The CPU engine: a worker process that serves one model version over OpenAI-wire HTTP."""
