@@ -1,0 +1,1 @@
+"""Launch recipes and wire clients of inference engines."""

@@ -1,0 +1,1 @@
+"""Use cases write what is wanted; loops make it so."""

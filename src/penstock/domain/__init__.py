@@ -1,0 +1,1 @@
+"""Facts, rules and decisions: standard library only; no I/O, no clock."""

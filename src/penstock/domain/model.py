@@ -1,0 +1,66 @@
+"""What is known of a model version from its files: enough to serve it, measure it and place it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a model is asked to do, in MLflow's words."""
+
+    CHAT = "llm/v1/chat"
+    COMPLETIONS = "llm/v1/completions"
+    EMBEDDINGS = "llm/v1/embeddings"
+
+
+class Precision(StrEnum):
+    """How weights are held by an engine."""
+
+    INT8 = "int8"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The architecture's sizes; what an estimate of cost and memory needs.
+
+    Zero `kv_heads` means that no KV cache is kept (encoders).
+    """
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of KV cache one token takes with 16-bit keys and values."""
+        return 2 * 2 * self.layers * self.kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the files of a version say. `problem` is why it cannot be served, None if it can.
+
+    `model_type` is the family name clients are told ("llama", "mistral", "bge-large", "gte-large").
+    `context_length` is in tokens; `parameters` is a count; `weight_bytes` is what lies on disk.
+    """
+
+    task: Task | None
+    model_type: str | None
+    architecture: str | None
+    parameters: int
+    weight_bytes: int
+    context_length: int
+    shape: Shape | None
+    has_tokenizer: bool
+    has_chat_template: bool
+    problem: str | None
+
+    @property
+    def servable(self) -> bool:
+        """Whether an engine can serve the version."""
+        return self.problem is None

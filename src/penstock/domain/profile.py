@@ -1,0 +1,141 @@
+"""What was measured of one version on one device class: the throughput-latency curve, and the cost of a request."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+REFERENCE_INPUT = 2048
+REFERENCE_OUTPUT = 256
+REFERENCE_TOKENS = REFERENCE_INPUT + REFERENCE_OUTPUT
+KNEE_FRACTION = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a measurement holds for; another fingerprint asks for another measurement.
+
+    `version` is "<catalog.schema.model>/<number>", `engine` name and version, `device` the device class.
+    """
+
+    version: str
+    engine: str
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of the curve: `parallel` requests at a time gave `tokens_per_s` (input and output together).
+
+    `latency_s` is the median of a whole request; `ttft_s` the median time to first token, 0 for embeddings.
+    """
+
+    parallel: int
+    tokens_per_s: float
+    latency_s: float
+    ttft_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CostModel:
+    """Device seconds of a request: `c + a*i + e*i^2 + b*o + d*o*(i + o/2)` for i tokens in and o out.
+
+    `error` is the mean relative error on the shapes it was fitted to.
+    """
+
+    c: float
+    a: float
+    e: float
+    b: float
+    d: float
+    error: float = 0.0
+
+    def seconds(self, tokens_in: float, tokens_out: float) -> float:
+        """Device seconds for a request of that shape."""
+        return sum(k * x for k, x in zip(self.coefficients, terms(tokens_in, tokens_out), strict=True))
+
+    @property
+    def coefficients(self) -> tuple[float, float, float, float, float]:
+        """In the order of `terms`."""
+        return (self.c, self.a, self.e, self.b, self.d)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A measured, or `estimated`, profile.
+
+    `throughput` is T: tokens per second of the reference workload at the knee of the curve. `input_tokens` and
+    `output_tokens` are the shape that was measured: the reference workload, scaled down where the context is shorter.
+    `startup_s` is seconds from launch to ready; `memory` bytes the process takes. `measured_at` is epoch milliseconds.
+    """
+
+    fingerprint: Fingerprint
+    estimated: bool
+    throughput: float
+    knee: int
+    curve: tuple[Point, ...]
+    cost: CostModel
+    input_tokens: int
+    output_tokens: int
+    startup_s: float
+    memory: int
+    measured_at: int
+
+
+def terms(tokens_in: float, tokens_out: float) -> tuple[float, float, float, float, float]:
+    """The five terms that a request's cost is linear in."""
+    i, o = tokens_in, tokens_out
+    return (1.0, i, i * i, o, o * (i + o / 2))
+
+
+def knee(curve: Sequence[Point]) -> Point:
+    """The point with the fewest parallel requests, in fours, that reaches 90 % of the best; `curve` is not empty.
+
+    A curve without points at multiples of four (a short measurement) is judged by all its points.
+    """
+    fours = [point for point in curve if point.parallel % 4 == 0] or list(curve)
+    best = max(point.tokens_per_s for point in fours)
+    good = [point for point in fours if point.tokens_per_s >= KNEE_FRACTION * best]
+    return min(good, key=lambda point: point.parallel)
+
+
+def reference_shape(context_length: int, *, encoder: bool) -> tuple[int, int]:
+    """The (input, output) tokens to measure with: 2048/256, scaled down in the same ratio to fit a short context.
+
+    Encoders have input only, at most 512 tokens.
+    """
+    if encoder:
+        return min(context_length, 512), 0
+    if context_length >= REFERENCE_TOKENS:
+        return REFERENCE_INPUT, REFERENCE_OUTPUT
+    output = max(1, context_length // 9)
+    return max(1, context_length - output), output
+
+
+def fit_cost(samples: Sequence[tuple[int, int, float]], *, rounds: int = 4000) -> CostModel:
+    """Fits the cost model to (tokens in, tokens out, seconds) by relative least squares, coefficients not negative.
+
+    Coordinate descent on the normal equations: five unknowns, so a library would be more than the thing itself.
+    """
+    rows = [[x / seconds for x in terms(i, o)] for i, o, seconds in samples]
+    scale = [max((abs(row[k]) for row in rows), default=0.0) or 1.0 for k in range(5)]
+    rows = [[x / s for x, s in zip(row, scale, strict=True)] for row in rows]
+    gram = [[sum(row[j] * row[k] for row in rows) for k in range(5)] for j in range(5)]
+    target = [sum(row[k] for row in rows) for k in range(5)]
+    found = [0.0] * 5
+    for _ in range(rounds):
+        for k in range(5):
+            if gram[k][k] > 0:
+                rest = sum(gram[k][j] * found[j] for j in range(5) if j != k)
+                found[k] = max(0.0, (target[k] - rest) / gram[k][k])
+    c, a, e, b, d = (value / s for value, s in zip(found, scale, strict=True))
+    model = CostModel(c, a, e, b, d)
+    errors = [abs(model.seconds(i, o) / seconds - 1) for i, o, seconds in samples]
+    return CostModel(c, a, e, b, d, sum(errors) / len(errors) if errors else 0.0)
+
+
+def pin(model: CostModel, tokens_in: int, tokens_out: int, throughput: float) -> CostModel:
+    """The model scaled so that a request of the given shape costs exactly `(in + out) / throughput` seconds."""
+    now = model.seconds(tokens_in, tokens_out)
+    factor = (tokens_in + tokens_out) / throughput / now if now > 0 else 1.0
+    c, a, e, b, d = (value * factor for value in model.coefficients)
+    return CostModel(c, a, e, b, d, model.error)

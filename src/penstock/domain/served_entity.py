@@ -1,0 +1,64 @@
+"""A served entity: one model version with its band of tokens per second, inside an endpoint's configuration."""
+
+import re
+from dataclasses import dataclass
+
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.model import Precision
+
+NAME_LIMIT = 63
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEntity:
+    """One served entity as asked for; throughputs are tokens per second, as sent.
+
+    `entity_name` is a three-level name, `entity_version` a decimal string.
+    """
+
+    name: str
+    entity_name: str
+    entity_version: str
+    min_provisioned_throughput: int
+    max_provisioned_throughput: int
+    scale_to_zero_enabled: bool | None = None
+    environment_vars: tuple[tuple[str, str], ...] = ()
+    precision: Precision | None = None
+
+    @property
+    def scales_to_zero(self) -> bool:
+        """Whether no replica need stand by when nothing is asked."""
+        return self.min_provisioned_throughput == 0
+
+    @property
+    def spec(self) -> str:
+        """What makes two served entities runnable by the same replica: equal specs, equal processes."""
+        return f"{self.entity_name}/{self.entity_version}/{self.precision or 'default'}/{self.environment_vars}"
+
+
+def default_name(entity_name: str, entity_version: str) -> str:
+    """`<last segment>-<version>`, as the platform names a served entity that was given no name."""
+    return f"{entity_name.rsplit('.', 1)[-1]}-{entity_version}"[-NAME_LIMIT:]
+
+
+def check_name(value: str, field: str) -> str:
+    """Returns the name: 1 to 63 of letters, digits, - and _; raises InvalidParameter naming `field` otherwise."""
+    if not 1 <= len(value) <= NAME_LIMIT or not _NAME.fullmatch(value):
+        raise InvalidParameter(
+            f"{field} must be 1 to {NAME_LIMIT} characters of letters, digits, '-' and '_', but is '{value[:80]}'."
+        )
+    return value
+
+
+def check_band(minimum: int, maximum: int, name: str) -> None:
+    """Raises InvalidParameter unless 0 <= minimum <= maximum and maximum > 0; both in tokens per second."""
+    if minimum < 0:
+        raise InvalidParameter(f"min_provisioned_throughput of '{name}' must be 0 or more, but is {minimum}.")
+    if maximum <= 0:
+        raise InvalidParameter(f"max_provisioned_throughput of '{name}' must be more than 0, but is {maximum}.")
+    if minimum > maximum:
+        raise InvalidParameter(
+            f"min_provisioned_throughput ({minimum}) of '{name}' must not be more than its "
+            f"max_provisioned_throughput ({maximum})."
+        )

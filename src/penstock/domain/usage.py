@@ -1,0 +1,48 @@
+"""What a request used, and how it ended: one row of the ledger."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RequestOutcome(StrEnum):
+    """How a request ended; each ends exactly once."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the engine counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One request in the ledger. Times are epoch milliseconds; durations milliseconds; `ttft_ms` -1 if nothing came.
+
+    `reason` says in a few words why it was rejected, failed or cancelled.
+    """
+
+    request_id: str
+    endpoint_id: str
+    endpoint_name: str
+    served_entity: str
+    replica_id: str
+    principal: str
+    task: str
+    streaming: bool
+    received_at: int
+    outcome: RequestOutcome
+    status: int
+    usage: Usage
+    queue_ms: float
+    ttft_ms: float
+    duration_ms: float
+    reason: str = ""
+    client_request_id: str = ""

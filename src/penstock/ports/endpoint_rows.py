@@ -1,0 +1,54 @@
+"""Endpoints and their configurations, as stored."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock.domain.endpoint import Config, Endpoint, Outcome
+
+
+class EndpointRows(Protocol):
+    """Rows of endpoints. Names are unique among endpoints that are not deleted; ids are never used twice."""
+
+    async def add(self, endpoint: Endpoint) -> None:
+        """Adds the endpoint with its latest configuration, if any; raises AlreadyExists if the name is taken."""
+        ...
+
+    async def by_name(self, name: str) -> Endpoint | None:
+        """The endpoint of that name that is not deleted."""
+        ...
+
+    async def by_id(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint of that id, deleted or not."""
+        ...
+
+    async def list(self, *, deleted: bool = False) -> Sequence[Endpoint]:
+        """All endpoints by name; with `deleted`, also those that are deleted and not yet swept."""
+        ...
+
+    async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:
+        """Adds a configuration as the latest; its version must be the highest so far plus one."""
+        ...
+
+    async def note(self, endpoint_id: str, version: int, message: str) -> None:
+        """Changes a configuration's message."""
+        ...
+
+    async def end(self, endpoint_id: str, version: int, outcome: Outcome, message: str, now_ms: int) -> bool:
+        """Ends a pending configuration: `ACTIVE` also makes it the serving one. False if it was not pending any more."""
+        ...
+
+    async def request_cancel(self, endpoint_id: str, version: int) -> None:
+        """Notes that the configuration is no longer wanted."""
+        ...
+
+    async def mark_deleted(self, endpoint_id: str, now_ms: int) -> None:
+        """Frees the name; the reconciler ends the replicas and then removes the row."""
+        ...
+
+    async def remove(self, endpoint_id: str) -> None:
+        """Removes the endpoint and its configurations."""
+        ...
+
+    async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:
+        """Replaces the tags."""
+        ...

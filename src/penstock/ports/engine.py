@@ -1,0 +1,93 @@
+"""Inference engines: how one is launched, and how it is spoken to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from penstock.domain.model import ModelFacts, Precision, Task
+from penstock.domain.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One process to run: `command` and `environment` (added to the parent's), logging to `log`.
+
+    `stdin_watch`: the process ends by itself when its standard input closes.
+    """
+
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    log: Path
+    stdin_watch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What is to be served. `model` is a directory of the version's files, `cache` one that the engine may write to."""
+
+    model: Path
+    cache: Path
+    facts: ModelFacts
+    served_name: str
+    precision: Precision
+    kv_tokens: int
+    environment: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a replica takes: memory in bytes, and how many requests run and wait in it."""
+
+    memory: int
+    max_running: int
+    max_queue: int
+
+
+class EngineRecipe(Protocol):
+    """How one kind of engine is built and run. Pure: starts nothing."""
+
+    name: str
+    version: str
+
+    def precision(self, facts: ModelFacts) -> Precision:
+        """The precision used when none is asked for."""
+        ...
+
+    def needs(self, facts: ModelFacts, precision: Precision, kv_tokens: int) -> Needs:
+        """What a replica will take."""
+        ...
+
+    def build(self, spec: EngineSpec, log: Path) -> Launch:
+        """A process that prepares the version once (converts, quantises, caches) and ends with status 0."""
+        ...
+
+    def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
+        """A process that serves at `address` until SIGTERM."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured request: tokens in and out, seconds to the first token and to the end."""
+
+    tokens_in: int
+    tokens_out: int
+    ttft_s: float
+    seconds: float
+
+
+class EngineClient(Protocol):
+    """Control calls to a running engine; the data plane's relay is the gateway's own port."""
+
+    async def healthy(self, address: str) -> bool:
+        """Whether the engine at `address` serves now. Never raises."""
+        ...
+
+    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
+        """Runs one request with that prompt to its full length, and times it. Raises EngineFailed."""
+        ...
+
+    async def cancel(self, address: str, request_id: str) -> Usage | None:
+        """Ends a running request; what it has used, or None if the engine does not know it. Safe to repeat."""
+        ...

@@ -1,0 +1,30 @@
+"""The write-ahead file of the request ledger: what is admitted and how it ended, before the database knows."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock.domain.usage import RequestRecord
+
+
+class Journal(Protocol):
+    """Appends survive the death of the process (not of the machine); appending never waits for the disk."""
+
+    def admitted(self, record: RequestRecord) -> None:
+        """A request was accepted; `record` is how it stands in the ledger if nothing more is heard of it."""
+        ...
+
+    def ended(self, record: RequestRecord) -> None:
+        """A request ended, admitted before or refused at once."""
+        ...
+
+    def take(self) -> Sequence[RequestRecord]:
+        """Ended records that are not stored yet, oldest first; the same again until `stored` says otherwise."""
+        ...
+
+    def stored(self, count: int) -> None:
+        """The first `count` records of the last `take` are in the database and may be forgotten."""
+        ...
+
+    def recover(self) -> Sequence[RequestRecord]:
+        """At start: what an earlier process left behind, unfinished requests as failed. Afterwards `take` gives them too."""
+        ...

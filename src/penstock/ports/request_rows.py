@@ -1,0 +1,22 @@
+"""The request ledger, as stored."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from penstock.domain.usage import RequestRecord
+
+
+class RequestRows(Protocol):
+    """Rows of ended requests, one per request id."""
+
+    async def add(self, records: Sequence[RequestRecord]) -> int:
+        """Adds records in one statement; those whose request id is there already are left alone. Returns how many are new."""
+        ...
+
+    async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:
+        """The newest records of an endpoint, newest first."""
+        ...
+
+    async def get(self, request_id: str) -> RequestRecord | None:
+        """One record."""
+        ...
