@@ -24,7 +24,7 @@ class Cluster(Protocol):
         ...
 
     async def start(self, launch: Launch) -> Process:
-        """Starts a process; it dies with this one even when this one is killed. Raises EngineFailed if it cannot start."""
+        """Starts a process that ends with this one, even when this one is killed; raises EngineFailed if it cannot."""
         ...
 
     async def exit_code(self, process: Process) -> int | None:

@@ -34,7 +34,7 @@ class EndpointRows(Protocol):
         ...
 
     async def end(self, endpoint_id: str, version: int, outcome: Outcome, message: str, now_ms: int) -> bool:
-        """Ends a pending configuration: `ACTIVE` also makes it the serving one. False if it was not pending any more."""
+        """Ends a pending configuration; `ACTIVE` also makes it the serving one. False if it was not pending."""
         ...
 
     async def request_cancel(self, endpoint_id: str, version: int) -> None:

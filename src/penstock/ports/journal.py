@@ -26,5 +26,5 @@ class Journal(Protocol):
         ...
 
     def recover(self) -> Sequence[RequestRecord]:
-        """At start: what an earlier process left behind, unfinished requests as failed. Afterwards `take` gives them too."""
+        """At start: what an earlier process left, unfinished requests as failed. Afterwards `take` gives them too."""
         ...

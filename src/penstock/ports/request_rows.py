@@ -10,7 +10,7 @@ class RequestRows(Protocol):
     """Rows of ended requests, one per request id."""
 
     async def add(self, records: Sequence[RequestRecord]) -> int:
-        """Adds records in one statement; those whose request id is there already are left alone. Returns how many are new."""
+        """Adds records in one statement, leaving alone those whose request id is there; returns how many are new."""
         ...
 
     async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:

@@ -1,0 +1,42 @@
+"""What the data plane needs to know of an endpoint: a snapshot, replaced whole when anything changes."""
+
+from dataclasses import dataclass
+
+from penstock.domain.model import Task
+from penstock.domain.traffic import Route
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyReplica:
+    """A replica that serves. `address` is where its engine listens; it runs `max_running` at once, and queues more."""
+
+    id: str
+    address: str
+    max_running: int
+    max_queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRoute:
+    """One served entity with its ready replicas. `scales_to_zero`: no replica means "start one", not "broken"."""
+
+    name: str
+    replicas: tuple[ReadyReplica, ...]
+    scales_to_zero: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRoute:
+    """One endpoint. Without `entities` it serves nothing yet; `problem` then says why, for the caller."""
+
+    id: str
+    name: str
+    creator: str
+    task: Task | None
+    routes: tuple[Route, ...]
+    entities: tuple[EntityRoute, ...]
+    problem: str = ""
+
+    def entity(self, name: str) -> EntityRoute | None:
+        """The served entity of that name, or None."""
+        return next((entity for entity in self.entities if entity.name == name), None)
