@@ -1,0 +1,63 @@
+# Everything here sets up what it needs first; see README.md.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway
+
+ARGS ?=
+PYTEST = .venv/bin/python -m pytest -q
+CLIENT_PYTEST = .clients/bin/python -m pytest -q -p no:cacheprovider -W default -c tests/acceptance/pytest.ini
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+setup:  ## A virtual environment with the locked dependencies; leaves .venv/bin/penstock
+	@sh scripts/venv.sh .venv requirements/server.txt --require-hashes
+	@test -x .venv/bin/penstock || .venv/bin/python -m pip install --quiet --no-deps -e .
+
+setup-clients: setup
+	@sh scripts/venv.sh .clients requirements/clients.txt
+
+setup-tests: setup-clients
+	@sh scripts/venv.sh .venv requirements/dev.txt --require-hashes
+	@sh scripts/debian.sh postgresql
+
+serve: setup  ## Start the server on port 8080 (ARGS="--port 9000 ...")
+	.venv/bin/penstock serve $(ARGS)
+
+demo: setup-clients  ## Log, register, provision and query a model with unmodified clients (ARGS=--exit to end it)
+	.clients/bin/python examples/demo.py $(ARGS)
+
+test: setup-tests house unit reference acceptance  ## Everything, the unmodified clients included
+
+quick: setup-tests house unit  ## What needs no clients
+
+house:
+	$(PYTEST) tests/house
+
+unit:
+	$(PYTEST) tests/unit tests/contract tests/api tests/engine tests/process
+
+reference:
+	$(CLIENT_PYTEST) tests/reference
+
+acceptance:
+	.venv/bin/python scripts/with_server.py $(CLIENT_PYTEST) tests/acceptance
+
+format:  ## Format the code and fix what ruff can
+	.venv/bin/ruff check --fix-only src tests bench examples scripts
+	.venv/bin/ruff format src tests bench examples scripts
+
+bench-engine: setup  ## Tokens per second against OpenVINO GenAI
+	.venv/bin/python bench/engine.py $(ARGS)
+
+bench-gateway: setup  ## Requests per second against nginx
+	@sh scripts/debian.sh nginx wrk
+	.venv/bin/python bench/gateway.py $(ARGS)
+
+COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--strip-extras --no-header --no-annotate --allow-unsafe
+lock:  ## Write the lock files anew from pyproject.toml
+	$(COMPILE) -o requirements/server.txt pyproject.toml
+	$(COMPILE) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
+
+clean:  ## Remove what was built
+	rm -rf .venv .clients .bench-env bench/out build src/*.egg-info
