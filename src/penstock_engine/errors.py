@@ -17,9 +17,9 @@ class CheckpointError(EngineError):
     """The model's files are missing, cut short or not what they claim to be."""
 
 
-class UnsupportedModel(EngineError):  # noqa: N818 - a reason, read as one: "unsupported model: ..."
+class UnsupportedModel(EngineError):
     """This engine would not compute the model as its authors meant."""
 
 
-class SelfCheckFailed(EngineError):  # noqa: N818 - a reason, read as one: "self-check failed: ..."
+class SelfCheckFailed(EngineError):
     """The model was built, but gives wrong numbers on this machine."""

@@ -1,0 +1,1 @@
+"""One file per family of models: a checkpoint's configuration and weights become a graph."""

@@ -1,0 +1,134 @@
+"""Runs a decoder's graph: the sequences of a step side by side, each with its own past in the paged KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openvino as ov
+
+from penstock_engine.attention import KEY_CACHE, VALUE_CACHE
+from penstock_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from penstock_engine.architectures.plan import Plan
+    from penstock_engine.kernels import Compiled
+    from penstock_engine.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """A step's inputs in the graph's terms; T new tokens of B sequences, R rows of logits."""
+
+    input_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int32]
+    past_lens: NDArray[np.int32]
+    subsequence_begins: NDArray[np.int32]
+    block_indices: NDArray[np.int32]
+    block_indices_begins: NDArray[np.int32]
+    max_context_len: NDArray[np.int32]
+    logit_rows: NDArray[np.int32]
+
+
+class PagedDecoder:
+    """A compiled decoder with its KV cache. Implements `work.Decoder`."""
+
+    def __init__(self, compiled: Compiled, plan: Plan, kv_bytes: int, keep: object) -> None:
+        """kv_bytes: for the whole cache. keep: memory that the graph's constants are in.
+
+        Raises EngineError if the cache would have no block.
+        """
+        self.vocab_size = plan.width
+        self.context_length = plan.context
+        self._compiled = compiled
+        self._keep = keep
+        self._request = compiled.create_infer_request()
+        caches = {
+            name: port for port in compiled.inputs if (name := port.get_any_name()).startswith((KEY_CACHE, VALUE_CACHE))
+        }
+        if not caches:
+            raise EngineError("the compiled graph has no KV cache")
+        shapes = {
+            name: [each.get_length() if each.is_static else 0 for each in port.get_partial_shape()]
+            for name, port in caches.items()
+        }
+        self.block_size: int = next(iter(shapes.values()))[2]
+        self.block_bytes = sum(
+            int(np.prod(shapes[name][1:])) * port.get_element_type().size for name, port in caches.items()
+        )
+        """Bytes of one block in all layers."""
+        self.num_blocks = kv_bytes // self.block_bytes
+        if self.num_blocks < 1:
+            raise EngineError(f"{kv_bytes} bytes of KV cache hold no block of {self.block_bytes} bytes")
+        self._caches = {
+            name: ov.Tensor(port.get_element_type(), ov.Shape([self.num_blocks, *shapes[name][1:]]))
+            for name, port in caches.items()
+        }
+        for name, tensor in self._caches.items():
+            self._request.set_tensor(name, tensor)
+
+    def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
+        """See `work.Decoder.step`."""
+        inputs = self._inputs(work)
+        for name in _Inputs.__slots__:
+            self._request.set_tensor(name, ov.Tensor(getattr(inputs, name)))
+        self._request.infer()  # other threads run meanwhile
+        logits: NDArray[np.float32] = self._request.get_tensor("logits").data
+        return logits
+
+    def _inputs(self, work: Sequence[Work]) -> _Inputs:
+        if not work:
+            raise ValueError("a step needs work")
+        count = len(work)
+        past = np.fromiter((each.past for each in work), np.int32, count)
+        lengths = np.fromiter((each.tokens.size for each in work), np.int32, count)
+        rows = np.fromiter((each.rows for each in work), np.int32, count)
+        begins = _prefix_sums(lengths)
+        blocks = -(-(past + lengths) // self.block_size)
+        tokens = np.concatenate([each.tokens for each in work])
+        table = np.concatenate([each.blocks[:needed] for each, needed in zip(work, blocks, strict=True)])
+        ends = begins[1:]
+        one_each = bool((rows == 1).all())
+        inputs = _Inputs(
+            input_ids=tokens.astype(np.int64, copy=False),
+            position_ids=np.arange(begins[-1], dtype=np.int32) + np.repeat(past - begins[:-1], lengths),
+            past_lens=past,
+            subsequence_begins=begins,
+            block_indices=table.astype(np.int32, copy=False),
+            block_indices_begins=_prefix_sums(blocks),
+            max_context_len=np.array((past + lengths).max(), np.int32),
+            logit_rows=ends - 1 if one_each else _trailing(ends, rows),
+        )
+        self._check(inputs, lengths, rows)
+        return inputs
+
+    def _check(self, inputs: _Inputs, lengths: NDArray[np.int32], rows: NDArray[np.int32]) -> None:
+        """The kernels check nothing: a wrong number would be read outside of memory."""
+        tokens, table = inputs.input_ids, inputs.block_indices
+        if inputs.past_lens.min() < 0 or lengths.min() < 1 or rows.min() < 0 or (rows > lengths).any():
+            raise ValueError("past and rows must be 0 or more, tokens 1 or more, rows no more than tokens")
+        if inputs.max_context_len > self.context_length:
+            raise ValueError(f"a sequence is longer than the context of {self.context_length} tokens")
+        if table.size != inputs.block_indices_begins[-1]:
+            raise ValueError("a block table does not cover its tokens")
+        if table.min() < 0 or table.max() >= self.num_blocks:
+            raise ValueError(f"a block number is not between 0 and {self.num_blocks - 1}")
+        if tokens.min() < 0 or tokens.max() >= self.vocab_size:
+            raise ValueError(f"a token id is not between 0 and {self.vocab_size - 1}")
+
+
+def _prefix_sums(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+    sums = np.zeros(lengths.size + 1, np.int32)
+    np.cumsum(lengths, out=sums[1:])
+    return sums
+
+
+def _trailing(ends: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The numbers from end - rows to end - 1 of each sequence, one sequence after the other."""
+    first = np.repeat(ends - rows - _prefix_sums(rows)[:-1], rows)
+    return (np.arange(rows.sum(), dtype=np.int32) + first).astype(np.int32, copy=False)

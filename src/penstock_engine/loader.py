@@ -1,0 +1,134 @@
+"""From a model directory to a model that runs: read, convert or map the weights, compile, check."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock_engine.architectures.plan import Kind, Plan
+from penstock_engine.architectures.registry import plan_of
+from penstock_engine.checkpoint import Checkpoint, ModelFolder
+from penstock_engine.config import Config
+from penstock_engine.decoder import PagedDecoder
+from penstock_engine.encoder import TextEncoder
+from penstock_engine.errors import UnsupportedModel
+from penstock_engine.kernels import Compiled, compile_graph
+from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
+from penstock_engine.weight_cache import CacheEntry, WeightCache
+from penstock_engine.weights import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from penstock_engine.work import Decoder, Encoder, Precision
+
+    Log = Callable[[str], None]
+
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A compiled model and what it stands on."""
+
+    folder: ModelFolder
+    plan: Plan
+    checkpoint: Checkpoint
+    entry: CacheEntry
+    weights: Weights
+    compiled: Compiled
+
+    def drop_pages(self) -> None:
+        """The library has its own copy of most weights by now; what it still reads comes back page by page."""
+        self.checkpoint.drop_pages()
+        self.entry.drop_pages()
+
+
+def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, log: Log) -> Decoder:
+    """Open a causal language model with a KV cache of at most kv_bytes.
+
+    Raises CheckpointError, UnsupportedModel, SelfCheckFailed or EngineError; their messages are for the model's owner.
+    """
+    opened = _open(model, cache, precision, Kind.DECODER, log)
+    decoder = PagedDecoder(opened.compiled, opened.plan, kv_bytes, opened.weights.keep)
+    with _stage(log, "checked"):
+        check_decoder(decoder, precision)
+        if (reference := _reference(opened.folder)) is not None:
+            check_reference(decoder, precision, read_reference(reference))
+            log(f"log probabilities agree with {REFERENCE}")
+    opened.drop_pages()
+    log(f"{decoder.num_blocks} KV blocks of {decoder.block_size} tokens, {decoder.block_bytes:,} bytes each")
+    return decoder
+
+
+def load_encoder(model: Path, cache: Path, precision: Precision, log: Log) -> Encoder:
+    """Open a text embedding model. Raises as `load_decoder` does."""
+    opened = _open(model, cache, precision, Kind.ENCODER, log)
+    encoder = TextEncoder(opened.compiled, opened.plan, opened.weights.keep)
+    with _stage(log, "checked"):
+        check_encoder(encoder, precision)
+    opened.drop_pages()
+    return encoder
+
+
+def read_plan(model: Path) -> Plan:
+    """What a model is, from its configuration alone. Raises CheckpointError or UnsupportedModel."""
+    return _plan(ModelFolder.open(model))
+
+
+def _plan(folder: ModelFolder) -> Plan:
+    plan = plan_of(Config.read(folder.weights / "config.json"))
+    pooling = folder.weights / "1_Pooling" / "config.json"
+    if (
+        plan.kind is Kind.ENCODER
+        and pooling.is_file()
+        and not Config.read(pooling).flag("pooling_mode_cls_token", False)
+    ):
+        raise UnsupportedModel("pooling other than the first token's (pooling_mode_cls_token) is not supported")
+    return plan
+
+
+def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) -> _Opened:
+    folder = ModelFolder.open(model)
+    plan = _plan(folder)
+    if plan.kind is not kind:
+        raise UnsupportedModel(f"the model is {plan.kind.value}, not {kind.value}: it does not fit this task")
+    with _stage(log, "read") as note:
+        checkpoint = Checkpoint(folder)
+        weight_cache = WeightCache(cache)
+        key = weight_cache.key(folder, precision)
+        note(f"{checkpoint.parameters():,} parameters, {checkpoint.size():,} bytes")
+    with weight_cache.entry(key) as entry:
+        with _stage(log, "mapped from the cache" if entry.finished else f"converted to {precision}") as note:
+            weights = Weights(checkpoint, precision, entry)
+            graph = plan.build(weights)
+            note(f"{entry.size():,} bytes")
+        _refuse_unused(checkpoint, plan)
+    with _stage(log, "compiled"):
+        compiled = compile_graph(graph, precision)
+    return _Opened(folder, plan, checkpoint, entry, weights, compiled)
+
+
+def _refuse_unused(checkpoint: Checkpoint, plan: Plan) -> None:
+    """Weights that the graph has no place for mean other maths than the configuration tells."""
+    unused = [name for name in checkpoint.unused() if not any(re.fullmatch(each, name) for each in plan.ignorable)]
+    if unused:
+        shown = ", ".join(f"{name:.100}" for name in unused[:SHOWN_NAMES])
+        raise UnsupportedModel(f"{len(unused)} tensors of the checkpoint have no place in this model: {shown}")
+
+
+def _reference(folder: ModelFolder) -> Path | None:
+    return next((path for each in (folder.root, folder.weights) if (path := each / REFERENCE).is_file()), None)
+
+
+@contextmanager
+def _stage(log: Log, name: str) -> Iterator[Callable[[str], None]]:
+    """Logs what was done, with the notes taken on the way, and how long it took."""
+    notes: list[str] = []
+    start = time.perf_counter()
+    yield notes.append
+    log(f"{name}{''.join(': ' + note for note in notes)} in {time.perf_counter() - start:.2f} s")

@@ -1,0 +1,95 @@
+"""A checkpoint's tensors as constants of a graph, in the precision asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from penstock_engine import graph
+from penstock_engine.errors import CheckpointError
+from penstock_engine.quantise import quantise_rows, to_bf16, to_f32
+from penstock_engine.safetensors import Tensor
+from penstock_engine.work import Precision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from penstock_engine.checkpoint import Checkpoint
+    from penstock_engine.weight_cache import CacheEntry
+
+FLOATS = {"F32", "F16", "BF16"}
+
+
+class Weights:
+    """Gives an architecture its weights by the checkpoint's names.
+
+    `keep` must live as long as the compiled graph: its constants are in that memory.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: CacheEntry) -> None:
+        self.checkpoint = checkpoint
+        self.precision = precision
+        self.keep: list[object] = []
+        self._cache = cache
+        self._made: dict[str, graph.Node] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.checkpoint
+
+    def vector(self, *parts: tuple[str, int]) -> graph.Node:
+        """Norm weights and biases, always in float32: one or several, one after the other, given as (name, length)."""
+        return graph.f32(np.concatenate([self.array(name, (length,)) for name, length in parts]))
+
+    def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """A tensor in float32."""
+        return to_f32(self._floats(name, shape))
+
+    def matrix(self, *parts: tuple[str, int], inputs: int) -> graph.Node:
+        """[outputs, inputs], from the rows of one or several matrices given as (name, outputs)."""
+        name = "+".join(part for part, _ in parts)
+        if name not in self._made:
+            tensors = [self._floats(part, (outputs, inputs)) for part, outputs in parts]
+            if len({tensor.dtype for tensor in tensors}) > 1:
+                raise CheckpointError(f"{name} are of different types")
+            try:
+                self._made[name] = self._constant(name, tensors)
+            except ValueError as error:
+                raise CheckpointError(f"{name}: {error}") from error
+        return self._made[name]
+
+    def _floats(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        tensor = self.checkpoint.tensor(name, shape)
+        if tensor.dtype not in FLOATS:
+            raise CheckpointError(f"tensor {name!r} has type {tensor.dtype}: only F32, F16 and BF16 weights are read")
+        return tensor
+
+    def _constant(self, name: str, tensors: list[Tensor]) -> graph.Node:
+        if self.precision is Precision.INT8:
+            levels, scale, zero = self._cache.get(name, lambda: _quantised(tensors))
+            return graph.dequantised(self._shared(levels), self._shared(scale), self._shared(zero))
+        if self.precision is Precision.BF16:
+            as_stored = len(tensors) == 1 and tensors[0].dtype == "BF16" and _is_aligned(tensors[0])
+            bits = tensors[0].data if as_stored else self._cache.get(name, lambda: (to_bf16(_joined(tensors)),))[0]
+            return graph.kept_compressed(self._shared(bits, bf16=True))
+        return self._shared(np.ascontiguousarray(to_f32(_joined(tensors))))
+
+    def _shared(self, array: NDArray[np.generic], *, bf16: bool = False) -> graph.Node:
+        node, memory = graph.shared(array, bf16=bf16)
+        self.keep.append(memory)
+        return node
+
+
+def _quantised(tensors: list[Tensor]) -> tuple[NDArray[np.generic], ...]:
+    rows = quantise_rows(_joined(tensors))
+    return rows.levels, rows.scale, rows.zero
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    if len(tensors) == 1:
+        return tensors[0]
+    return Tensor(np.concatenate([tensor.data for tensor in tensors]), tensors[0].dtype)
+
+
+def _is_aligned(tensor: Tensor) -> bool:
+    return bool(tensor.data.flags.aligned)
