@@ -1,0 +1,44 @@
+"""Profiles: the knee, the reference shape and the fitted cost."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.domain.profile import CostModel, Point, fit_cost, knee, pin, reference_shape
+
+SHAPES = [(2048, 256), (128, 512), (4000, 100), (256, 128), (1024, 32), (512, 16), (64, 64)]
+
+
+def curve(*values):
+    return [Point(2**k, value, 1.0, 0.1) for k, value in enumerate(values)]
+
+
+def test_the_knee_is_the_first_multiple_of_four_near_the_best():
+    assert knee(curve(2775, 3226, 3616, 4151, 4186)).parallel == 8
+    assert knee(curve(100, 99, 98, 97)).parallel == 4
+    assert knee(curve(50, 90)).parallel == 2
+
+
+@pytest.mark.parametrize(
+    ("context", "encoder", "shape"),
+    [(4096, False, (2048, 256)), (2304, False, (2048, 256)), (900, False, (800, 100)), (8192, True, (512, 0))],
+)
+def test_short_contexts_are_measured_in_the_same_ratio(context, encoder, shape):
+    assert reference_shape(context, encoder=encoder) == shape
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.floats(1e-4, 1e-1), st.floats(1e-6, 1e-3), st.floats(1e-10, 1e-7), st.floats(1e-5, 1e-2), st.floats(1e-9, 1e-6)
+)
+def test_a_cost_that_the_model_can_say_is_found_again(c, a, e, b, d):
+    true = CostModel(c, a, e, b, d)
+    fitted = fit_cost([(i, o, true.seconds(i, o)) for i, o in SHAPES])
+    assert fitted.error < 0.02
+    assert all(value >= 0 for value in fitted.coefficients)
+
+
+def test_pinning_makes_the_reference_request_cost_what_the_throughput_says():
+    pinned = pin(CostModel(8.6e-3, 7.45e-5, 1.3e-8, 2.56e-4, 6.0e-7), 2048, 256, 3839)
+    assert pinned.seconds(2048, 256) == pytest.approx(2304 / 3839)
+    assert pinned.seconds(128, 512) < pinned.seconds(128, 1024)
