@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from penstock_engine.architectures.plan import Plan
     from penstock_engine.kernels import Compiled
 
+TINY = 1e-12
+"""The least length of a vector that is divided by."""
+
 
 class TextEncoder:
     """A compiled encoder. Implements `work.Encoder`."""
@@ -43,4 +46,6 @@ class TextEncoder:
         self._request.set_tensor("input_ids", ov.Tensor(ids))
         self._request.set_tensor("attention_mask", ov.Tensor(mask))
         self._request.infer()
-        return np.array(self._request.get_tensor("embedding").data, np.float32)  # a copy: the next call writes over it
+        states: NDArray[np.float32] = self._request.get_tensor("embedding").data
+        # here and not in the graph: in bf16 the length would be off by a part in a hundred
+        return states / np.maximum(np.linalg.norm(states, axis=-1, keepdims=True), TINY).astype(np.float32)

@@ -1,4 +1,4 @@
-"""BERT as a text embedding model (BGE): the first token's last state, normalised to length 1."""
+"""BERT as a text embedding model (BGE): the first token's last state, which the runner scales to length 1."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _build(bert: Bert, weights: Weights) -> graph.Node:
         x = layers.norm(op.add(x, layers.attention(x, bias, name)), name + "attention.output.LayerNorm")
         x = layers.norm(op.add(x, layers.mlp(x, name)), name + "output.LayerNorm")
     first = op.squeeze(op.slice(x, graph.i64(0), graph.i64(1), graph.i64(1), graph.i64(1)), graph.i64(1))
-    return graph.model(op.normalize_l2(first, graph.i64(1), 1e-12, "max"), "embedding", [ids, mask])
+    return graph.model(first, "embedding", [ids, mask])
 
 
 class _Layers:
