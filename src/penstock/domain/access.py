@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from penstock.domain.errors import PermissionDenied
+from penstock.domain.errors import InvalidParameter, PermissionDenied
 
 ADMINS = "admins"
 USERS = "users"
+MAX_NAME = 255
+MAX_COMMENT = 1024
 
 
 class PrincipalKind(StrEnum):
@@ -31,6 +33,15 @@ class Scope(StrEnum):
     SERVING = "serving"
 
 
+class TokenKind(StrEnum):
+    """Where a token comes from."""
+
+    PERSONAL = "personal"
+    FIRST = "first"
+    ENVIRONMENT = "environment"
+    OAUTH = "oauth"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A user or service principal.
@@ -49,6 +60,35 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether the principal is in the administrators' group."""
         return ADMINS in self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential of a principal, without its value. Times are epoch milliseconds; `expires_at` None is never."""
+
+    id: str
+    principal_id: str
+    kind: TokenKind
+    scope: Scope
+    comment: str
+    created_at: int
+    expires_at: int | None = None
+    last_used_at: int | None = None
+
+    def valid_at(self, now_ms: int) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now_ms < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A service principal's secret, without its value. Times are epoch milliseconds; `digest` is what is stored."""
+
+    id: str
+    principal_id: str
+    digest: str
+    created_at: int
+    expires_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +117,50 @@ def require_manage(caller: Caller, creator: str, name: str) -> None:
     """Raises PermissionDenied unless the caller manages the endpoint `name` made by `creator`."""
     if endpoint_level(caller, creator) is not PermissionLevel.CAN_MANAGE:
         raise PermissionDenied(f"{caller.principal.name} does not have CAN_MANAGE permission on endpoint '{name}'.")
+
+
+def require_scope(caller: Caller, scope: Scope) -> None:
+    """Raises PermissionDenied unless the caller's token is good for `scope`; all-apis is good for everything."""
+    if caller.scope not in (scope, Scope.ALL_APIS):
+        raise PermissionDenied(f"This token has the scope '{caller.scope}', but this API needs the scope '{scope}'.")
+
+
+def check_principal_name(name: str, field: str) -> str:
+    """Returns the name, or raises InvalidParameter: 1 to 255 printable characters without spaces at the ends."""
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        raise InvalidParameter(
+            f"{field} must have 1 to {MAX_NAME} printable characters and no spaces at its ends, but is '{name[:80]}'."
+        )
+    return name
+
+
+def check_groups(groups: frozenset[str]) -> frozenset[str]:
+    """Returns the groups, or raises InvalidParameter if a name is against the rule of principal names."""
+    for group in groups:
+        check_principal_name(group, "groups.display")
+    return groups
+
+
+def parse_scope(text: str, field: str) -> Scope:
+    """The widest scope named in a list separated by spaces; raises InvalidParameter if one is unknown."""
+    names = text.split() or [Scope.ALL_APIS]
+    known = [scope.value for scope in Scope]
+    for name in names:
+        if name not in known:
+            raise InvalidParameter(f"{field} must be one of {', '.join(known)}, but is '{name[:80]}'.")
+    return Scope.ALL_APIS if Scope.ALL_APIS in names else Scope(names[0])
+
+
+def lifetime_end(now_ms: int, lifetime_s: int | None, longest_s: int | None) -> int | None:
+    """When a token made now expires (epoch milliseconds, None is never); raises InvalidParameter.
+
+    `longest_s` None sets no limit; otherwise a token without a lifetime gets the longest.
+    """
+    if lifetime_s is None or lifetime_s == -1:
+        return None if longest_s is None else now_ms + longest_s * 1000
+    if lifetime_s < 1 or (longest_s is not None and lifetime_s > longest_s):
+        limit = "" if longest_s is None else f" and at most {longest_s}"
+        raise InvalidParameter(
+            f"lifetime_seconds must be at least 1{limit}, or -1 for the longest; it is {lifetime_s}."
+        )
+    return now_ms + lifetime_s * 1000

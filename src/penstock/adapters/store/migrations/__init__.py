@@ -1,0 +1,1 @@
+"""Changes of the schema, oldest first: files m0001_*.py and so on in `versions`, each with the revision before it."""

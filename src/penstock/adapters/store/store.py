@@ -1,0 +1,64 @@
+"""The database as a store of units; the contract is `penstock.ports.store`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from penstock.adapters.store.access_rows import SqlAccessRows
+from penstock.adapters.store.claim import claim_for
+from penstock.adapters.store.database import open_engine, parse_url, transaction
+from penstock.adapters.store.migrate import migrate
+from penstock.domain.errors import PenstockError
+
+
+class SqlUnit:
+    """One transaction; see `penstock.ports.store.Unit`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.access = SqlAccessRows(connection)
+
+
+class SqlStore:
+    """A database by URL (sqlite:///PATH or postgresql://...); raises InvalidParameter if the URL is not of these."""
+
+    def __init__(self, url: str) -> None:
+        self._url = parse_url(url)
+        self._engine = open_engine(self._url)
+        self._claim = claim_for(self._url)
+        self._holder: asyncio.Task[object] | None = None
+
+    async def open(self) -> None:
+        """Claims the database for this process and brings its schema up to date.
+
+        Raises Conflict if another server has it or a newer Penstock wrote it, Temporary if it cannot be reached.
+        """
+        await self._claim.take()
+        async with transaction(self._engine) as connection:
+            await connection.run_sync(migrate)
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[SqlUnit]:
+        """One transaction. Units of one process run one after another; a unit inside a unit is refused."""
+        task = asyncio.current_task()
+        if task is not None and task is self._holder:
+            raise PenstockError("A unit was asked for inside a unit of the same task.")
+        async with transaction(self._engine) as connection:
+            self._holder = task
+            try:
+                yield SqlUnit(connection)
+            finally:
+                self._holder = None
+
+    async def ping(self) -> None:
+        """Returns if the database answers and is still ours; raises Temporary if not."""
+        await self._claim.confirm()
+        async with transaction(self._engine) as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Gives the connection and the claim back."""
+        await self._engine.dispose()
+        await self._claim.give_back()

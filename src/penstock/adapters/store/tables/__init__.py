@@ -1,0 +1,1 @@
+"""Tables, one file a noun, all on the one MetaData. Importing a file of rows imports its tables."""

@@ -1,0 +1,177 @@
+"""What every store promises: units, failures, claims, migrations."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from penstock.adapters.store.database import parse_url, transaction
+from penstock.adapters.store.schema import METADATA
+from penstock.adapters.store.store import SqlStore
+from penstock.domain.access import Principal, PrincipalKind
+from penstock.domain.errors import AlreadyExists, Conflict, InvalidParameter, PenstockError, Temporary
+
+
+def user(number: int, name: str | None = None) -> Principal:
+    return Principal(str(number), name or f"u{number}@x.org", "U", PrincipalKind.USER, frozenset({"users"}))
+
+
+class Broken(Exception):
+    pass
+
+
+async def test_a_unit_commits_when_its_block_ends(store):
+    async with store.unit() as unit:
+        await unit.access.add_principal(user(1), 5)
+        assert await unit.access.principal("1") == user(1)
+    async with store.unit() as unit:
+        assert await unit.access.principal("1") == user(1)
+
+
+async def test_a_unit_rolls_back_when_its_block_raises(store):
+    async def work() -> None:
+        async with store.unit() as unit:
+            await unit.access.add_principal(user(1), 5)
+            raise Broken
+
+    with pytest.raises(Broken):
+        await work()
+    async with store.unit() as unit:
+        assert await unit.access.principal("1") is None
+
+
+async def test_a_unit_rolls_back_when_its_task_is_cancelled(store):
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with store.unit() as unit:
+            await unit.access.add_principal(user(1), 5)
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with store.unit() as unit:
+        assert await unit.access.principal("1") is None
+
+
+async def test_a_duplicate_leaves_the_unit_usable(store):
+    async with store.unit() as unit:
+        await unit.access.add_principal(user(1, "a@x.org"), 5)
+        with pytest.raises(AlreadyExists, match=r"a@x\.org"):
+            await unit.access.add_principal(user(2, "a@x.org"), 5)
+        await unit.access.add_principal(user(3), 5)
+    async with store.unit() as unit:
+        assert [found.id for found in await unit.access.principals(PrincipalKind.USER)] == ["1", "3"]
+
+
+async def test_units_run_one_after_another(store):
+    async def add(number: int) -> None:
+        async with store.unit() as unit:
+            before = len(await unit.access.principals(PrincipalKind.USER))
+            await asyncio.sleep(0)
+            await unit.access.add_principal(user(number, f"{before:02}@x.org"), 5)
+
+    await asyncio.gather(*(add(number) for number in range(20)))
+    async with store.unit() as unit:
+        names = [found.name for found in await unit.access.principals(PrincipalKind.USER)]
+    assert names == [f"{number:02}@x.org" for number in range(20)]
+
+
+async def test_a_unit_inside_a_unit_is_refused_at_once(store):
+    async with store.unit():
+        with pytest.raises(PenstockError, match="inside a unit"):
+            async with store.unit():
+                pass
+
+
+async def test_a_store_that_answers_is_pinged(store):
+    assert await store.ping() is None
+
+
+async def test_the_migrations_lead_to_the_tables(sql_store):
+    async with transaction(sql_store._engine) as connection:
+        differences = await connection.run_sync(
+            lambda plain: compare_metadata(MigrationContext.configure(plain, opts={"compare_type": True}), METADATA)
+        )
+    assert differences == []
+
+
+async def test_a_second_server_on_the_same_database_is_refused_until_the_first_is_gone(database_url):
+    first, second = SqlStore(database_url), SqlStore(database_url)
+    await first.open()
+    with pytest.raises(Conflict, match="in use by another Penstock server"):
+        await second.open()
+    await first.close()
+    await second.open()
+    await second.close()
+
+
+async def test_a_schema_newer_than_the_program_is_refused(database_url):
+    store = SqlStore(database_url)
+    async with transaction(store._engine) as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999_future'")
+    with pytest.raises(Conflict, match="9999_future"):
+        await store.open()
+    await store.close()
+
+
+async def test_a_server_that_is_away_is_temporary():
+    store = SqlStore("postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(Temporary, match="cannot be reached"):
+        async with store.unit():
+            pass
+    await store.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_temporary(tmp_path: Path):
+    store = SqlStore(f"sqlite:///{tmp_path}/missing/penstock.db")
+    with pytest.raises(Temporary, match="unable to open"):
+        async with store.unit():
+            pass
+    await store.close()
+
+
+async def test_lost_connections_heal(postgresql):
+    store = SqlStore(await asyncio.to_thread(postgresql.fresh))
+    await store.open()
+    async with store.unit() as unit:
+        await unit.access.add_principal(user(1), 5)
+    name = store._url.database
+    await asyncio.to_thread(
+        postgresql._query,
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+    )
+    with pytest.raises(Temporary):
+        await store.ping()
+    await store.ping()
+    async with store.unit() as unit:
+        assert await unit.access.principal("1") == user(1)
+    other = SqlStore(store._url.render_as_string())
+    with pytest.raises(Conflict):
+        await other.open()
+    await other.close()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("sqlite:////var/lib/p.db", "sqlite+aiosqlite:////var/lib/p.db"),
+        ("postgresql://u:p@h:5/d", "postgresql+asyncpg://u:p@h:5/d"),
+        ("postgres://h/d?sslmode=require", "postgresql+asyncpg://h/d?ssl=require"),
+    ],
+)
+def test_users_urls_are_understood(given, meant):
+    assert parse_url(given).render_as_string(hide_password=False) == meant
+
+
+@pytest.mark.parametrize("url", ["mysql://h/d", "nonsense", "sqlite://", "sqlite:///"])
+def test_other_urls_are_refused(url):
+    with pytest.raises(InvalidParameter, match="database must"):
+        parse_url(url)
