@@ -1,9 +1,11 @@
 """What fits on a device: shares of its time and bytes of its memory, reserved before anything starts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from penstock.domain.throughput import SOLD_FRACTION
+from penstock.domain.endpoint import Config, Endpoint
+from penstock.domain.replica import Replica
+from penstock.domain.throughput import MAX_SLICES, SOLD_FRACTION, Chunks
 
 _ROUNDING = 1e-9
 
@@ -24,6 +26,93 @@ class Reservation:
     holder: str
     share: float
     memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the device can do for one spec (`ServedEntity.spec`): the memory of a replica, and its chunks.
+
+    `estimated`: not measured yet. `problem` says why the spec cannot run at all, empty if it can.
+    """
+
+    spec: str
+    memory: int
+    chunks: Chunks
+    estimated: bool
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one endpoint holds for one spec: a share for its provisioned minimum, and memory for its replicas."""
+
+    spec: str
+    share: float
+    memory: int
+    estimated: bool = field(default=False)
+
+
+def specs(config: Config | None) -> tuple[str, ...]:
+    """The specs of a configuration, each once, in its order."""
+    return tuple(dict.fromkeys(entity.spec for entity in config.entities)) if config else ()
+
+
+def standing(config: Config | None) -> frozenset[str]:
+    """The specs of which a replica must stand by: those with a provisioned minimum."""
+    return frozenset(entity.spec for entity in config.entities if not entity.scales_to_zero) if config else frozenset()
+
+
+def share(config: Config | None, spec: str, chunks: Chunks) -> float:
+    """The share of the device that a configuration's minimums take for one spec, in whole chunks each."""
+    if config is None:
+        return 0.0
+    return sum(chunks.share(one.min_provisioned_throughput) for one in config.entities if one.spec == spec)
+
+
+def claims(endpoint: Endpoint, offers: Mapping[str, Offer], live: Iterable[Replica]) -> tuple[Claim, ...]:
+    """What an endpoint holds: for each spec the larger of what its two configurations want, and its live replicas.
+
+    A spec that is to stand by holds memory for one replica also while it has none (it crashed, or is yet to start).
+    """
+    if endpoint.deleted:
+        offers = {}
+    running: dict[str, list[Replica]] = {}
+    for replica in live:
+        running.setdefault(replica.spec, []).append(replica)
+    wanted = standing(endpoint.active) | set(specs(endpoint.pending))
+    found = []
+    for spec in dict.fromkeys((*specs(endpoint.active), *specs(endpoint.pending), *running)):
+        offer = offers.get(spec)
+        part = max(share(config, spec, offer.chunks) for config in (endpoint.active, endpoint.pending)) if offer else 0
+        memory = sum(replica.memory for replica in running.get(spec, ()))
+        if not memory and offer and spec in wanted:
+            memory = offer.memory
+        found.append(Claim(spec, part, memory, offer.estimated if offer else False))
+    return tuple(found)
+
+
+def fitted(asked: Sequence[Claim], held: Iterable[Reservation]) -> tuple[Claim, ...]:
+    """The claims with estimated shares cut to what is free: a guess does not refuse what a measurement may allow.
+
+    Nothing is cut below the smallest slice there is, so a device that is sold out refuses all the same.
+    """
+    free = SOLD_FRACTION - sum(one.share for one in held) - sum(one.share for one in asked if not one.estimated)
+    guessed = sum(one.share for one in asked if one.estimated)
+    if guessed <= max(free, 0):
+        return tuple(asked)
+    smallest = SOLD_FRACTION / MAX_SLICES
+    return tuple(
+        Claim(one.spec, max(min(one.share, smallest), one.share * max(free, 0) / guessed), one.memory, estimated=True)
+        if one.estimated
+        else one
+        for one in asked
+    )
+
+
+def total(holder: str, asked: Iterable[Claim]) -> Reservation:
+    """The claims of one holder as one reservation."""
+    asked = tuple(asked)
+    return Reservation(holder, sum(one.share for one in asked), sum(one.memory for one in asked))
 
 
 def shortfall(device: Device, held: Sequence[Reservation], asked: Reservation) -> str | None:

@@ -1,0 +1,261 @@
+"""What to do next for one endpoint: facts in, actions and a sentence out. Pure and level-triggered.
+
+A plan is made from what is true now, whatever happened before, so a lost hint, a crash between two actions or a
+restarted server need no code of their own. A configuration that is pending is rolled out by the same rules that keep
+an active one running: wanted specs without a replica get one, replicas that nothing wants end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.placement import (
+    Claim,
+    Device,
+    Offer,
+    Reservation,
+    claims,
+    fitted,
+    shortfall,
+    specs,
+    standing,
+    total,
+)
+from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.served_entity import ServedEntity
+from penstock.domain.steps import Action, Drain, Kill, Limits, Seen, Step, step
+
+ATTEMPTS = 3
+"""So many replicas may end by themselves before the configuration that wants them fails."""
+FIRST_BACK_OFF_MS = 1_000
+LAST_BACK_OFF_MS = 60_000
+LIVED_LONG_MS = 600_000
+"""A replica that lived so long begins the back-off anew when it crashes."""
+FORGOTTEN_MS = 3_600_000
+"""Crashes longer ago than this delay nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a plan is made from.
+
+    `seen` are the replicas that have not ended, oldest first, `failed` those that failed, newest first. `offers` is by
+    spec, `others` what other endpoints hold. `asked` names served entities with waiting requests, and `idle_s` tells
+    for served entities the seconds since their last request.
+    """
+
+    endpoint: Endpoint
+    seen: Sequence[Seen]
+    failed: Sequence[Replica]
+    offers: Mapping[str, Offer]
+    device: Device
+    others: Sequence[Reservation]
+    asked: frozenset[str]
+    idle_s: Mapping[str, float]
+    now_ms: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Add a replica of the spec."""
+
+    spec: str
+    entity_name: str
+    entity_version: str
+    share: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the pending configuration; ACTIVE makes it the one that serves."""
+
+    version: int
+    outcome: Outcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the endpoint: it was deleted and nothing of it runs any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Actions in the order to take them, a sentence that says why, and what the endpoint holds from now on.
+
+    Without a sentence nothing of note is done; `blocked` then may say what keeps a wanted replica from being started.
+    """
+
+    actions: tuple[Action | Start | End | Remove, ...]
+    sentence: str
+    claims: tuple[Claim, ...]
+    blocked: str = ""
+
+
+def plan(facts: Facts) -> Plan:
+    """The next actions for an endpoint."""
+    if facts.endpoint.deleted:
+        return _removal(facts)
+    steps = [
+        step(seen, facts.now_ms, facts.limits, measure=_is_unmeasured(facts, seen.replica.spec)) for seen in facts.seen
+    ]
+    end = _end(facts, steps)
+    if end is not None:
+        return _ending(facts, steps, end)
+    wanted = _wanted(facts)
+    steps = [one if one.seen.replica.spec in wanted else _leave(one, "no longer needed") for one in steps]
+    starts, blocked = _starts(facts, steps, wanted)
+    actions = (*(one.action for one in steps if one.action is not None), *starts)
+    sentences = [one.sentence for one in steps if one.sentence]
+    sentences += [f"replica of {start.entity_name}/{start.entity_version} requested" for start in starts]
+    return Plan(actions, "; ".join(sentences), _held(facts), blocked)
+
+
+def _removal(facts: Facts) -> Plan:
+    if not facts.seen:
+        return Plan((Remove(),), "deleted, and all its replicas have ended", ())
+    steps = [
+        _leave(step(seen, facts.now_ms, facts.limits, measure=False), "the endpoint was deleted") for seen in facts.seen
+    ]
+    actions = tuple(one.action for one in steps if one.action is not None)
+    return Plan(actions, "; ".join(one.sentence for one in steps if one.sentence), _held(facts))
+
+
+def _leave(one: Step, why: str) -> Step:
+    """The step of a replica that nothing wants: it drains, unless it does so or has failed already."""
+    if one.seen.replica.state is ReplicaState.DRAINING or isinstance(one.action, Kill):
+        return one
+    return Step(one.seen, Drain(one.seen.replica, why), f"{one.seen.name} is being stopped: {why}")
+
+
+def _ending(facts: Facts, steps: Sequence[Step], end: End) -> Plan:
+    """The end of the pending configuration, and failures seen in the same moment; all else follows in the next plan."""
+    failures = [one for one in steps if isinstance(one.action, Kill)]
+    endpoint = facts.endpoint
+    assert endpoint.latest is not None
+    if end.outcome is not Outcome.ACTIVE:
+        endpoint = replace(endpoint, latest=replace(endpoint.latest, outcome=end.outcome))
+    sentence = f"config version {end.version} is {end.outcome.value}" + (f": {end.message}" if end.message else "")
+    actions = (*(one.action for one in failures if one.action), end)
+    return Plan(actions, "; ".join([*(one.sentence for one in failures), sentence]), _held(facts, endpoint))
+
+
+def _is_unmeasured(facts: Facts, spec: str) -> bool:
+    """Whether a replica must be measured before it serves: always for a new configuration, never in a recovery."""
+    offer = facts.offers.get(spec)
+    return offer is not None and offer.estimated and spec in specs(facts.endpoint.pending)
+
+
+def _held(facts: Facts, endpoint: Endpoint | None = None) -> tuple[Claim, ...]:
+    asked = claims(endpoint or facts.endpoint, facts.offers, [seen.replica for seen in facts.seen])
+    return fitted(asked, facts.others)
+
+
+def _end(facts: Facts, steps: Sequence[Step]) -> End | None:
+    """How the pending configuration ends, if it does now."""
+    pending = facts.endpoint.pending
+    if pending is None:
+        return None
+    if pending.cancel_requested:
+        return End(pending.version, Outcome.CANCELED, "The update was cancelled on request.")
+    reason = _reason_to_fail(facts, pending, steps)
+    if reason:
+        return End(pending.version, Outcome.FAILED, reason)
+    ready = {one.seen.replica.spec for one in steps if one.ready}
+    if ready.issuperset(specs(pending)):
+        return End(pending.version, Outcome.ACTIVE, "")
+    waited_s = (facts.now_ms - pending.started_at) / 1000
+    if waited_s > facts.limits.deploy_timeout_s:
+        late = ", ".join(entity.name for entity in pending.entities if entity.spec not in ready)
+        limit = f"{facts.limits.deploy_timeout_s:.0f} s"
+        return End(pending.version, Outcome.FAILED, f"The deployment timed out: {late} was not ready within {limit}.")
+    return None
+
+
+def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step]) -> str:
+    """Why the pending configuration cannot become active, empty if nothing speaks against it."""
+    for spec in specs(pending):
+        offer = facts.offers.get(spec)
+        if offer is not None and offer.problem:
+            return offer.problem
+    missing = shortfall(facts.device, facts.others, total(facts.endpoint.name, _held(facts)))
+    if missing:
+        return missing
+    for spec in specs(pending):
+        failing = [one for one in steps if one.seen.replica.spec == spec and isinstance(one.action, Kill)]
+        before = [one for one in facts.failed if one.spec == spec and one.created_at >= pending.started_at]
+        now = [one.action.message for one in failing if isinstance(one.action, Kill)]
+        if any(one.fatal for one in failing):
+            return now[0]
+        mine = [one for one in failing if one.seen.replica.created_at >= pending.started_at]
+        if len(before) + len(mine) >= ATTEMPTS:
+            return f"{ATTEMPTS} replicas failed, the last one so: {(now or [before[0].message])[0]}"
+    return ""
+
+
+def _wanted(facts: Facts) -> frozenset[str]:
+    """The specs that must run, or be started."""
+    active = facts.endpoint.active
+    wanted = set(specs(facts.endpoint.pending)) | standing(active)
+    for spec in set(specs(active)) - wanted:
+        names = [entity.name for entity in active.entities if entity.spec == spec] if active else []
+        mine = [seen for seen in facts.seen if seen.replica.spec == spec]
+        starting = any(seen.replica.state not in {ReplicaState.READY, ReplicaState.DRAINING} for seen in mine)
+        serving = any(seen.replica.state is ReplicaState.READY for seen in mine)
+        idle_s = min((facts.idle_s.get(name, 0.0) for name in names), default=0.0)
+        if starting or facts.asked.intersection(names) or (serving and idle_s <= facts.limits.scale_to_zero_idle_s):
+            wanted.add(spec)
+    return frozenset(wanted)
+
+
+def _starts(facts: Facts, steps: Sequence[Step], wanted: frozenset[str]) -> tuple[list[Start], str]:
+    """Replicas to add for wanted specs that have none, and what keeps others from being added."""
+    held = {claim.spec: claim for claim in _held(facts)}
+    there = {one.seen.replica.spec for one in steps if one.stays}
+    starts, blocked = [], []
+    for entity in _entities(facts.endpoint):
+        spec, offer = entity.spec, facts.offers.get(entity.spec)
+        if spec not in wanted or spec in there or offer is None:
+            continue
+        there.add(spec)
+        problem = offer.problem or _delay(facts, spec) or _no_room(facts, held, offer)
+        if problem:
+            blocked.append(f"{entity.entity_name}/{entity.entity_version} is not started: {problem}")
+            continue
+        part = held[spec].share if spec in held else 0.0
+        starts.append(Start(spec, entity.entity_name, entity.entity_version, part, offer.memory))
+        held[spec] = Claim(spec, part, offer.memory + (held[spec].memory if spec in held else 0))
+    return starts, "; ".join(blocked)
+
+
+def _entities(endpoint: Endpoint) -> list[ServedEntity]:
+    configs = (endpoint.active, endpoint.pending)
+    return [entity for config in configs if config is not None for entity in config.entities]
+
+
+def _no_room(facts: Facts, held: Mapping[str, Claim], offer: Offer) -> str:
+    """Why memory for another replica is missing; those that must stand by have theirs reserved."""
+    claim = held.get(offer.spec)
+    if claim is not None and claim.memory and not any(one.replica.spec == offer.spec for one in facts.seen):
+        return ""
+    asked = total(facts.endpoint.name, held.values())
+    asked = Reservation(asked.holder, asked.share, asked.memory + offer.memory)
+    return shortfall(facts.device, facts.others, asked) or ""
+
+
+def _delay(facts: Facts, spec: str) -> str:
+    """Why a replica is not started yet after others of its spec crashed: the delay doubles from crash to crash."""
+    recent = []
+    for one in facts.failed:
+        if one.spec != spec or facts.now_ms - one.changed_at > FORGOTTEN_MS:
+            continue
+        if one.changed_at - one.created_at >= LIVED_LONG_MS:
+            break
+        recent.append(one)
+    if not recent:
+        return ""
+    wait_ms = min(FIRST_BACK_OFF_MS << min(len(recent) - 1, 10), LAST_BACK_OFF_MS)
+    left_ms = recent[0].changed_at + wait_ms - facts.now_ms
+    return f"it failed {len(recent)} times; again in {-(-left_ms // 1000)} s" if left_ms > 0 else ""
