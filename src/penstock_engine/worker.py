@@ -1,0 +1,118 @@
+"""The serving process: loads a model, listens, drains, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvloop
+from aiohttp import web
+
+from penstock_engine.loader import load_decoder, load_encoder, read_plan
+from penstock_engine.metrics import Metrics
+from penstock_engine.server import Server
+from penstock_engine.service import EmbeddingService, Limits, Service, Task, TextService, read_about, read_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock_engine.work import Precision
+
+_log = logging.getLogger("penstock_engine")
+_SHUTDOWN_SECONDS = 2.0
+_FATAL = 70
+"""Exit status when the model's computation keeps failing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a Unix socket, or a port of 127.0.0.1."""
+
+    socket: Path | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What to serve, and how much of it at once."""
+
+    model: Path
+    cache: Path
+    precision: Precision
+    name: str
+    task: Task
+    kv_bytes: int
+    limits: Limits
+    drain_seconds: float
+
+    def run(self, address: Address) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. Raises EngineError if the model cannot be opened."""
+        metrics = Metrics()
+        service = self._open(metrics)
+        gc.collect()
+        gc.freeze()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._listen(Server(service, metrics), address))
+
+    def _open(self, metrics: Metrics) -> Service:
+        tokenizer, template = read_tokenizer(self.model)
+        if self.task is Task.EMBEDDINGS:
+            encoder = load_encoder(self.model, self.cache, self.precision, _log.info)
+            about = read_about(self.model, self.name, self.task, encoder.context_length)
+            vocab_size = read_plan(self.model).vocab
+            return EmbeddingService(
+                about,
+                encoder=encoder,
+                tokenizer=tokenizer,
+                vocab_size=vocab_size,
+                metrics=metrics,
+                limits=self.limits,
+            )
+        decoder = load_decoder(self.model, self.cache, self.precision, self.kv_bytes, _log.info)
+        about = read_about(self.model, self.name, self.task, decoder.context_length)
+        return TextService(
+            about,
+            decoder=decoder,
+            tokenizer=tokenizer,
+            template=template,
+            metrics=metrics,
+            limits=self.limits,
+            on_fatal=_give_up,
+        )
+
+    async def _listen(self, server: Server, address: Address) -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        runner = web.AppRunner(
+            server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
+        )
+        await runner.setup()
+        site = _site(runner, address)
+        await site.start()
+        _log.info("serving %s on %s", self.name, site.name)
+        await stop.wait()
+        _log.info("draining")
+        ended = await server.drain(self.drain_seconds)
+        await runner.cleanup()
+        _log.info("stopped" if ended else "stopped; what was still running was cancelled")
+
+
+def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
+    if address.socket is None:
+        return web.TCPSite(runner, "127.0.0.1", address.port)
+    if address.socket.exists() and stat.S_ISSOCK(address.socket.stat().st_mode):
+        address.socket.unlink()
+    return web.UnixSite(runner, str(address.socket))
+
+
+def _give_up() -> None:
+    _log.critical("giving up: the model's computation keeps failing")
+    logging.shutdown()
+    os._exit(_FATAL)
