@@ -1,0 +1,99 @@
+"""How an endpoint stands, computed from stored facts: never stored itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
+from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
+from penstock.domain.served_entity import ServedEntity
+
+_DOING = {
+    ReplicaState.REQUESTED: "Waiting to be started.",
+    ReplicaState.BUILDING: "Building: reading, converting and quantising the weights.",
+    ReplicaState.LOADING: "Loading the model.",
+    ReplicaState.MEASURING: "Measuring throughput.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityStatus:
+    """A served entity's deployment state, with a sentence for people (empty when all is well)."""
+
+    deployment: Deployment
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many requests a replica runs at once, and how many may wait in it."""
+
+    max_running: int
+    max_queue: int
+
+
+def entity_status(
+    endpoint: Endpoint, config: Config, entity: ServedEntity, replicas: Sequence[Replica]
+) -> EntityStatus:
+    """The state of a served entity of a configuration; `replicas` are all of the endpoint's, oldest first."""
+    if config.outcome is Outcome.FAILED:
+        return EntityStatus(Deployment.FAILED, config.message)
+    if config.outcome is Outcome.CANCELED:
+        return EntityStatus(Deployment.ABORTED, config.message)
+    mine = [one for one in replicas if one.spec == entity.spec and one.state is not ReplicaState.DRAINING]
+    live = [one for one in mine if not one.ended]
+    ended = [one for one in mine if one.ended]
+    failed = ended[-1] if ended and ended[-1].state is ReplicaState.FAILED else None
+    why = f"The last replica failed: {failed.message}" if failed else ""
+    if any(one.state is ReplicaState.READY for one in live):
+        return EntityStatus(Deployment.READY, _news(endpoint, config))
+    doing = (live[-1].message or _DOING[live[-1].state]) if live else ""
+    if config.outcome is Outcome.PENDING:
+        return EntityStatus(Deployment.CREATING, _joined(doing or config.message or "Waiting to be started.", why))
+    if entity.scales_to_zero and not (failed and live):
+        return EntityStatus(Deployment.READY, _joined(doing or "Scaled to zero.", why, _news(endpoint, config)))
+    return EntityStatus(Deployment.RECOVERING, _joined(doing or "A replica is about to be started.", why))
+
+
+def _news(endpoint: Endpoint, config: Config) -> str:
+    """What became of the latest update, where another configuration serves on."""
+    latest = endpoint.latest
+    if latest is None or latest.version == config.version or latest.outcome not in {Outcome.FAILED, Outcome.CANCELED}:
+        return ""
+    ended = "failed" if latest.outcome is Outcome.FAILED else "was cancelled"
+    return f"The update to config version {latest.version} {ended}: {latest.message}"
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def route(endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, Slots]) -> EndpointRoute:
+    """What the data plane may know of the endpoint: its active configuration and ready replicas; `slots` by spec."""
+    active = endpoint.active
+    if active is None:
+        return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), _problem(endpoint))
+    entities = tuple(
+        EntityRoute(
+            entity.name,
+            tuple(
+                ReadyReplica(one.id, one.address, slots[one.spec].max_running, slots[one.spec].max_queue)
+                for one in replicas
+                if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
+            ),
+            entity.scales_to_zero,
+        )
+        for entity in active.entities
+    )
+    return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, active.task, active.routes, entities)
+
+
+def _problem(endpoint: Endpoint) -> str:
+    """Why the endpoint serves nothing."""
+    latest = endpoint.latest
+    if latest is None:
+        return f"Endpoint '{endpoint.name}' has no configuration yet."
+    if latest.outcome is Outcome.PENDING:
+        return f"Endpoint '{endpoint.name}' is not ready: its first deployment is in progress."
+    ended = "failed" if latest.outcome is Outcome.FAILED else "was cancelled"
+    return f"Endpoint '{endpoint.name}' is not ready: its deployment {ended}: {latest.message}"
