@@ -122,7 +122,9 @@ def _refuse_unused(checkpoint: Checkpoint, plan: Plan) -> None:
 
 
 def _reference(folder: ModelFolder) -> Path | None:
-    return next((path for each in (folder.root, folder.weights) if (path := each / REFERENCE).is_file()), None)
+    """Beside the weights, or in `code/`, where MLflow puts the extra files of a version (`code_paths`)."""
+    places = (folder.root, folder.weights, folder.root / "code")
+    return next((path for each in places if (path := each / REFERENCE).is_file()), None)
 
 
 @contextmanager
