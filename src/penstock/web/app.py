@@ -1,0 +1,77 @@
+"""The whole of what is served: the data plane by its prefix with nothing in front, and the control plane."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import Receive, Scope, Send
+
+from penstock.control.authenticator import Authenticator
+from penstock.control.health import Health
+from penstock.web import health
+from penstock.web.boundary import Boundary
+from penstock.web.failures import answer_failures
+from penstock.web.guard import Declared, declared_routes
+
+DATA_PLANE = "/serving-endpoints/"
+
+
+class PlainApp(Protocol):
+    """An ASGI application that says what it serves, such as the data plane."""
+
+    routes: Sequence[Declared]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes need, made once by `penstock.bootstrap`."""
+
+    workspace_id: str
+    authenticator: Authenticator
+    health: Health
+    data_plane: PlainApp | None = None
+
+
+class Site:
+    """The ASGI application."""
+
+    def __init__(self, control: FastAPI, boundary: Boundary, data_plane: PlainApp | None) -> None:
+        self._control = control
+        self._boundary = boundary
+        self._data_plane = data_plane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; raises TypeError for WebSockets."""
+        if scope["type"] != "http":
+            raise TypeError(f"Only HTTP is served, not {scope['type']}.")
+        if self._data_plane is not None and scope["path"].startswith(DATA_PLANE):
+            await self._data_plane(scope, receive, send)
+        else:
+            await self._boundary(scope, receive, send)
+
+    @property
+    def routes(self) -> list[Declared]:
+        """Every route with who may call it."""
+        plain = self._data_plane.routes if self._data_plane is not None else ()
+        return [*declared_routes(self._control.routes), *plain]
+
+
+def create_app(parts: Parts) -> Site:
+    """The application, from its parts."""
+    control = FastAPI(title="Penstock", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    control.state.authenticator = parts.authenticator
+    answer_failures(control)
+    for router in _routers(parts):
+        # Taken over as they are: FastAPI's own inclusion would wrap each route once more.
+        control.router.routes.extend(router.routes)
+    declared_routes(control.routes)
+    return Site(control, Boundary(control, parts.workspace_id), parts.data_plane)
+
+
+def _routers(parts: Parts) -> Iterable[APIRouter]:
+    yield health.router(parts.health)

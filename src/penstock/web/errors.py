@@ -1,0 +1,66 @@
+"""The one table from the API's error codes to HTTP statuses, and the one shape of error answers."""
+
+import json
+from dataclasses import dataclass
+
+from penstock.domain.errors import Overloaded, PenstockError, Temporary
+
+STATUS = {
+    "BAD_REQUEST": 400,
+    "INVALID_PARAMETER_VALUE": 400,
+    "MALFORMED_REQUEST": 400,
+    "QUOTA_EXCEEDED": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_DOES_NOT_EXIST": 404,
+    "ENDPOINT_NOT_FOUND": 404,
+    "NOT_FOUND": 404,
+    "METHOD_NOT_ALLOWED": 405,
+    "RESOURCE_ALREADY_EXISTS": 409,
+    "RESOURCE_CONFLICT": 409,
+    "REQUEST_LIMIT_EXCEEDED": 429,
+    "INTERNAL_ERROR": 500,
+    "TEMPORARILY_UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+# A client parses this as a whole number of seconds, and gives up above two minutes.
+MAX_RETRY_AFTER_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error as it goes over the wire."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def error_body(code: str, message: str, request_id: str = "") -> bytes:
+    """The JSON of an error; with a request id also where Databricks clients look for it."""
+    content: dict[str, object] = {"error_code": code, "message": message}
+    if request_id:
+        content["details"] = [
+            {"@type": "type.googleapis.com/google.rpc.RequestInfo", "request_id": request_id, "serving_data": ""}
+        ]
+    return json.dumps(content).encode()
+
+
+def error_answer(code: str, message: str, request_id: str = "", retry_after_s: int | None = None) -> ErrorAnswer:
+    """An error of a code in `STATUS`."""
+    body = error_body(code, message, request_id)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if retry_after_s is not None:
+        headers.append((b"retry-after", str(min(max(retry_after_s, 1), MAX_RETRY_AFTER_S)).encode()))
+    return ErrorAnswer(STATUS[code], tuple(headers), body)
+
+
+def answer_to(error: PenstockError, request_id: str = "") -> ErrorAnswer:
+    """How an error of the house is answered."""
+    retry_after_s = error.retry_after_s if isinstance(error, Overloaded | Temporary) else None
+    return error_answer(error.code, error.message, request_id, retry_after_s)
+
+
+def crash_answer(request_id: str) -> ErrorAnswer:
+    """How a fault of ours is answered: what happened is in the log, under the request id."""
+    return error_answer("INTERNAL_ERROR", f"The request failed inside Penstock; its id is {request_id}.", request_id)

@@ -1,0 +1,78 @@
+"""The whole application in one process, on fakes."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from penstock.control.authenticator import Authenticator
+from penstock.control.credentials import digest
+from penstock.control.health import Health
+from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
+from penstock.testing.clock import FakeClock
+from penstock.testing.store import FakeStore
+from penstock.web.app import Parts, Site, create_app
+
+WORKSPACE_ID = "1234567890123456"
+TOKENS = {"admin": "dapi-admin-token", "user": "dapi-user-token", "serving": "dapi-serving-token"}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(clock: FakeClock) -> FakeStore:
+    """With an administrator, a user, and a user's token that is good for the data plane only."""
+    made = FakeStore()
+    people = {
+        "admin": Principal("1", "admin@x.org", "Admin", PrincipalKind.USER, frozenset({ADMINS, USERS})),
+        "user": Principal("2", "user@x.org", "User", PrincipalKind.USER, frozenset({USERS})),
+    }
+    async with made.unit() as unit:
+        for person in people.values():
+            await unit.access.add_principal(person, clock.now_ms())
+        for name, value in TOKENS.items():
+            owner = people.get(name, people["user"])
+            scope = Scope.SERVING if name == "serving" else Scope.ALL_APIS
+            token = Token(f"token-{name}", owner.id, TokenKind.PERSONAL, scope, "", clock.now_ms())
+            await unit.access.add_token(token, digest(value))
+    return made
+
+
+@pytest.fixture
+def parts(store: FakeStore, clock: FakeClock) -> Parts:
+    return Parts(
+        workspace_id=WORKSPACE_ID,
+        authenticator=Authenticator(store, clock),
+        health=Health({"database": store.ping}),
+    )
+
+
+@pytest.fixture
+def site(parts: Parts) -> Site:
+    return create_app(parts)
+
+
+def client_for(site: Site, token: str | None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=site), base_url="http://penstock", headers=headers)
+
+
+@pytest.fixture
+async def admin(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_for(site, TOKENS["admin"]) as client:
+        yield client
+
+
+@pytest.fixture
+async def user(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_for(site, TOKENS["user"]) as client:
+        yield client
+
+
+@pytest.fixture
+async def anonymous(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_for(site, None) as client:
+        yield client
