@@ -32,7 +32,7 @@ class Outcome:
 class CatalogRows(Protocol):
     """Rows of catalogs, schemas, models, versions, aliases and tags. Names are given folded.
 
-    Lists are sorted by name (versions by model, then number) and start behind `after`; at most `limit` come.
+    Lists are sorted by name (versions by model, newest first) and start behind `after`; at most `limit` come.
     `add_*` raises AlreadyExists when the name is taken. `save_*` writes all fields but tags and aliases.
     """
 
@@ -122,7 +122,7 @@ class CatalogRows(Protocol):
     async def versions(
         self, only: VersionFilter, *, after: tuple[str, int] | None = None, limit: int = 1000
     ) -> Sequence[ModelVersion]:
-        """Versions by model, then number; `after` is the last one's (full name, number)."""
+        """Versions by model, newest first; `after` is the last one's (full name, number)."""
         ...
 
     async def save_version(self, version: ModelVersion) -> None:

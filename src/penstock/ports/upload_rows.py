@@ -52,3 +52,7 @@ class UploadRows(Protocol):
     async def remove(self, sessions: Sequence[str]) -> None:
         """Removes uploads."""
         ...
+
+    async def sessions(self) -> frozenset[str]:
+        """The sessions of all uploads, whatever their state."""
+        ...

@@ -9,6 +9,11 @@ from typing import Any
 
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.testing.access_rows import FakeAccessRows
+from penstock.testing.endpoint_rows import FakeEndpointRows
+from penstock.testing.profile_rows import FakeProfileRows
+from penstock.testing.replica_rows import FakeReplicaRows
+from penstock.testing.catalog_rows import FakeCatalogRows
+from penstock.testing.upload_rows import FakeUploadRows
 
 
 @dataclass
@@ -20,6 +25,11 @@ class FakeUnit:
     """
 
     access: FakeAccessRows = field(default_factory=FakeAccessRows)
+    endpoints: FakeEndpointRows = field(default_factory=FakeEndpointRows)
+    replicas: FakeReplicaRows = field(default_factory=FakeReplicaRows)
+    profiles: FakeProfileRows = field(default_factory=FakeProfileRows)
+    catalog: FakeCatalogRows = field(default_factory=FakeCatalogRows)
+    uploads: FakeUploadRows = field(default_factory=FakeUploadRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

@@ -8,9 +8,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.access_rows import SqlAccessRows
+from penstock.adapters.store.catalog_rows import SqlCatalogRows
 from penstock.adapters.store.claim import claim_for
 from penstock.adapters.store.database import open_engine, parse_url, transaction
+from penstock.adapters.store.endpoint_rows import SqlEndpointRows
 from penstock.adapters.store.migrate import migrate
+from penstock.adapters.store.profile_rows import SqlProfileRows
+from penstock.adapters.store.replica_rows import SqlReplicaRows
+from penstock.adapters.store.upload_rows import SqlUploadRows
 from penstock.domain.errors import PenstockError
 
 
@@ -19,6 +24,11 @@ class SqlUnit:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.access = SqlAccessRows(connection)
+        self.endpoints = SqlEndpointRows(connection)
+        self.replicas = SqlReplicaRows(connection)
+        self.profiles = SqlProfileRows(connection)
+        self.catalog = SqlCatalogRows(connection)
+        self.uploads = SqlUploadRows(connection)
 
 
 class SqlStore:
