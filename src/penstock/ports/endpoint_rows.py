@@ -25,8 +25,15 @@ class EndpointRows(Protocol):
         """All endpoints by name; with `deleted`, also those that are deleted and not yet swept."""
         ...
 
+    async def config(self, endpoint_id: str, version: int) -> Config | None:
+        """One configuration, also one that was replaced."""
+        ...
+
     async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:
-        """Adds a configuration as the latest; its version must be the highest so far plus one."""
+        """Adds a configuration as the latest; its version must be the highest so far plus one.
+
+        Raises AlreadyExists if there is one of that version.
+        """
         ...
 
     async def note(self, endpoint_id: str, version: int, message: str) -> None:
@@ -34,7 +41,10 @@ class EndpointRows(Protocol):
         ...
 
     async def end(self, endpoint_id: str, version: int, outcome: Outcome, message: str, now_ms: int) -> bool:
-        """Ends a pending configuration; `ACTIVE` also makes it the serving one. False if it was not pending."""
+        """Ends a pending configuration; `ACTIVE` also makes it the serving one. False if it was not pending.
+
+        A configuration ends once: of two calls, one gets True.
+        """
         ...
 
     async def request_cancel(self, endpoint_id: str, version: int) -> None:

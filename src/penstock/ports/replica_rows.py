@@ -14,7 +14,10 @@ class ReplicaRows(Protocol):
         ...
 
     async def save(self, replica: Replica) -> None:
-        """Writes every changed field; the step from the stored state must be allowed (`replica.check_step`)."""
+        """Writes every changed field; the step from the stored state must be allowed (`replica.check_step`).
+
+        Raises DoesNotExist if there is no such replica.
+        """
         ...
 
     async def of(self, endpoint_id: str) -> Sequence[Replica]:
@@ -23,6 +26,10 @@ class ReplicaRows(Protocol):
 
     async def live(self) -> Sequence[Replica]:
         """All replicas that have not ended, of every endpoint."""
+        ...
+
+    async def remove_of(self, endpoint_id: str) -> None:
+        """Removes all replicas of an endpoint. Safe to repeat."""
         ...
 
     async def sweep(self, before_ms: int) -> int:

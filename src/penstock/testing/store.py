@@ -9,10 +9,10 @@ from typing import Any
 
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.testing.access_rows import FakeAccessRows
+from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
 from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
-from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.upload_rows import FakeUploadRows
 
 

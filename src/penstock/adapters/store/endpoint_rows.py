@@ -1,0 +1,204 @@
+"""Rows of endpoints and their configurations; the contract is `penstock.ports.endpoint_rows`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from penstock.adapters.store.database import unique
+from penstock.adapters.store.tables.endpoints import ENDPOINT_CONFIGS, ENDPOINTS
+from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.model import Precision, Task
+from penstock.domain.served_entity import ServedEntity
+from penstock.domain.traffic import Route
+
+
+class SqlEndpointRows:
+    """See `penstock.ports.endpoint_rows.EndpointRows`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, endpoint: Endpoint) -> None:
+        """Adds the endpoint with its latest configuration, if any."""
+        async with unique(self._connection, f"Serving endpoint with name '{endpoint.name}' already exists."):
+            await self._connection.execute(
+                insert(ENDPOINTS).values(
+                    id=endpoint.id,
+                    name=endpoint.name,
+                    taken_name=None if endpoint.deleted else endpoint.name,
+                    creator=endpoint.creator,
+                    created_at=endpoint.created_at,
+                    updated_at=endpoint.updated_at,
+                    description=endpoint.description,
+                    route_optimized=endpoint.route_optimized,
+                    tags=[list(tag) for tag in endpoint.tags],
+                    active_version=None,
+                    latest_version=endpoint.latest.version if endpoint.latest else None,
+                    deleted=endpoint.deleted,
+                )
+            )
+        if endpoint.latest is not None:
+            await self._add_config(endpoint.id, endpoint.latest)
+
+    async def by_name(self, name: str) -> Endpoint | None:
+        """By name."""
+        return _first(await self._endpoints(select(ENDPOINTS).where(ENDPOINTS.c.taken_name == name)))
+
+    async def by_id(self, endpoint_id: str) -> Endpoint | None:
+        """By id."""
+        return _first(await self._endpoints(select(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id)))
+
+    async def list(self, *, deleted: bool = False) -> Sequence[Endpoint]:
+        """All of them."""
+        query = select(ENDPOINTS)
+        found = await self._endpoints(query if deleted else query.where(ENDPOINTS.c.deleted.is_(False)))
+        return sorted(found, key=lambda endpoint: (endpoint.name, endpoint.created_at))
+
+    async def config(self, endpoint_id: str, version: int) -> Config | None:
+        """One configuration."""
+        query = select(ENDPOINT_CONFIGS).where(
+            ENDPOINT_CONFIGS.c.endpoint_id == endpoint_id, ENDPOINT_CONFIGS.c.version == version
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        return _config(row) if row is not None else None
+
+    async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:
+        """Adds a configuration as the latest."""
+        await self._add_config(endpoint_id, config)
+        await self._update(endpoint_id, latest_version=config.version, updated_at=now_ms)
+
+    async def note(self, endpoint_id: str, version: int, message: str) -> None:
+        """Changes a configuration's message."""
+        await self._connection.execute(_one_config(endpoint_id, version).values(message=message))
+
+    async def end(self, endpoint_id: str, version: int, outcome: Outcome, message: str, now_ms: int) -> bool:
+        """Ends a pending configuration."""
+        pending = _one_config(endpoint_id, version).where(ENDPOINT_CONFIGS.c.outcome == Outcome.PENDING.value)
+        done = await self._connection.execute(pending.values(outcome=outcome.value, message=message))
+        if done.rowcount != 1:
+            return False
+        if outcome is Outcome.ACTIVE:
+            await self._update(endpoint_id, active_version=version, updated_at=now_ms)
+        else:
+            await self._update(endpoint_id, updated_at=now_ms)
+        return True
+
+    async def request_cancel(self, endpoint_id: str, version: int) -> None:
+        """Notes that the configuration is no longer wanted."""
+        await self._connection.execute(_one_config(endpoint_id, version).values(cancel_requested=True))
+
+    async def mark_deleted(self, endpoint_id: str, now_ms: int) -> None:
+        """Frees the name."""
+        await self._update(endpoint_id, deleted=True, taken_name=None, updated_at=now_ms)
+
+    async def remove(self, endpoint_id: str) -> None:
+        """Removes the endpoint and its configurations."""
+        await self._connection.execute(delete(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id))
+
+    async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:
+        """Replaces the tags."""
+        await self._update(endpoint_id, tags=[list(tag) for tag in tags])
+
+    async def _add_config(self, endpoint_id: str, config: Config) -> None:
+        async with unique(self._connection, f"Config version {config.version} already exists."):
+            await self._connection.execute(
+                insert(ENDPOINT_CONFIGS).values(
+                    endpoint_id=endpoint_id,
+                    version=config.version,
+                    entities=[_entity_json(entity) for entity in config.entities],
+                    routes=[[route.served_entity, route.percentage] for route in config.routes],
+                    task=config.task.value if config.task else None,
+                    creator=config.creator,
+                    started_at=config.started_at,
+                    outcome=config.outcome.value,
+                    message=config.message,
+                    cancel_requested=config.cancel_requested,
+                )
+            )
+
+    async def _update(self, endpoint_id: str, **values: object) -> None:
+        await self._connection.execute(update(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id).values(**values))
+
+    async def _endpoints(self, query: Select[Any]) -> Sequence[Endpoint]:
+        """The endpoints, each with the two configurations it points at."""
+        rows = (await self._connection.execute(query)).all()
+        chosen = query.with_only_columns(ENDPOINTS.c.id)
+        pointed = (
+            select(ENDPOINT_CONFIGS)
+            .join(ENDPOINTS, ENDPOINTS.c.id == ENDPOINT_CONFIGS.c.endpoint_id)
+            .where(
+                ENDPOINTS.c.id.in_(chosen),
+                ENDPOINT_CONFIGS.c.version.in_((ENDPOINTS.c.active_version, ENDPOINTS.c.latest_version)),
+            )
+        )
+        found = (await self._connection.execute(pointed)).all()
+        configs = {(row.endpoint_id, row.version): _config(row) for row in found}
+        return [_endpoint(row, configs) for row in rows]
+
+
+def _one_config(endpoint_id: str, version: int) -> Any:
+    return update(ENDPOINT_CONFIGS).where(
+        ENDPOINT_CONFIGS.c.endpoint_id == endpoint_id, ENDPOINT_CONFIGS.c.version == version
+    )
+
+
+def _first(found: Sequence[Endpoint]) -> Endpoint | None:
+    return found[0] if found else None
+
+
+def _endpoint(row: Row[Any], configs: dict[tuple[str, int], Config]) -> Endpoint:
+    return Endpoint(
+        id=row.id,
+        name=row.name,
+        creator=row.creator,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        description=row.description,
+        route_optimized=row.route_optimized,
+        tags=tuple((key, value) for key, value in row.tags),
+        active=configs.get((row.id, row.active_version)),
+        latest=configs.get((row.id, row.latest_version)),
+        deleted=row.deleted,
+    )
+
+
+def _config(row: Row[Any]) -> Config:
+    return Config(
+        version=row.version,
+        entities=tuple(_entity(entity) for entity in row.entities),
+        routes=tuple(Route(name, percentage) for name, percentage in row.routes),
+        task=Task(row.task) if row.task else None,
+        creator=row.creator,
+        started_at=row.started_at,
+        outcome=Outcome(row.outcome),
+        message=row.message,
+        cancel_requested=row.cancel_requested,
+    )
+
+
+def _entity_json(entity: ServedEntity) -> dict[str, object]:
+    return {
+        "name": entity.name,
+        "entity_name": entity.entity_name,
+        "entity_version": entity.entity_version,
+        "min_provisioned_throughput": entity.min_provisioned_throughput,
+        "max_provisioned_throughput": entity.max_provisioned_throughput,
+        "scale_to_zero_enabled": entity.scale_to_zero_enabled,
+        "environment_vars": [list(pair) for pair in entity.environment_vars],
+        "precision": entity.precision.value if entity.precision else None,
+    }
+
+
+def _entity(stored: dict[str, Any]) -> ServedEntity:
+    return ServedEntity(
+        name=stored["name"],
+        entity_name=stored["entity_name"],
+        entity_version=stored["entity_version"],
+        min_provisioned_throughput=stored["min_provisioned_throughput"],
+        max_provisioned_throughput=stored["max_provisioned_throughput"],
+        scale_to_zero_enabled=stored["scale_to_zero_enabled"],
+        environment_vars=tuple((name, value) for name, value in stored["environment_vars"]),
+        precision=Precision(stored["precision"]) if stored["precision"] else None,
+    )

@@ -1,0 +1,77 @@
+"""Tables of endpoints, their configurations, replicas and profiles."""
+
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+
+from penstock.adapters.store.schema import BIG, JSON_VALUE, METADATA
+
+ENDPOINTS = Table(
+    "endpoints",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    # The name while it is taken: null once the endpoint is deleted, so that the name is free at once.
+    Column("taken_name", String, unique=True),
+    Column("creator", String, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("updated_at", BIG, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("route_optimized", Boolean, nullable=False),
+    Column("tags", JSON_VALUE, nullable=False),
+    Column("active_version", Integer),
+    Column("latest_version", Integer),
+    Column("deleted", Boolean, nullable=False),
+)
+
+ENDPOINT_CONFIGS = Table(
+    "endpoint_configs",
+    METADATA,
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("entities", JSON_VALUE, nullable=False),
+    Column("routes", JSON_VALUE, nullable=False),
+    Column("task", String),
+    Column("creator", String, nullable=False),
+    Column("started_at", BIG, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+)
+
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("entity_name", String, nullable=False),
+    Column("entity_version", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("share", Float, nullable=False),
+    Column("memory", BIG, nullable=False),
+    Column("address", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("pid_started", Float, nullable=False),
+    Column("created_at", BIG, nullable=False),
+    Column("changed_at", BIG, nullable=False),
+    Index(None, "endpoint_id"),
+    Index(None, "state"),
+)
+
+PROFILES = Table(
+    "profiles",
+    METADATA,
+    Column("version", String, primary_key=True),
+    Column("engine", String, primary_key=True),
+    Column("precision", String, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("throughput", Float, nullable=False),
+    Column("knee", Integer, nullable=False),
+    Column("curve", JSON_VALUE, nullable=False),
+    Column("cost", JSON_VALUE, nullable=False),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("startup_s", Float, nullable=False),
+    Column("memory", BIG, nullable=False),
+    Column("measured_at", BIG, nullable=False),
+)

@@ -1,0 +1,153 @@
+"""Rows of endpoints, replicas and profiles: one suite on memory, SQLite and PostgreSQL."""
+
+from dataclasses import replace
+
+import pytest
+
+from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.errors import AlreadyExists, DoesNotExist, PenstockError
+from penstock.domain.model import Precision, Task
+from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
+from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.served_entity import ServedEntity
+from penstock.domain.traffic import Route
+
+GUIDE = ServedEntity("guide-1", "main.default.guide", "1", 0, 5_000_000_000, True, (("A", "b"),), Precision.BF16)
+FIRST = Config(1, (GUIDE,), (Route("guide-1", 100),), Task.CHAT, "ann", 1_000)
+
+
+def endpoint(name="one", key="0" * 32, latest=FIRST):
+    tags = (("team", "water"), ("stage", ""))
+    return Endpoint(key, name, "ann", 1_000, 1_000, "text", True, tags, None, latest)
+
+
+def replica(key="r1", created=1_000):
+    return Replica(
+        key, "0" * 32, GUIDE.spec, "main.default.guide", "1", ReplicaState.REQUESTED, "", 0.25, 10**10, "", 0, 0.0,
+        created, created,
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def with_endpoint(store):
+    async with store.unit() as unit:
+        await unit.endpoints.add(endpoint())
+    return store
+
+
+async def test_an_endpoint_comes_back_as_it_was_added(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        assert await unit.endpoints.by_name("one") == endpoint()
+        assert await unit.endpoints.by_id("0" * 32) == endpoint()
+        assert await unit.endpoints.by_name("two") is None
+        assert await unit.endpoints.by_id("two") is None
+
+
+async def test_an_endpoint_without_a_configuration(store):
+    async with store.unit() as unit:
+        await unit.endpoints.add(endpoint(latest=None))
+        assert await unit.endpoints.by_name("one") == endpoint(latest=None)
+
+
+async def test_a_taken_name_is_refused_and_the_unit_goes_on(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        with pytest.raises(AlreadyExists, match="'one'"):
+            await unit.endpoints.add(endpoint(key="1" * 32))
+        await unit.endpoints.add(endpoint("another", "1" * 32))
+    async with with_endpoint.unit() as unit:
+        assert [one.name for one in await unit.endpoints.list()] == ["another", "one"]
+
+
+async def test_a_deleted_endpoint_frees_its_name_and_keeps_its_id(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.mark_deleted("0" * 32, 2_000)
+        await unit.endpoints.add(endpoint(key="1" * 32))
+    async with with_endpoint.unit() as unit:
+        assert (await unit.endpoints.by_name("one")).id == "1" * 32
+        assert (await unit.endpoints.by_id("0" * 32)).deleted
+        assert len(await unit.endpoints.list()) == 1
+        assert len(await unit.endpoints.list(deleted=True)) == 2
+        await unit.endpoints.remove("0" * 32)
+        await unit.endpoints.remove("0" * 32)
+        assert await unit.endpoints.by_id("0" * 32) is None
+        assert await unit.endpoints.config("0" * 32, 1) is None
+
+
+async def test_the_active_configuration_moves_when_a_pending_one_ends_well(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        rows = unit.endpoints
+        assert await rows.end("0" * 32, 1, Outcome.ACTIVE, "", 2_000)
+        second = replace(FIRST, version=2, started_at=3_000)
+        await rows.want("0" * 32, second, 3_000)
+        both = await rows.by_name("one")
+        assert (both.active.version, both.pending.version, both.updated_at) == (1, 2, 3_000)
+        await rows.note("0" * 32, 2, "building")
+        await rows.request_cancel("0" * 32, 2)
+        assert await rows.config("0" * 32, 2) == replace(second, message="building", cancel_requested=True)
+        assert await rows.end("0" * 32, 2, Outcome.FAILED, "no room", 4_000)
+        failed = await rows.by_name("one")
+        assert (failed.active.version, failed.latest.message, failed.pending) == (1, "no room", None)
+
+
+async def test_a_configuration_ends_once_and_a_version_is_used_once(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        assert await unit.endpoints.end("0" * 32, 1, Outcome.CANCELED, "asked", 2_000)
+        assert not await unit.endpoints.end("0" * 32, 1, Outcome.ACTIVE, "", 3_000)
+        with pytest.raises(AlreadyExists, match="version 1"):
+            await unit.endpoints.want("0" * 32, FIRST, 3_000)
+        found = await unit.endpoints.by_name("one")
+        assert found.active is None
+        assert found.latest.outcome is Outcome.CANCELED
+
+
+async def test_tags_are_replaced(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.set_tags("0" * 32, [("b", "2"), ("a", "1")])
+    async with with_endpoint.unit() as unit:
+        assert (await unit.endpoints.by_name("one")).tags == (("b", "2"), ("a", "1"))
+
+
+async def test_replicas_come_back_oldest_first_and_only_step_forward(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        await unit.replicas.add(replica("r2", 2_000))
+        await unit.replicas.add(replica("r1", 1_000))
+        with pytest.raises(AlreadyExists):
+            await unit.replicas.add(replica("r1"))
+        assert await unit.replicas.of("0" * 32) == [replica("r1", 1_000), replica("r2", 2_000)]
+        assert await unit.replicas.of("1" * 32) == []
+        running = replace(replica(), state=ReplicaState.READY, address="unix:/x", pid=7, pid_started=1700000000.25)
+        await unit.replicas.save(running)
+        assert (await unit.replicas.of("0" * 32))[0] == running
+        with pytest.raises(PenstockError, match="cannot go"):
+            await unit.replicas.save(replica())
+        with pytest.raises(DoesNotExist):
+            await unit.replicas.save(replica("r9"))
+
+
+async def test_ended_replicas_are_history_until_swept(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        await unit.replicas.add(replica("r1"))
+        await unit.replicas.add(replica("r2"))
+        await unit.replicas.save(replace(replica("r1"), state=ReplicaState.FAILED, message="broke", changed_at=5_000))
+        assert [one.id for one in await unit.replicas.live()] == ["r2"]
+        assert await unit.replicas.sweep(5_000) == 0
+        assert await unit.replicas.sweep(5_001) == 1
+        assert [one.id for one in await unit.replicas.of("0" * 32)] == ["r2"]
+        await unit.replicas.remove_of("0" * 32)
+        assert await unit.replicas.live() == []
+
+
+async def test_a_profile_replaces_one_of_the_same_fingerprint(store):
+    print_ = Fingerprint("main.default.guide/1", "cpu 1", "int8", "test")
+    cost = CostModel(1e-3, 2e-5, 3e-9, 4e-4, 5e-8, 0.04)
+    curve = (Point(1, 900.5, 2.5, 0.5), Point(4, 2000.0, 4.6, 1.5))
+    profile = Profile(print_, False, 2000.0, 4, curve, cost, 2048, 256, 1.5, 10**10, 1_700_000_000_000)
+    async with store.unit() as unit:
+        assert await unit.profiles.get(print_) is None
+        await unit.profiles.put(profile)
+        assert await unit.profiles.get(print_) == profile
+        newer = replace(profile, throughput=2100.0, knee=1)
+        await unit.profiles.put(newer)
+    async with store.unit() as unit:
+        assert await unit.profiles.get(print_) == newer
+        assert await unit.profiles.get(replace(print_, precision="bf16")) is None
