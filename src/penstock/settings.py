@@ -1,0 +1,221 @@
+"""Every setting, typed and documented.
+
+Flags win over PENSTOCK_* variables, those over the TOML file, and that over the defaults.
+
+A key `x` of the group `gateway` is `[gateway] x = ...` in the file and PENSTOCK_GATEWAY_X in the environment; keys
+outside groups are at the top of the file and PENSTOCK_X. Unknown keys and variables are refused.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from penstock.domain.errors import InvalidParameter
+
+PREFIX = "PENSTOCK_"
+# Variables of the clients and of the command line, which the server passes over.
+NOT_SETTINGS = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_TOKEN"})
+_GROUP = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class AdminSettings(BaseModel):
+    """The administrator."""
+
+    model_config = _GROUP
+
+    token: SecretStr | None = Field(default=None)
+    """The administrator's token, at least 16 characters without spaces. A changed one replaces the former at the
+    next start. Without it, one is made and printed at the first start. Better set in the environment than in a file."""
+
+    @field_validator("token")
+    @classmethod
+    def _looks_like_a_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is None:
+            return None
+        value = token.get_secret_value()
+        if len(value) < 16 or not value.isascii() or not value.isprintable() or " " in value:  # noqa: PLR2004 - the rule
+            raise ValueError("must have at least 16 printable ASCII characters and no spaces")
+        return token
+
+
+class AccessSettings(BaseModel):
+    """Tokens and OAuth."""
+
+    model_config = _GROUP
+
+    token_quota: int = Field(default=600, ge=1)
+    """Most personal tokens that one principal may have."""
+    token_lifetime_s: int = Field(default=0, ge=0)
+    """Longest lifetime of personal tokens, in seconds; tokens made without a lifetime get it. 0: no limit."""
+    oauth_lifetime_s: int = Field(default=3600, ge=60)
+    """Lifetime of OAuth access tokens, in seconds."""
+    write_uses_s: float = Field(default=60, gt=0)
+    """How often the last use of tokens is written to the database, in seconds."""
+
+
+class GatewaySettings(BaseModel):
+    """The data plane."""
+
+    model_config = _GROUP
+
+    strict: bool = Field(default=False)
+    """Refuse requests with unknown fields, as Databricks does, instead of passing over the usual ones."""
+    max_body_bytes: int = Field(default=4 * MIB, ge=1024)
+    """Largest request body, in bytes."""
+    request_timeout_s: float = Field(default=597, gt=0)
+    """Longest time from a request to the end of its answer, in seconds."""
+    replica_max_queue: int = Field(default=64, ge=0)
+    """Most requests that wait in one replica; more are answered with 429. 0: nothing waits."""
+
+
+class ServingSettings(BaseModel):
+    """Endpoints and their replicas."""
+
+    model_config = _GROUP
+
+    scale_to_zero_idle_s: float = Field(default=1800, gt=0)
+    """Idle time after which a served entity that may scale to zero does, in seconds."""
+    profile_budget_s: float = Field(default=20, gt=0)
+    """Longest time for measuring a model version on this machine, in seconds."""
+    device_memory_fraction: float = Field(default=0.8, gt=0, le=1)
+    """Share of a device's memory that replicas may take."""
+
+
+class ArtifactSettings(BaseModel):
+    """Files of model versions."""
+
+    model_config = _GROUP
+
+    max_upload_bytes: int = Field(default=64 * GIB, ge=1)
+    """Largest file that may be uploaded, in bytes."""
+    upload_expiry_s: int = Field(default=24 * 3600, ge=60)
+    """Time after which an unfinished upload is swept, in seconds."""
+    url_expiry_s: int = Field(default=3600, ge=10)
+    """Time for which a signed address is good, in seconds."""
+
+
+class SweepSettings(BaseModel):
+    """The janitor."""
+
+    model_config = _GROUP
+
+    period_s: float = Field(default=300, gt=0)
+    """How often what is no longer needed is looked for, in seconds."""
+    replica_history_s: int = Field(default=7 * 24 * 3600, ge=0)
+    """How long ended replicas are remembered, in seconds."""
+
+
+class Settings(BaseModel):
+    """All settings of a server."""
+
+    model_config = _GROUP
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on. 0.0.0.0 is every IPv4 address of the machine."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port to listen on. 0: any free port, which is printed."""
+    data_dir: Path = Field(default=Path("data"))
+    """Folder of the database, the model files and the engines' caches and logs; made if it does not exist."""
+    database: str = Field(default="")
+    """URL of the database: sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME. Empty: SQLite in data_dir."""
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#]+)?$")
+    """Scheme, host and port by which clients reach the server, such as https://models.example.org, for addresses
+    that answers hold. Empty: as each request was addressed."""
+    log_format: Literal["human", "json"] = Field(default="human")
+    """Format of log lines."""
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
+    """Least level of log lines."""
+    drain_s: float = Field(default=20, ge=0)
+    """Longest time that running requests are given to end when the server stops, in seconds. 0: none."""
+    admin: AdminSettings = AdminSettings()
+    access: AccessSettings = AccessSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    serving: ServingSettings = ServingSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()
+    sweep: SweepSettings = SweepSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, the default one included."""
+        return self.database or f"sqlite:///{self.data_dir.absolute() / 'penstock.db'}"
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str], config: Path | None) -> Settings:
+    """The settings from all sources; raises InvalidParameter that names the key, its source and its rule.
+
+    `flags` holds only what was given. The file is `config`, or else what PENSTOCK_CONFIG names.
+    """
+    named = config or (Path(environment["PENSTOCK_CONFIG"]) if environment.get("PENSTOCK_CONFIG") else None)
+    from_file = _read(named) if named else {}
+    _check(from_file, f"{named}")
+    from_environment = _variables(environment)
+    _check(from_environment, "the environment")
+    try:
+        return Settings.model_validate(_merged(_merged(from_file, from_environment), dict(flags)))
+    except ValidationError as error:
+        raise InvalidParameter(_told(error, "the flags")) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise InvalidParameter(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"The settings file {path} is not TOML: {error}.") from error
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, Any]:
+    mine = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    known = variables()
+    for name in mine:
+        if name not in known and name not in NOT_SETTINGS:
+            raise InvalidParameter(f"The variable {name} is not a setting of Penstock; see docs/settings.md.")
+    found: dict[str, Any] = {}
+    for name, value in mine.items():
+        if name in known:
+            *group, key = known[name]
+            (found.setdefault(group[0], {}) if group else found)[key] = value
+    return found
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """The variable of each setting, with its path: its group, if it has one, and its key."""
+    paths: list[tuple[str, ...]] = [(key,) for key in Settings.model_fields if key not in groups()]
+    paths += [(name, key) for name, group in groups().items() for key in group.model_fields]
+    return {PREFIX + "_".join(path).upper(): path for path in paths}
+
+
+def groups() -> dict[str, type[BaseModel]]:
+    """The groups by name."""
+    found = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+
+
+def _check(values: dict[str, Any], source: str) -> None:
+    try:
+        Settings.model_validate(values)
+    except ValidationError as error:
+        raise InvalidParameter(_told(error, source)) from error
+
+
+def _told(error: ValidationError, source: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"'{key}' in {source} is not a setting of Penstock; see docs/settings.md."
+    rule = str(first["msg"]).removeprefix("Value error, ")
+    return f"'{key}' in {source}: {rule[:1].lower() + rule[1:]}."
+
+
+def _merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
