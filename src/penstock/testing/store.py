@@ -13,6 +13,7 @@ from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
 from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
+from penstock.testing.request_rows import FakeRequestRows
 from penstock.testing.upload_rows import FakeUploadRows
 
 
@@ -30,6 +31,7 @@ class FakeUnit:
     profiles: FakeProfileRows = field(default_factory=FakeProfileRows)
     catalog: FakeCatalogRows = field(default_factory=FakeCatalogRows)
     uploads: FakeUploadRows = field(default_factory=FakeUploadRows)
+    requests: FakeRequestRows = field(default_factory=FakeRequestRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

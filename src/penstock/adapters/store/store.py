@@ -15,6 +15,7 @@ from penstock.adapters.store.endpoint_rows import SqlEndpointRows
 from penstock.adapters.store.migrate import migrate
 from penstock.adapters.store.profile_rows import SqlProfileRows
 from penstock.adapters.store.replica_rows import SqlReplicaRows
+from penstock.adapters.store.request_rows import SqlRequestRows
 from penstock.adapters.store.upload_rows import SqlUploadRows
 from penstock.domain.errors import PenstockError
 
@@ -29,6 +30,7 @@ class SqlUnit:
         self.profiles = SqlProfileRows(connection)
         self.catalog = SqlCatalogRows(connection)
         self.uploads = SqlUploadRows(connection)
+        self.requests = SqlRequestRows(connection)
 
 
 class SqlStore:

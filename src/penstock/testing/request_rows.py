@@ -1,0 +1,29 @@
+"""The request ledger in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from penstock.domain.usage import RequestRecord
+
+
+@dataclass
+class FakeRequestRows:
+    """See `penstock.ports.request_rows.RequestRows`."""
+
+    by_id: dict[str, RequestRecord] = field(default_factory=dict)
+
+    async def add(self, records: Sequence[RequestRecord]) -> int:
+        """Adds the records that are not there."""
+        before = len(self.by_id)
+        for record in records:
+            self.by_id.setdefault(record.request_id, record)
+        return len(self.by_id) - before
+
+    async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:
+        """The newest records."""
+        found = [record for record in self.by_id.values() if record.endpoint_id == endpoint_id]
+        return sorted(found, key=lambda record: (-record.received_at, record.request_id))[:limit]
+
+    async def get(self, request_id: str) -> RequestRecord | None:
+        """One record."""
+        return self.by_id.get(request_id)

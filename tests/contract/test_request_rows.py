@@ -1,0 +1,44 @@
+"""Rows of the request ledger: one suite on memory, SQLite and PostgreSQL."""
+
+from dataclasses import replace
+
+from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
+
+FIRST = RequestRecord(
+    "a", "e1", "guide", "guide-1", "r1", "ann@example.org", "llm/v1/chat", True, 1_700_000_000_000,
+    RequestOutcome.CANCELLED, 499, Usage(2**33, 7, 3), 0.25, 12.5, 99.125, "the client hung up", "mine-1",
+)  # fmt: skip
+
+
+async def test_a_record_comes_back_as_it_was_added(store):
+    async with store.unit() as unit:
+        assert await unit.requests.add([FIRST]) == 1
+    async with store.unit() as unit:
+        assert await unit.requests.get("a") == FIRST
+        assert await unit.requests.get("b") is None
+
+
+async def test_adding_again_changes_nothing_and_counts_only_what_is_new(store):
+    second = replace(FIRST, request_id="b")
+    async with store.unit() as unit:
+        await unit.requests.add([FIRST])
+    async with store.unit() as unit:
+        assert await unit.requests.add([replace(FIRST, status=200), second, replace(second, status=200)]) == 1
+        assert await unit.requests.add([]) == 0
+        assert await unit.requests.get("a") == FIRST
+        assert await unit.requests.get("b") == second
+
+
+async def test_the_newest_of_an_endpoint_come_first(store):
+    records = [replace(FIRST, request_id=str(number), received_at=number) for number in range(5)]
+    other = replace(FIRST, request_id="other", endpoint_id="e2")
+    async with store.unit() as unit:
+        await unit.requests.add([*records, other])
+        assert [record.request_id for record in await unit.requests.of("e1", limit=3)] == ["4", "3", "2"]
+        assert await unit.requests.of("e2") == [other]
+
+
+async def test_a_full_batch_fits_in_one_call(store):
+    records = [replace(FIRST, request_id=str(number)) for number in range(1000)]
+    async with store.unit() as unit:
+        assert await unit.requests.add(records) == 1000
