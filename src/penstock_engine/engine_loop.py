@@ -99,28 +99,33 @@ class EngineLoop:
             self._unwanted.extend(sequences)
             self._wake.notify()
 
+    def step(self) -> list[Output]:
+        """Take in what was submitted and cancelled, and compute one step. Once started, only the thread calls this."""
+        with self._wake:
+            arrived, self._arrived = self._arrived, []
+            unwanted, self._unwanted = self._unwanted, []
+            for sequence in arrived:
+                self.scheduler.add(sequence)
+        outputs = [self._end(sequence, Finish.CANCELLED) for sequence in unwanted if sequence.finish is None]
+        self._compute(outputs)
+        return outputs
+
     def _run(self) -> None:
         try:
-            self._turn()
+            while self._something_to_do():
+                outputs = self.step()
+                if outputs and self._events is not None:
+                    self._events.call_soon_threadsafe(_deliver, outputs)
         except Exception:  # noqa: BLE001 - the runner: whatever it is, the engine must end and say so
             _log.exception("the step thread failed")
             self._on_fatal()
 
-    def _turn(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._closed or self._arrived or self._unwanted or self._busy()):
-                    self._wake.wait()
-                if self._closed:
-                    return
-                arrived, self._arrived = self._arrived, []
-                unwanted, self._unwanted = self._unwanted, []
-                for sequence in arrived:
-                    self.scheduler.add(sequence)
-            outputs = [self._end(sequence, Finish.CANCELLED) for sequence in unwanted if sequence.finish is None]
-            self._step(outputs)
-            if outputs and self._events is not None:
-                self._events.call_soon_threadsafe(_deliver, outputs)
+    def _something_to_do(self) -> bool:
+        """Wait for it; False once the loop is closed."""
+        with self._wake:
+            while not (self._closed or self._arrived or self._unwanted or self._busy()):
+                self._wake.wait()
+            return not self._closed
 
     def _busy(self) -> bool:
         return bool(self.scheduler.running or self.scheduler.waiting)
@@ -130,7 +135,7 @@ class EngineLoop:
         self.scheduler.drop(sequence)
         return Output(sequence, None, None, finish)
 
-    def _step(self, outputs: list[Output]) -> None:
+    def _compute(self, outputs: list[Output]) -> None:
         """One step of the model; what came out is added to `outputs`."""
         slots = self.scheduler.plan()
         if not slots:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "x-request-id"
 MAX_BODY = 32 * 1024 * 1024
+_ID = web.RequestKey(REQUEST_ID, str)
 _INLINE_BODY = 4096
 """Bodies up to so many bytes are parsed on the event loop: handing them to a thread would take longer than the work."""
 _JSON = "application/json"
@@ -76,7 +77,7 @@ class Server:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Gives every request an id, and every refusal the one shape of errors."""
-        request[REQUEST_ID] = request.headers.get(REQUEST_ID) or str(uuid.uuid4())
+        request[_ID] = request.headers.get(REQUEST_ID) or str(uuid.uuid4())
         try:
             if self._draining and request.method == "POST":
                 raise Draining("the engine is stopping and takes no new requests")
@@ -91,7 +92,7 @@ class Server:
             allowed = ", ".join(sorted(error.allowed_methods))
             response = _problem(405, "METHOD_NOT_ALLOWED", f"{request.path} allows {allowed}, not {request.method}")
         if not response.prepared:
-            response.headers[REQUEST_ID] = request[REQUEST_ID]
+            response.headers[REQUEST_ID] = request[_ID]
         return response
 
     def _refused(self, refusal: Refusal) -> web.Response:
@@ -143,7 +144,7 @@ class Server:
 
     async def _answer(self, request: web.Request, service: TextService, order: Order) -> web.StreamResponse:
         """Compute an order; however this ends, nothing is left running."""
-        name = request[REQUEST_ID]
+        name = request[_ID]
         exchange = Exchange(order, service.about.model, service.tokenizer, service.loop)
         exchange.start(partial(self._text_ended, name))
         self._requests.enter(name, exchange)
@@ -165,7 +166,7 @@ class Server:
         if not isinstance(self._service, EmbeddingService):
             raise self._wrong_task(request)
         inputs = await self._prepared(request, self._service.intake.embeddings)
-        name = request[REQUEST_ID]
+        name = request[_ID]
         group = Group(inputs)
         self._service.loop.submit(group)
         self._requests.enter(name, group)
@@ -181,7 +182,7 @@ class Server:
 async def _stream(request: web.Request, exchange: Exchange) -> web.StreamResponse:
     """The response begins with the first token, so that what goes wrong before it has a status of its own."""
     await exchange.begin()
-    response = web.StreamResponse(headers={"Cache-Control": "no-cache", REQUEST_ID: request[REQUEST_ID]})
+    response = web.StreamResponse(headers={"Cache-Control": "no-cache", REQUEST_ID: request[_ID]})
     response.content_type = "text/event-stream"
     await response.prepare(request)
     while piece := await exchange.chunks():

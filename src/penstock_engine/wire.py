@@ -82,7 +82,7 @@ class ChatRequest(Generation, kw_only=True):
 class CompletionRequest(Generation, kw_only=True):
     """`/v1/completions`."""
 
-    prompt: str | list[str | int | Tokens]
+    prompt: str | list[str | NotNegative | Tokens]
     logprobs: Top | None = None
     echo: bool | None = None
     best_of: int | None = None
@@ -93,7 +93,7 @@ class CompletionRequest(Generation, kw_only=True):
 class EmbeddingRequest(Struct, kw_only=True):
     """`/v1/embeddings`."""
 
-    input: str | list[str | int | Tokens]
+    input: str | list[str | NotNegative | Tokens]
     instruction: str | None = None
     dimensions: int | None = None
 
