@@ -6,8 +6,11 @@ import httpx
 import pytest
 
 from penstock.control.authenticator import Authenticator
+from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import digest
 from penstock.control.health import Health
+from penstock.control.principals import Principals
+from penstock.control.tokens import Tokens
 from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
 from penstock.testing.clock import FakeClock
 from penstock.testing.store import FakeStore
@@ -43,10 +46,14 @@ async def store(clock: FakeClock) -> FakeStore:
 
 @pytest.fixture
 def parts(store: FakeStore, clock: FakeClock) -> Parts:
+    authenticator = Authenticator(store, clock)
     return Parts(
         workspace_id=WORKSPACE_ID,
-        authenticator=Authenticator(store, clock),
+        authenticator=authenticator,
         health=Health({"database": store.ping}),
+        tokens=Tokens(store, clock, authenticator, quota=3, longest_s=None),
+        principals=Principals(store, clock, authenticator),
+        client_secrets=ClientSecrets(store, clock, token_s=3600),
     )
 
 

@@ -8,9 +8,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
 from penstock.control.authenticator import Authenticator
+from penstock.control.client_secrets import ClientSecrets
 from penstock.control.health import Health
+from penstock.control.principals import Principals
+from penstock.control.tokens import Tokens
 from penstock.web import health
 from penstock.web.boundary import Boundary
+from penstock.web.databricks import client_secrets, oauth, scim, tokens
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
 
@@ -34,6 +38,10 @@ class Parts:
     workspace_id: str
     authenticator: Authenticator
     health: Health
+    tokens: Tokens
+    principals: Principals
+    client_secrets: ClientSecrets
+    public_url: str = ""
     data_plane: PlainApp | None = None
 
 
@@ -75,3 +83,7 @@ def create_app(parts: Parts) -> Site:
 
 def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield health.router(parts.health)
+    yield oauth.router(parts.client_secrets, parts.workspace_id, parts.public_url)
+    yield tokens.router(parts.tokens)
+    yield scim.router(parts.principals)
+    yield client_secrets.router(parts.client_secrets)

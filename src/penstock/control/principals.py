@@ -1,0 +1,110 @@
+"""Users and service principals."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from penstock.control.authenticator import Authenticator
+from penstock.control.credentials import new_number
+from penstock.domain.access import (
+    ADMINS,
+    USERS,
+    Caller,
+    Principal,
+    PrincipalKind,
+    check_groups,
+    check_principal_name,
+)
+from penstock.domain.errors import DoesNotExist, InvalidParameter
+from penstock.ports.clock import Clock
+from penstock.ports.store import Store, Unit
+
+_WORDS = {PrincipalKind.USER: "User", PrincipalKind.SERVICE_PRINCIPAL: "Service principal"}
+
+
+class Principals:
+    """What administrators do with users and service principals. The routes check that the caller is one."""
+
+    def __init__(self, store: Store, clock: Clock, authenticator: Authenticator) -> None:
+        self._store = store
+        self._clock = clock
+        self._authenticator = authenticator
+
+    async def add_user(self, name: str, display_name: str, groups: frozenset[str], *, active: bool = True) -> Principal:
+        """Adds a user; raises InvalidParameter, or AlreadyExists if the name is taken."""
+        check_principal_name(name, "userName")
+        return await self._add(name, display_name or name, PrincipalKind.USER, groups, active=active)
+
+    async def add_service_principal(
+        self, display_name: str, groups: frozenset[str], *, active: bool = True
+    ) -> Principal:
+        """Adds a service principal with a fresh application id as its name; raises InvalidParameter."""
+        check_principal_name(display_name, "displayName")
+        return await self._add(str(uuid.uuid4()), display_name, PrincipalKind.SERVICE_PRINCIPAL, groups, active=active)
+
+    async def _add(
+        self, name: str, display_name: str, kind: PrincipalKind, groups: frozenset[str], *, active: bool
+    ) -> Principal:
+        check_principal_name(display_name, "displayName")
+        principal = Principal(new_number(), name, display_name, kind, check_groups(groups | {USERS}), active)
+        async with self._store.unit() as unit:
+            await unit.access.add_principal(principal, self._clock.now_ms())
+        return principal
+
+    async def list(self, kind: PrincipalKind) -> Sequence[Principal]:
+        """All of that kind, by name."""
+        async with self._store.unit() as unit:
+            return await unit.access.principals(kind)
+
+    async def get(self, kind: PrincipalKind, principal_id: str) -> Principal:
+        """One of that kind; raises DoesNotExist."""
+        async with self._store.unit() as unit:
+            return await self._find(unit, kind, principal_id)
+
+    async def change(
+        self,
+        kind: PrincipalKind,
+        principal_id: str,
+        *,
+        display_name: str | None = None,
+        groups: frozenset[str] | None = None,
+        active: bool | None = None,
+    ) -> Principal:
+        """Changes what is given, at once; raises DoesNotExist, or InvalidParameter for the last administrator."""
+        async with self._store.unit() as unit:
+            before = await self._find(unit, kind, principal_id)
+            after = replace(
+                before,
+                display_name=before.display_name if display_name is None else display_name,
+                groups=before.groups if groups is None else check_groups(groups | {USERS}),
+                active=before.active if active is None else active,
+            )
+            check_principal_name(after.display_name, "displayName")
+            await unit.access.save_principal(after)
+            await _keep_an_administrator(unit)
+        self._authenticator.forget_principal(principal_id)
+        return after
+
+    async def remove(self, kind: PrincipalKind, principal_id: str, caller: Caller) -> None:
+        """Removes the principal with its tokens and secrets; raises DoesNotExist, InvalidParameter."""
+        if principal_id == caller.principal.id:
+            raise InvalidParameter("You cannot remove yourself.")
+        async with self._store.unit() as unit:
+            await self._find(unit, kind, principal_id)
+            await unit.access.remove_principal(principal_id)
+            await _keep_an_administrator(unit)
+        self._authenticator.forget_principal(principal_id)
+
+    async def _find(self, unit: Unit, kind: PrincipalKind, principal_id: str) -> Principal:
+        found = await unit.access.principal(principal_id)
+        if found is None or found.kind is not kind:
+            raise DoesNotExist(f"{_WORDS[kind]} with id '{principal_id}' does not exist.")
+        return found
+
+
+async def _keep_an_administrator(unit: Unit) -> None:
+    for kind in PrincipalKind:
+        for principal in await unit.access.principals(kind):
+            if principal.active and ADMINS in principal.groups:
+                return
+    raise InvalidParameter(f"The last active member of the group '{ADMINS}' must stay.")
