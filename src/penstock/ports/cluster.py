@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from penstock.domain.placement import Device
@@ -23,12 +24,16 @@ class Cluster(Protocol):
         """The devices that engines can run on."""
         ...
 
+    def address(self, replica_id: str) -> str:
+        """Where that replica's engine is to listen: "unix:PATH" or "http://127.0.0.1:PORT"."""
+        ...
+
     async def start(self, launch: Launch) -> Process:
         """Starts a process that ends with this one, even when this one is killed; raises EngineFailed if it cannot."""
         ...
 
     async def exit_code(self, process: Process) -> int | None:
-        """The exit status of a process that has ended (-1 if unknown), None while it runs."""
+        """The exit status of a process that has ended (-1 if unknown, -N for signal N), None while it runs."""
         ...
 
     async def memory(self, process: Process) -> int:
@@ -36,9 +41,17 @@ class Cluster(Protocol):
         ...
 
     async def stop(self, process: Process, grace_s: float) -> None:
-        """Ends a process: SIGTERM, and SIGKILL after `grace_s` seconds. Returns when it is gone."""
+        """Ends a process with all that it started: SIGTERM, and SIGKILL after `grace_s` seconds.
+
+        Returns when it is gone. Safe to repeat, also while another call waits; no other process is ever touched, also
+        when the id has been given to one.
+        """
         ...
 
-    async def tail(self, launch_log: str, limit: int) -> str:
-        """The last `limit` bytes of a log, as text; empty if there is none."""
+    async def tail(self, log: Path, limit: int) -> str:
+        """The last `limit` bytes of a log, as text; empty if there is none. Logs are bounded: old lines are lost."""
+        ...
+
+    async def forget_logs(self, folder: Path) -> None:
+        """Removes a folder of logs. Safe to repeat."""
         ...

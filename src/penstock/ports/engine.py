@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from penstock.domain.estimate import Speed
 from penstock.domain.model import ModelFacts, Precision, Task
 from penstock.domain.usage import Usage
 
@@ -23,6 +24,19 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a replica takes: memory in bytes, and how many requests run and wait in it, over so many tokens of KV cache.
+
+    `memory` includes the KV cache; `kv_tokens` is 0 for models that keep none.
+    """
+
+    memory: int
+    max_running: int
+    max_queue: int
+    kv_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     """What is to be served. `model` is a directory of the version's files, `cache` one that the engine may write to."""
 
@@ -31,21 +45,12 @@ class EngineSpec:
     facts: ModelFacts
     served_name: str
     precision: Precision
-    kv_tokens: int
+    needs: Needs
     environment: tuple[tuple[str, str], ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a replica takes: memory in bytes, and how many requests run and wait in it."""
-
-    memory: int
-    max_running: int
-    max_queue: int
-
-
 class EngineRecipe(Protocol):
-    """How one kind of engine is built and run. Pure: starts nothing."""
+    """How one kind of engine is built and run. Starts nothing itself."""
 
     name: str
     version: str
@@ -54,16 +59,35 @@ class EngineRecipe(Protocol):
         """The precision used when none is asked for."""
         ...
 
-    def needs(self, facts: ModelFacts, precision: Precision, kv_tokens: int) -> Needs:
+    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
         """What a replica will take."""
         ...
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
-        """A process that prepares the version once (converts, quantises, caches) and ends with status 0."""
+        """A process that prepares the version once (converts, quantises, caches) and ends with status 0.
+
+        It is safe to repeat. With another status, the last line of its log is the reason, for people.
+        """
+        ...
+
+    def is_built(self, spec: EngineSpec) -> bool:
+        """Whether `mark_built` was called for the same model, precision and engine version, in that cache."""
+        ...
+
+    def mark_built(self, spec: EngineSpec) -> None:
+        """Notes in the cache that the build ended well. Safe to repeat."""
         ...
 
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
-        """A process that serves at `address` until SIGTERM."""
+        """A process that serves at `address` until SIGTERM, and drains then."""
+        ...
+
+
+class Gauge(Protocol):
+    """How fast the device is, roughly, for estimates."""
+
+    async def speed(self) -> Speed:
+        """The device's speed with this engine's kernels; measured in a second or two at the first call."""
         ...
 
 

@@ -1,0 +1,218 @@
+"""This machine: engines are processes of ours, each a session of its own; see `penstock.ports.cluster`."""
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import tempfile
+import time
+from asyncio.subprocess import Process as Child
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from penstock.domain.errors import EngineFailed
+from penstock.domain.placement import Device
+from penstock.ports.cluster import Process
+from penstock.ports.engine import Launch
+
+LOG_LIMIT = 4 * 2**20
+"""A log that grows beyond it keeps its last half."""
+_SAME_START_S = 2.0
+"""Two readings of one process's start differ by less."""
+_POLL_S = 0.1
+_KILLED_S = 30.0
+_SOCKET_LIMIT = 100
+"""A Unix socket's path may have 108 bytes."""
+_SECRETS = ("PENSTOCK_", "DATABRICKS_", "MLFLOW_", "OPENAI_")
+"""Variables of the server that engines do not get."""
+
+
+class LocalCluster:
+    """Processes on this machine's CPU. `runtime` is a folder for sockets, `memory_fraction` what engines may take."""
+
+    def __init__(self, runtime: Path, *, memory_fraction: float) -> None:
+        self._runtime = runtime
+        self._memory_fraction = memory_fraction
+        self._sockets: Path | None = None
+        self._made: Path | None = None
+        self._children: dict[int, tuple[Process, Child]] = {}
+        self._logs: dict[int, Path] = {}
+
+    async def devices(self) -> Sequence[Device]:
+        """The CPU."""
+        memory = int(_memory() * self._memory_fraction)
+        return (Device("cpu", device_class(), memory),)
+
+    def address(self, replica_id: str) -> str:
+        """A Unix socket, in a folder whose path is short enough."""
+        if self._sockets is None:
+            self._sockets = self._runtime.absolute()
+            if len(str(self._sockets)) + len(replica_id) + len("/.sock") > _SOCKET_LIMIT:
+                self._sockets = self._made = Path(tempfile.mkdtemp(prefix="penstock-"))
+            self._sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return f"unix:{self._sockets / replica_id}.sock"
+
+    async def start(self, launch: Launch) -> Process:
+        """Starts it, in a session of its own. Its standard input stays open until it ends or we do."""
+        try:
+            launch.log.parent.mkdir(parents=True, exist_ok=True)
+            with launch.log.open("ab") as log:
+                child = await asyncio.create_subprocess_exec(
+                    *launch.command,
+                    stdin=asyncio.subprocess.PIPE if launch.stdin_watch else asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=asyncio.subprocess.STDOUT,
+                    env=_environment(os.environ, launch),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise EngineFailed(f"The engine's process could not be started: {error}") from error
+        process = Process(child.pid, _started(child.pid) or time.time())
+        self._children[child.pid] = (process, child)
+        self._logs[child.pid] = launch.log
+        return process
+
+    async def exit_code(self, process: Process) -> int | None:
+        """Of our children as they said; of others only whether they run."""
+        child = self._child(process)
+        if child is not None:
+            log = self._logs.get(process.pid)
+            if log is not None:
+                _bound(log)
+            return child.returncode
+        return None if _runs(process) else -1
+
+    async def memory(self, process: Process) -> int:
+        """Its private memory, without what it shares or maps from files."""
+        return await asyncio.to_thread(_private_memory, process)
+
+    async def stop(self, process: Process, grace_s: float) -> None:
+        """Ends the process, then whatever is left of its group."""
+        child = self._child(process)
+        if await self.exit_code(process) is None:
+            _signal(process, signal.SIGTERM)
+            if not await self._gone(process, child, grace_s):
+                _signal_group(process, signal.SIGKILL)
+                await self._gone(process, child, _KILLED_S)
+        self._children.pop(process.pid, None)
+        self._logs.pop(process.pid, None)
+
+    async def tail(self, log: Path, limit: int) -> str:
+        """The end of a log."""
+        return await asyncio.to_thread(_tail, log, limit)
+
+    async def forget_logs(self, folder: Path) -> None:
+        """Removes a folder."""
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Ends all processes at once, and removes the folder of sockets if it was made for them."""
+        running = [process for process, _ in self._children.values()]
+        await asyncio.gather(*(self.stop(process, 0.0) for process in running))
+        if self._made is not None:
+            await asyncio.to_thread(shutil.rmtree, self._made, ignore_errors=True)
+
+    def _child(self, process: Process) -> Child | None:
+        known = self._children.get(process.pid)
+        return known[1] if known is not None and known[0] == process else None
+
+    async def _gone(self, process: Process, child: Child | None, limit_s: float) -> bool:
+        """Waits for the end, at most `limit_s` seconds; whether it came."""
+        if child is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), limit_s)
+            return child.returncode is not None
+        left = limit_s
+        while _runs(process) and left > 0:
+            await asyncio.sleep(_POLL_S)
+            left -= _POLL_S
+        return not _runs(process)
+
+
+def device_class() -> str:
+    """What kind of CPU this is: equal names, comparable measurements."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"cpu/{model}/{len(os.sched_getaffinity(0))}"
+
+
+def _memory() -> int:
+    """Bytes of memory this machine has, or this container may use."""
+    total = int(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return total
+
+
+def _environment(ours: Mapping[str, str], launch: Launch) -> dict[str, str]:
+    kept = {name: value for name, value in ours.items() if not name.startswith(_SECRETS)}
+    return {**kept, "PYTHONUNBUFFERED": "1", **dict(launch.environment)}
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _runs(process: Process) -> bool:
+    """Whether exactly this process runs: ids are used again, starts are not."""
+    try:
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.started) < _SAME_START_S
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    if _runs(process):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+
+
+def _signal_group(process: Process, number: signal.Signals) -> None:
+    if _runs(process):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+
+
+def _private_memory(process: Process) -> int:
+    if not _runs(process):
+        return 0
+    try:
+        return int(psutil.Process(process.pid).memory_full_info().uss)
+    except psutil.Error:
+        return 0
+
+
+def _tail(log: Path, limit: int) -> str:
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - limit, 0))
+            content = file.read(limit)
+    except OSError:
+        return ""
+    if size > limit:
+        content = content.partition(b"\n")[2] or content
+    return content.decode(errors="replace")
+
+
+def _bound(log: Path) -> None:
+    """Cuts a log that grew too large. The writer appends, so it goes on at the new end."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LOG_LIMIT:
+            kept = _tail(log, LOG_LIMIT // 2)
+            with log.open("r+b") as file:
+                file.truncate()
+                file.write(kept.encode())

@@ -1,0 +1,122 @@
+"""Control calls to an engine that speaks OpenAI's wire; see `penstock.ports.engine.EngineClient`."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import aiohttp
+
+from penstock.domain.errors import EngineFailed
+from penstock.domain.model import Task
+from penstock.domain.usage import Usage
+from penstock.ports.engine import Sample
+
+HEALTH_S = 3.0
+CANCEL_S = 5.0
+_AWAY = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class HttpEngineClient:
+    """Speaks over "unix:PATH" or "http://HOST:PORT". `measure_s` is the longest time for one measured request."""
+
+    def __init__(self, *, measure_s: float = 900.0) -> None:
+        self._measure_s = measure_s
+
+    async def healthy(self, address: str) -> bool:
+        """Whether GET /health is 200."""
+        try:
+            async with _session(address, HEALTH_S) as session, session.get("/health") as answer:
+                return answer.status == HTTPStatus.OK
+        except _AWAY:
+            return False
+
+    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
+        """One request, streamed if tokens come out of it, to its full length."""
+        try:
+            async with _session(address, self._measure_s) as session:
+                if task is Task.EMBEDDINGS:
+                    return await _embed(session, tokens)
+                return await _complete(session, tokens, tokens_out)
+        except _AWAY as error:
+            raise EngineFailed(f"The engine broke off: {error or type(error).__name__}") from error
+
+    async def cancel(self, address: str, request_id: str) -> Usage | None:
+        """Ends a request; None also if the engine is gone."""
+        try:
+            async with (
+                _session(address, CANCEL_S) as session,
+                session.delete(f"/v1/requests/{request_id}") as answer,
+            ):
+                content = await answer.json(content_type=None)
+        except (*_AWAY, ValueError):
+            return None
+        if not isinstance(content, dict) or not content.get("found"):
+            return None
+        return _usage(content.get("usage"))
+
+
+@asynccontextmanager
+async def _session(address: str, timeout_s: float) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session for a few calls: these are rare, so none is kept."""
+    if address.startswith("unix:"):
+        connector: aiohttp.BaseConnector = aiohttp.UnixConnector(address.removeprefix("unix:"))
+        base = "http://engine"
+    else:
+        connector, base = aiohttp.TCPConnector(), address
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with aiohttp.ClientSession(base, connector=connector, timeout=timeout) as session:
+        yield session
+
+
+async def _embed(session: aiohttp.ClientSession, tokens: Sequence[int]) -> Sample:
+    began = time.perf_counter()
+    async with session.post("/v1/embeddings", json={"model": "", "input": [list(tokens)]}) as answer:
+        content = await answer.read()
+        _check(answer.status, content)
+    return Sample(len(tokens), 0, 0.0, time.perf_counter() - began)
+
+
+async def _complete(session: aiohttp.ClientSession, tokens: Sequence[int], tokens_out: int) -> Sample:
+    ask = {
+        "model": "",
+        "prompt": list(tokens),
+        "max_tokens": tokens_out,
+        "ignore_eos": True,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    began = time.perf_counter()
+    first, usage = 0.0, None
+    async with session.post("/v1/completions", json=ask) as answer:
+        if answer.status != HTTPStatus.OK:
+            _check(answer.status, await answer.read())
+        async for line in answer.content:
+            if not line.startswith(b"data: "):
+                continue
+            first = first or time.perf_counter() - began
+            if b'"usage"' in line:
+                usage = line
+    seconds = time.perf_counter() - began
+    counted = _usage(json.loads(usage[6:]).get("usage")) if usage else None
+    if counted is None or counted.completion_tokens < tokens_out:
+        raise EngineFailed(f"The engine gave {counted.completion_tokens if counted else 0} of {tokens_out} tokens.")
+    return Sample(len(tokens), tokens_out, first, seconds)
+
+
+def _check(status: int, content: bytes) -> None:
+    if status != HTTPStatus.OK:
+        raise EngineFailed(f"The engine answered {status}: {content[:500].decode(errors='replace')}")
+
+
+def _usage(stored: object) -> Usage | None:
+    if not isinstance(stored, dict):
+        return None
+    details = stored.get("prompt_tokens_details") or {}
+    return Usage(
+        prompt_tokens=int(stored.get("prompt_tokens") or 0),
+        completion_tokens=int(stored.get("completion_tokens") or 0),
+        cached_tokens=int(details.get("cached_tokens") or 0),
+    )

@@ -1,0 +1,105 @@
+"""The CPU engine: how `penstock_engine` is built and run, and what it takes."""
+
+import hashlib
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from penstock.domain.model import ModelFacts, Precision
+from penstock.domain.profile import REFERENCE_TOKENS
+from penstock.ports.engine import EngineSpec, Launch, Needs
+
+MIB = 2**20
+MAX_RUNNING = 32
+KV_SEQUENCES = 20
+"""The KV cache holds so many reference requests, and never less than one full context."""
+KV_LIMIT = 4 * 1024 * MIB
+PREFILL_CHUNK = 512
+_PROCESS = 330 * MIB
+"""Interpreter, kernels and tokenizer."""
+_WEIGHTS = {Precision.INT8: 1.35, Precision.BF16: 2.6, Precision.FP32: 5.0}
+"""Bytes per parameter: the kernels' packed copy and slack. The cached originals are file pages, given up at need."""
+
+
+class CpuRecipe:
+    """See `penstock.ports.engine.EngineRecipe`. `max_queue` requests wait in a replica."""
+
+    def __init__(self, *, max_queue: int) -> None:
+        self.name = "penstock-cpu"
+        self.version = f"{version('penstock')}+openvino.{version('openvino').split('-')[0]}"
+        self._max_queue = max_queue
+
+    def precision(self, facts: ModelFacts) -> Precision:  # noqa: ARG002 - the contract's: another engine may look
+        """Eight bits: half the memory and twice the speed of bf16, for a small loss."""
+        return Precision.INT8
+
+    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
+        """Weights as held, the KV cache, activations of a prefill chunk, and the process itself."""
+        weights = facts.parameters * _WEIGHTS[precision]
+        shape = facts.shape
+        if shape is None or not shape.kv_heads:
+            longest = max(facts.context_length, 512) * (shape.hidden + shape.intermediate if shape else 8192) * 4
+            return Needs(int(weights + _PROCESS + 8 * longest), MAX_RUNNING, self._max_queue, 0)
+        width = 8 if precision is Precision.FP32 else 4
+        per_token = max(shape.kv_bytes_per_token * width // 4, 1)
+        wanted = max(KV_SEQUENCES * min(REFERENCE_TOKENS, facts.context_length), facts.context_length)
+        kv_tokens = max(min(wanted, KV_LIMIT // per_token), min(facts.context_length, wanted), 64)
+        activations = PREFILL_CHUNK * (4 * shape.hidden + 3 * shape.intermediate) * 4 + 64 * shape.vocabulary * 4
+        memory = int(weights + kv_tokens * per_token + activations + _PROCESS)
+        return Needs(memory, MAX_RUNNING, self._max_queue, kv_tokens)
+
+    def build(self, spec: EngineSpec, log: Path) -> Launch:
+        """Converts and checks."""
+        return Launch((*_program("build"), *_model(spec)), spec.environment, log, stdin_watch=True)
+
+    def is_built(self, spec: EngineSpec) -> bool:
+        """Whether the mark is there."""
+        return self._mark(spec).exists()
+
+    def mark_built(self, spec: EngineSpec) -> None:
+        """Writes the mark."""
+        self._mark(spec).touch()
+
+    def _mark(self, spec: EngineSpec) -> Path:
+        what = f"{spec.model.resolve()}\n{spec.precision}\n{self.version}"
+        return spec.cache / f"built-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+
+    def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
+        """Serves on a Unix socket or a loopback port."""
+        shape = spec.facts.shape
+        width = 8 if spec.precision is Precision.FP32 else 4
+        kv_bytes = spec.needs.kv_tokens * (shape.kv_bytes_per_token * width // 4 if shape else 0)
+        assert spec.facts.task is not None
+        command = (
+            *_program("serve"),
+            *_model(spec),
+            *_listen(address),
+            "--served-model-name",
+            spec.served_name,
+            "--task",
+            spec.facts.task.value,
+            "--max-running",
+            str(spec.needs.max_running),
+            "--max-queue",
+            str(max(spec.needs.max_queue, 1)),
+            "--kv-bytes",
+            str(max(kv_bytes, 1)),
+            "--prefill-chunk",
+            str(PREFILL_CHUNK),
+            "--watch-stdin",
+        )
+        return Launch(command, spec.environment, log, stdin_watch=True)
+
+
+def _program(command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "penstock_engine", command)
+
+
+def _model(spec: EngineSpec) -> tuple[str, ...]:
+    return ("--model", str(spec.model), "--cache", str(spec.cache), "--precision", spec.precision.value)
+
+
+def _listen(address: str) -> tuple[str, str]:
+    if address.startswith("unix:"):
+        return ("--socket", address.removeprefix("unix:"))
+    return ("--port", address.rsplit(":", 1)[1])

@@ -1,0 +1,99 @@
+"""How fast this machine is with the CPU engine's kernels: a short measurement in a process of its own, kept in a file.
+
+The server imports neither the kernels nor numpy; this file run as a program does.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock.domain.errors import EngineFailed
+from penstock.domain.estimate import Speed
+
+TIMEOUT_S = 60.0
+_ROWS = 512
+_SIZE = 2048
+_REPEATS = 8
+_COPY_BYTES = 128 * 2**20
+
+
+class CpuGauge:
+    """See `penstock.ports.engine.Gauge`. `path` keeps the result for `key`: the machine and the engine."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path = path
+        self._key = key
+        self._speed: Speed | None = None
+        self._lock = asyncio.Lock()
+
+    async def speed(self) -> Speed:
+        """From memory, from the file, or measured now; raises EngineFailed if that does not work."""
+        async with self._lock:
+            if self._speed is None:
+                self._speed = self._kept() or await self._measured()
+            return self._speed
+
+    def _kept(self) -> Speed | None:
+        try:
+            kept = json.loads(self._path.read_text())
+            return Speed(**kept["speed"]) if kept["key"] == self._key else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    async def _measured(self) -> Speed:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            __name__,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        except TimeoutError as error:
+            raise EngineFailed("The device's speed could not be measured in time.") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            raise EngineFailed(f"The device's speed could not be measured: {errors.decode(errors='replace')[-500:]}")
+        operations, read = (float(word) for word in out.split())
+        speed = Speed(operations, read)
+        content = {"key": self._key, "speed": {"operations_per_s": operations, "bytes_per_s": read}}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps(content))
+        return speed
+
+
+def main() -> None:
+    """Prints operations and bytes per second: an int8 matrix product as engines run it, and reading memory."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as op
+
+    weights = np.zeros((_SIZE, _SIZE), np.uint8)
+    given = op.parameter([-1, _SIZE], np.float32)
+    scaled = op.multiply(op.convert(op.constant(weights), "f32"), op.constant(np.ones((_SIZE, 1), np.float32)))
+    graph = ov.Model([op.result(op.matmul(given, scaled, False, True))], [given], "gauge")
+    run = ov.Core().compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+    rows = np.ones((_ROWS, _SIZE), np.float32)
+    run.infer([rows])
+    best = min(_timed(lambda: run.infer([rows])) for _ in range(_REPEATS))
+    big = np.ones(_COPY_BYTES // 8, np.float64)
+    read = min(_timed(big.sum) for _ in range(3))
+    sys.stdout.write(f"{2 * _ROWS * _SIZE * _SIZE / best} {_COPY_BYTES / read}\n")
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
