@@ -21,13 +21,40 @@ from penstock.ports.upload_rows import UploadRows
 class Unit(Protocol):
     """One transaction."""
 
-    access: AccessRows
-    catalog: CatalogRows
-    uploads: UploadRows
-    endpoints: EndpointRows
-    replicas: ReplicaRows
-    profiles: ProfileRows
-    requests: RequestRows
+    @property
+    def access(self) -> AccessRows:
+        """Principals, tokens and client secrets."""
+        ...
+
+    @property
+    def catalog(self) -> CatalogRows:
+        """Registered models and their versions."""
+        ...
+
+    @property
+    def uploads(self) -> UploadRows:
+        """Uploads that are not finished."""
+        ...
+
+    @property
+    def endpoints(self) -> EndpointRows:
+        """Endpoints and their configurations."""
+        ...
+
+    @property
+    def replicas(self) -> ReplicaRows:
+        """Replicas."""
+        ...
+
+    @property
+    def profiles(self) -> ProfileRows:
+        """Measured profiles."""
+        ...
+
+    @property
+    def requests(self) -> RequestRows:
+        """The request ledger."""
+        ...
 
 
 class Store(Protocol):

@@ -1,0 +1,60 @@
+"""The penstock command. What a subcommand needs is imported when it runs, so that the others start at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 is any free one.", show_default="8080")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the database and the model files.", show_default="data")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="URL of the database.", show_default="SQLite in the data folder")
+    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="Address by which clients reach the server.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="human or json.", show_default="human")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; see docs/settings.md.")] = None,
+) -> None:
+    """Start the server."""
+    from penstock.cli.serve import serve as start
+
+    flags = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "database": database,
+        "public_url": public_url,
+        "log_format": log_format,
+        "log_level": log_level,
+    }
+    raise typer.Exit(start({key: value for key, value in flags.items() if value is not None}, config))
+
+
+@app.command()
+def settings() -> None:
+    """Print the page of all settings."""
+    from penstock.cli.settings_page import settings_page
+
+    print(settings_page(), end="")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(f"penstock {installed('penstock')}")
+
+
+def main() -> None:
+    """Runs the command."""
+    app()
