@@ -8,7 +8,8 @@ from penstock.domain.catalog import Catalog, Lineage, ModelVersion, RegisteredMo
 from penstock.domain.errors import AlreadyExists
 from penstock.domain.model import ModelFacts, Shape, Task
 from penstock.domain.names import ModelName, SchemaName
-from penstock.ports.catalog_rows import Outcome, VersionFilter
+from penstock.domain.version_filter import VersionFilter
+from penstock.ports.catalog_rows import Outcome
 from penstock.ports.upload_rows import Upload, UploadState
 
 STAMPS = {"creator": "a@x.org", "created_at": 5, "updated_by": "a@x.org", "updated_at": 5}

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from penstock.domain.errors import Conflict, InvalidParameter
+from penstock.domain.access import Caller
+from penstock.domain.errors import Conflict, InvalidParameter, PermissionDenied
 from penstock.domain.model import ModelFacts
 from penstock.domain.names import ModelName, SchemaName
 
@@ -103,7 +104,7 @@ class ModelVersion(Stamped):
     run_id: str = ""
     description: str = ""
     status_message: str = ""
-    lineage: Lineage = Lineage()
+    lineage: Lineage = field(default_factory=Lineage)
     tags: Tags = ()
     aliases: tuple[str, ...] = ()
 
@@ -130,6 +131,14 @@ def check_readable(version: ModelVersion) -> None:
     """Raises Conflict if the version's files are gone because its registration failed."""
     if version.status is VersionStatus.FAILED_REGISTRATION:
         raise Conflict(f"{version.label.capitalize()} has no files: {version.status_message}")
+
+
+def check_owner(caller: Caller, owner: str, action: str) -> None:
+    """Raises PermissionDenied unless the caller is the owner or an administrator; `action` completes "may not"."""
+    if not caller.principal.is_admin and caller.principal.name != owner:
+        raise PermissionDenied(
+            f"{caller.principal.name} may not {action}: only its owner {owner} and administrators may."
+        )
 
 
 def check_unused(what: str, users: Sequence[str], action: str) -> None:
@@ -171,6 +180,16 @@ def check_text(text: str, field: str) -> str:
             f"{field} must be at most {TEXT_LIMIT} characters without NUL, but has {len(text)} characters."
         )
     return text
+
+
+def check_lineage(lineage: Lineage) -> Lineage:
+    """Returns it; raises InvalidParameter naming the field that is too long."""
+    check_text(lineage.run_tracking_server_id, "run_tracking_server_id")
+    check_text(lineage.model_id, "model_id")
+    check_text(lineage.feature_deps, "feature_deps")
+    for kind, name in lineage.dependencies:
+        check_text(kind + name, "model_version_dependencies")
+    return lineage
 
 
 def check_number(value: str | int, field: str = "version") -> int:

@@ -7,14 +7,7 @@ from typing import Protocol
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.model import ModelFacts
 from penstock.domain.names import ModelName, SchemaName
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFilter:
-    """Which versions: those of `model` (full name, folded) and `run_id`; None does not restrict."""
-
-    model: str | None = None
-    run_id: str | None = None
+from penstock.domain.version_filter import VersionFilter
 
 
 @dataclass(frozen=True, slots=True)

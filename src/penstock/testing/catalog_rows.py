@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.errors import AlreadyExists
 from penstock.domain.names import ModelName, SchemaName
-from penstock.ports.catalog_rows import Outcome, VersionFilter
+from penstock.domain.version_filter import VersionFilter
+from penstock.ports.catalog_rows import Outcome
 
 
 @dataclass

@@ -13,7 +13,8 @@ from penstock.adapters.store.tables.catalog import ALIASES, MODELS, VERSION_TAGS
 from penstock.domain.catalog import Lineage, ModelVersion, VersionStatus
 from penstock.domain.model import ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
-from penstock.ports.catalog_rows import Outcome, VersionFilter
+from penstock.domain.version_filter import VersionFilter
+from penstock.ports.catalog_rows import Outcome
 
 _PENDING = VersionStatus.PENDING_REGISTRATION.value
 _FAILED = VersionStatus.FAILED_REGISTRATION.value

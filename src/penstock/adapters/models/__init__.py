@@ -1,0 +1,1 @@
+"""Reading models' files without the libraries that wrote them."""
