@@ -19,6 +19,7 @@ class Loop:
     A step does one cycle of work and returns one sentence that says what it did, or an empty string if it did nothing.
     It can be called by itself, in a test for example. A step that raises is logged and tried again after a delay that
     doubles from 1 to 30 seconds, or after what a `Temporary` asks for; hints wait for the end of that delay.
+    A step may change `period_s`.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[str]], clock: Clock, *, period_s: float) -> None:
@@ -27,7 +28,7 @@ class Loop:
         self.last_sentence = ""
         self._step = step
         self._clock = clock
-        self._period_s = period_s
+        self.period_s = period_s
         self._hinted = asyncio.Event()
 
     def hint(self) -> None:
@@ -57,7 +58,7 @@ class Loop:
         if sentence:
             self.last_sentence = sentence
             _log.info("%s: %s", self.name, sentence)
-        return self._period_s
+        return self.period_s
 
     def _back_off(self, error: Exception) -> float:
         doubled = FIRST_BACK_OFF_S * 2.0 ** min(self.failures - 1, 10)

@@ -83,6 +83,8 @@ def claims(endpoint: Endpoint, offers: Mapping[str, Offer], live: Iterable[Repli
     found = []
     for spec in dict.fromkeys((*specs(endpoint.active), *specs(endpoint.pending), *running)):
         offer = offers.get(spec)
+        if offer and offer.problem:
+            offer = None
         part = max(share(config, spec, offer.chunks) for config in (endpoint.active, endpoint.pending)) if offer else 0
         memory = sum(replica.memory for replica in running.get(spec, ()))
         if not memory and offer and spec in wanted:

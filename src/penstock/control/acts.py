@@ -1,0 +1,206 @@
+"""Carries out what a plan says: the only place that starts and stops engines and writes what became of them."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from penstock.control.offers import Appraisal
+from penstock.control.profiler import Job, Profiler
+from penstock.control.watch import Watch, build_log, process_of, server_log
+from penstock.domain.endpoint import Endpoint
+from penstock.domain.errors import EngineFailed
+from penstock.domain.plan import End, Remove, Start
+from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.steps import Action, Build, Drain, Kill, Measure, Move, Serve
+from penstock.ports.artifacts import ArtifactStore
+from penstock.ports.clock import Clock
+from penstock.ports.cluster import Cluster
+from penstock.ports.engine import EngineRecipe, EngineSpec, Launch
+from penstock.ports.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where engines keep what they convert, and where they log."""
+
+    cache: Path
+    logs: Path
+
+
+def spec_folder(spec: str) -> str:
+    """A folder's name for a spec."""
+    return hashlib.sha256(spec.encode()).hexdigest()[:16]
+
+
+class Acts:
+    """Acts on endpoints' plans. Row changes come first, then processes; both are safe to find half done."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        artifacts: ArtifactStore,
+        cluster: Cluster,
+        recipe: EngineRecipe,
+        profiler: Profiler,
+        watch: Watch,
+        clock: Clock,
+        folders: Folders,
+        new_id: Callable[[], str],
+        drain_s: float,
+    ) -> None:
+        self._store = store
+        self._artifacts = artifacts
+        self._cluster = cluster
+        self._recipe = recipe
+        self._profiler = profiler
+        self._watch = watch
+        self._clock = clock
+        self._folders = folders
+        self._new_id = new_id
+        self._drain_s = drain_s
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+
+    def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
+        """Whether what the replica runs is prepared."""
+        return appraisal is not None and self._recipe.is_built(self._spec(replica, appraisal))
+
+    def log_of(self, replica: Replica) -> Path:
+        """Where the replica's present process logs."""
+        choose = build_log if replica.state is ReplicaState.BUILDING else server_log
+        return choose(self._folders.logs, replica.endpoint_id, spec_folder(replica.spec))
+
+    async def act(
+        self, endpoint: Endpoint, action: Action | Start | End | Remove, appraisals: Mapping[str, Appraisal]
+    ) -> None:
+        """Carries out one action of a plan for that endpoint."""
+        match action:
+            case Start():
+                await self._add(endpoint, action)
+            case End():
+                async with self._store.unit() as unit:
+                    await unit.endpoints.end(
+                        endpoint.id, action.version, action.outcome, action.message, self._clock.now_ms()
+                    )
+            case Remove():
+                await self._remove(endpoint)
+            case Build() | Serve():
+                await self._launch(action, appraisals.get(action.replica.spec))
+            case Measure():
+                await self._measure(action.replica, appraisals.get(action.replica.spec))
+            case Move():
+                await self._save(action.replica, state=action.state, message=action.message)
+            case Kill():
+                await self._cluster.stop(process_of(action.replica), 0.0)
+                await self._save(action.replica, state=ReplicaState.FAILED, message=action.message)
+            case Drain():
+                if action.replica.state is not ReplicaState.DRAINING:
+                    await self._save(action.replica, state=ReplicaState.DRAINING, message=action.message)
+
+    def finish(self, actions: Sequence[Action | Start | End | Remove], wake: Callable[[], None]) -> None:
+        """Begins what takes long, once the data plane knows of it: replicas that drain get their signal.
+
+        `wake` is called when one has ended.
+        """
+        for action in actions:
+            if isinstance(action, Drain) and action.replica.id not in self._stopping:
+                task = asyncio.create_task(self._cluster.stop(process_of(action.replica), self._drain_s))
+                self._stopping[action.replica.id] = task
+                task.add_done_callback(self._when_stopped(action.replica.id, wake))
+
+    def _when_stopped(self, replica_id: str, wake: Callable[[], None]) -> Callable[[asyncio.Task[None]], None]:
+        def done(task: asyncio.Task[None]) -> None:
+            self._stopping.pop(replica_id, None)
+            if not task.cancelled() and task.exception() is not None:
+                _log.error("stopping replica %s failed", replica_id, exc_info=task.exception())
+            wake()
+
+        return done
+
+    async def _add(self, endpoint: Endpoint, start: Start) -> None:
+        now = self._clock.now_ms()
+        replica = Replica(
+            id=self._new_id(),
+            endpoint_id=endpoint.id,
+            spec=start.spec,
+            entity_name=start.entity_name,
+            entity_version=start.entity_version,
+            state=ReplicaState.REQUESTED,
+            message="",
+            share=start.share,
+            memory=start.memory,
+            address="",
+            pid=0,
+            pid_started=0.0,
+            created_at=now,
+            changed_at=now,
+        )
+        async with self._store.unit() as unit:
+            await unit.replicas.add(replica)
+
+    async def _remove(self, endpoint: Endpoint) -> None:
+        async with self._store.unit() as unit:
+            await unit.replicas.remove_of(endpoint.id)
+            await unit.endpoints.remove(endpoint.id)
+        await self._cluster.forget_logs(self._folders.logs / endpoint.id)
+
+    def _spec(self, replica: Replica, appraisal: Appraisal) -> EngineSpec:
+        return EngineSpec(
+            model=self._artifacts.local(appraisal.version.storage),
+            cache=self._folders.cache,
+            facts=appraisal.facts,
+            served_name=f"{replica.entity_name}/{replica.entity_version}",
+            precision=appraisal.precision,
+            needs=appraisal.needs,
+        )
+
+    async def _launch(self, action: Build | Serve, appraisal: Appraisal | None) -> None:
+        replica = action.replica
+        if appraisal is None:
+            await self._save(replica, state=ReplicaState.FAILED, message="Its model version is gone.")
+            return
+        spec = self._spec(replica, appraisal)
+        folder = spec_folder(replica.spec)
+        address = ""
+        if isinstance(action, Build):
+            state, message = ReplicaState.BUILDING, ""
+            launch = self._recipe.build(spec, build_log(self._folders.logs, replica.endpoint_id, folder))
+        else:
+            if replica.state is ReplicaState.BUILDING:
+                self._recipe.mark_built(spec)
+                await self._cluster.stop(process_of(replica), 0.0)
+            address = self._cluster.address(replica.id)
+            state, message = ReplicaState.LOADING, ""
+            launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.endpoint_id, folder))
+        await self._run(replica, launch, {"state": state, "message": message, "address": address})
+
+    async def _run(self, replica: Replica, launch: Launch, changes: dict[str, Any]) -> None:
+        try:
+            process = await self._cluster.start(launch)
+        except EngineFailed as error:
+            await self._save(replica, state=ReplicaState.FAILED, message=error.message)
+            return
+        await self._save(replica, pid=process.pid, pid_started=process.started, **changes)
+
+    async def _measure(self, replica: Replica, appraisal: Appraisal | None) -> None:
+        assert appraisal is not None
+        startup_s = max(self._clock.now_ms() - replica.changed_at, 0) / 1000
+        self._profiler.request(
+            Job(replica.id, replica.address, process_of(replica), appraisal.fingerprint, appraisal.facts, startup_s)
+        )
+        if replica.state is not ReplicaState.MEASURING:
+            await self._save(replica, state=ReplicaState.MEASURING, message="Waiting to be measured.")
+
+    async def _save(self, replica: Replica, **changes: Any) -> None:
+        saved = replace(replica, **changes, changed_at=self._clock.now_ms())
+        async with self._store.unit() as unit:
+            await unit.replicas.save(saved)
+        if saved.ended:
+            self._profiler.forget(replica.id)
+            self._watch.forget(replica.id)

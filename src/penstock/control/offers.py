@@ -1,0 +1,113 @@
+"""What this device can do for model versions: measured where it was, estimated until then."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from penstock.domain.catalog import ModelVersion, VersionStatus
+from penstock.domain.estimate import estimate
+from penstock.domain.model import ModelFacts, Precision
+from penstock.domain.placement import Device, Offer
+from penstock.domain.profile import Fingerprint, Profile, reference_shape
+from penstock.domain.served_entity import ServedEntity
+from penstock.domain.throughput import divide
+from penstock.ports.cluster import Cluster
+from penstock.ports.engine import EngineRecipe, Gauge, Needs
+from penstock.ports.store import Store, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """All that is known of running one version with one precision here. `profile` is None until it is measured."""
+
+    version: ModelVersion
+    facts: ModelFacts
+    precision: Precision
+    needs: Needs
+    fingerprint: Fingerprint
+    profile: Profile | None
+    offer: Offer
+
+
+class Offers:
+    """Appraises versions for the one device there is."""
+
+    def __init__(self, store: Store, cluster: Cluster, recipe: EngineRecipe, gauge: Gauge) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._recipe = recipe
+        self._gauge = gauge
+
+    async def device(self) -> Device:
+        """The device that engines run on."""
+        return (await self._cluster.devices())[0]
+
+    async def of_entities(self, entities: Iterable[ServedEntity]) -> dict[str, Appraisal]:
+        """By spec; those whose version is gone or cannot be served are left out (see `problem`)."""
+        distinct = {entity.spec: entity for entity in entities}
+        device = await self.device()
+        async with self._store.unit() as unit:
+            found = {
+                spec: (version, await self._profile(unit, version, entity.precision, device))
+                for spec, entity in distinct.items()
+                if (version := await unit.catalog.version(entity.entity_name, int(entity.entity_version)))
+                and not problem(version)
+            }
+        return {
+            spec: await self._appraise(spec, version, distinct[spec].precision, profile, device)
+            for spec, (version, profile) in found.items()
+        }
+
+    async def of_version(self, version: ModelVersion, precision: Precision | None = None) -> Appraisal:
+        """One version, which must be servable."""
+        device = await self.device()
+        async with self._store.unit() as unit:
+            profile = await self._profile(unit, version, precision, device)
+        return await self._appraise(version.label, version, precision, profile, device)
+
+    async def _profile(
+        self, unit: Unit, version: ModelVersion, precision: Precision | None, device: Device
+    ) -> Profile | None:
+        assert version.facts is not None
+        chosen = precision or self._recipe.precision(version.facts)
+        return await unit.profiles.get(self._fingerprint(version, chosen, device))
+
+    def _fingerprint(self, version: ModelVersion, precision: Precision, device: Device) -> Fingerprint:
+        engine = f"{self._recipe.name} {self._recipe.version}"
+        return Fingerprint(f"{version.model}/{version.number}", engine, precision.value, device.device_class)
+
+    async def _appraise(
+        self, spec: str, version: ModelVersion, wish: Precision | None, profile: Profile | None, device: Device
+    ) -> Appraisal:
+        facts = version.facts
+        assert facts is not None
+        precision = wish or self._recipe.precision(facts)
+        needs = self._recipe.needs(facts, precision)
+        if profile is None:
+            throughput = estimate(facts, precision, await self._gauge.speed()).throughput
+        else:
+            throughput = profile.throughput
+        memory = max(needs.memory, profile.memory if profile else 0)
+        offer = Offer(spec, memory, divide(throughput), estimated=profile is None)
+        fingerprint = self._fingerprint(version, precision, device)
+        return Appraisal(version, facts, precision, needs, fingerprint, profile, offer)
+
+
+def problem(version: ModelVersion) -> str:
+    """Why a version cannot be served, empty if it can."""
+    if version.status is not VersionStatus.READY or version.facts is None:
+        return f"{version.label} is {version.status.value}, not READY. {version.status_message}".strip()
+    if version.facts.problem is not None:
+        return f"{version.label} cannot be served: {version.facts.problem}"
+    if version.facts.task is None:
+        return f"{version.label} cannot be served: it has no task."
+    return ""
+
+
+def workload(facts: ModelFacts) -> tuple[int, int]:
+    """The tokens in and out that the version is measured with."""
+    return reference_shape(facts.context_length, encoder=is_encoder(facts))
+
+
+def is_encoder(facts: ModelFacts) -> bool:
+    """Whether the model keeps no KV cache and gives no tokens."""
+    return facts.shape is not None and not facts.shape.kv_heads

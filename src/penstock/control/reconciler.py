@@ -1,0 +1,285 @@
+"""Makes what is wanted of endpoints so: load, observe, plan, act, publish; one loop for each endpoint.
+
+Nothing is remembered that matters: after a crash of the server, `recover` ends what survived, and the same steps build
+the wanted state again from the database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from penstock.control.acts import Acts
+from penstock.control.loop import Loop
+from penstock.control.offers import Appraisal, Offers
+from penstock.control.watch import Watch, process_of
+from penstock.domain.endpoint import Config, Endpoint
+from penstock.domain.placement import Offer, Reservation, claims, fitted, total
+from penstock.domain.plan import Facts, Plan, plan
+from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.routing import EndpointRoute
+from penstock.domain.served_entity import ServedEntity
+from penstock.domain.status import Slots, route
+from penstock.domain.steps import Limits, Seen
+from penstock.domain.throughput import Chunks
+from penstock.ports.clock import Clock
+from penstock.ports.cluster import Cluster
+from penstock.ports.routing import RouteTable
+from penstock.ports.store import Store
+
+SURVEY_S = 5.0
+QUIET_S = 5.0
+WATCHING_S = 1.0
+BUSY_S = 0.25
+_BUSY = frozenset(
+    {
+        ReplicaState.REQUESTED,
+        ReplicaState.BUILDING,
+        ReplicaState.LOADING,
+        ReplicaState.MEASURING,
+        ReplicaState.DRAINING,
+    }
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Ward:
+    """What is remembered of one endpoint between its steps; all of it can be lost."""
+
+    loop: Loop
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    task: asyncio.Task[None] | None = None
+    asked: set[str] = field(default_factory=set)
+    published: EndpointRoute | None = None
+    blocked: str = ""
+    replicas: frozenset[str] = frozenset()
+
+
+class Reconciler:
+    """The loops over endpoints; also what the gateway tells of demand (`penstock.ports.routing.Demand`)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        cluster: Cluster,
+        table: RouteTable,
+        offers: Offers,
+        acts: Acts,
+        watch: Watch,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._table = table
+        self._offers = offers
+        self._acts = acts
+        self._watch = watch
+        self._clock = clock
+        self._limits = limits
+        self._wards: dict[str, _Ward] = {}
+        self._held: dict[str, Reservation] = {}
+        self._placing = asyncio.Lock()
+        self._survey = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
+
+    def hint(self, endpoint_id: str) -> None:
+        """What is wanted of the endpoint changed."""
+        ward = self._wards.get(endpoint_id)
+        (ward.loop if ward else self._survey).hint()
+
+    def ask(self, endpoint_id: str, entity: str) -> None:
+        """A request waits for a replica of that served entity."""
+        ward = self._wards.get(endpoint_id)
+        if ward is not None and entity not in ward.asked:
+            ward.asked.add(entity)
+            ward.loop.hint()
+
+    def lost(self, replica_id: str) -> None:
+        """A replica did not answer."""
+        self._watch.suspect(replica_id)
+        for ward in self._wards.values():
+            if replica_id in ward.replicas:
+                ward.loop.hint()
+
+    async def run(self) -> None:
+        """Recovers, then reconciles until cancelled."""
+        await self.recover()
+        try:
+            await self._survey.run()
+        finally:
+            tasks = [ward.task for ward in self._wards.values() if ward.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def recover(self) -> None:
+        """At start: ends engines that an earlier server left, and takes hold of what its endpoints had reserved."""
+        async with self._store.unit() as unit:
+            left = await unit.replicas.live()
+        await asyncio.gather(*(self._cluster.stop(process_of(replica), 0.0) for replica in left))
+        now = self._clock.now_ms()
+        async with self._store.unit() as unit:
+            for replica in left:
+                message = "The server was restarted."
+                await unit.replicas.save(replace(replica, state=ReplicaState.STOPPED, message=message, changed_at=now))
+            endpoints = await unit.endpoints.list(deleted=True)
+        for endpoint in endpoints:
+            appraisals = await self._offers.of_entities(_entities(endpoint))
+            asked = claims(endpoint, _offers(endpoint, appraisals), ())
+            others = [held for key, held in self._held.items() if key != endpoint.id]
+            self._held[endpoint.id] = total(endpoint.name, fitted(asked, others))
+        if left:
+            _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
+
+    async def survey(self) -> str:
+        """Sees to it that every endpoint has its loop, and no other; returns a sentence if that changed."""
+        async with self._store.unit() as unit:
+            endpoints = {endpoint.id: endpoint for endpoint in await unit.endpoints.list(deleted=True)}
+        for endpoint in endpoints.values():
+            if endpoint.id not in self._wards:
+                ward = self._ward(endpoint.id, endpoint.name)
+                ward.task = asyncio.create_task(ward.loop.run(), name=ward.loop.name)
+        gone = [key for key in self._wards if key not in endpoints]
+        for key in gone:
+            ward = self._wards.pop(key)
+            self._held.pop(key, None)
+            if ward.task is not None:
+                ward.task.cancel()
+        return ""
+
+    def _ward(self, endpoint_id: str, name: str) -> _Ward:
+        ward = self._wards.get(endpoint_id)
+        if ward is None:
+
+            async def step() -> str:
+                return await self.step(endpoint_id)
+
+            ward = self._wards[endpoint_id] = _Ward(Loop(f"endpoint {name}", step, self._clock, period_s=QUIET_S))
+        return ward
+
+    async def step(self, endpoint_id: str) -> str:
+        """One cycle for one endpoint; returns a sentence if it did something of note."""
+        ward = self._ward(endpoint_id, endpoint_id)
+        async with ward.lock:
+            async with self._store.unit() as unit:
+                endpoint = await unit.endpoints.by_id(endpoint_id)
+                replicas = await unit.replicas.of(endpoint_id)
+            if endpoint is None:
+                return ""
+            if endpoint.deleted:
+                self._withdraw(ward)
+            appraisals = await self._offers.of_entities(_entities(endpoint))
+            seen = await self._observe(replicas, appraisals)
+            made = await self._decide(endpoint, replicas, seen, appraisals, ward)
+            for action in made.actions:
+                await self._acts.act(endpoint, action, appraisals)
+            if made.actions:
+                async with self._store.unit() as unit:
+                    endpoint = await unit.endpoints.by_id(endpoint_id)
+                    replicas = await unit.replicas.of(endpoint_id)
+            self._publish(endpoint, replicas, ward, appraisals)
+            self._acts.finish(made.actions, ward.loop.hint)
+            return self._rest(ward, made, seen)
+
+    async def _observe(self, replicas: Sequence[Replica], appraisals: Mapping[str, Appraisal]) -> list[Seen]:
+        return list(
+            await asyncio.gather(
+                *(
+                    self._watch.look(
+                        replica,
+                        self._acts.log_of(replica),
+                        built=replica.state is ReplicaState.REQUESTED
+                        and self._acts.is_built(replica, appraisals.get(replica.spec)),
+                    )
+                    for replica in replicas
+                    if not replica.ended
+                )
+            )
+        )
+
+    async def _decide(
+        self,
+        endpoint: Endpoint,
+        replicas: Sequence[Replica],
+        seen: Sequence[Seen],
+        appraisals: Mapping[str, Appraisal],
+        ward: _Ward,
+    ) -> Plan:
+        """The plan, made while nobody else places anything; what it claims is held from here on."""
+        device = await self._offers.device()
+        active = endpoint.active
+        names = [entity.name for entity in active.entities] if active else []
+        async with self._placing:
+            made = plan(
+                Facts(
+                    endpoint=endpoint,
+                    seen=seen,
+                    failed=[one for one in reversed(replicas) if one.state is ReplicaState.FAILED],
+                    offers=_offers(endpoint, appraisals),
+                    device=device,
+                    others=[held for key, held in self._held.items() if key != endpoint.id],
+                    asked=frozenset(ward.asked),
+                    idle_s={name: self._table.idle_s(endpoint.id, name) for name in names},
+                    now_ms=self._clock.now_ms(),
+                    limits=self._limits,
+                )
+            )
+            self._held[endpoint.id] = total(endpoint.name, made.claims)
+            return made
+
+    def _publish(
+        self,
+        endpoint: Endpoint | None,
+        replicas: Sequence[Replica],
+        ward: _Ward,
+        appraisals: Mapping[str, Appraisal],
+    ) -> None:
+        """Tells the data plane, if there is news."""
+        if endpoint is None or endpoint.deleted:
+            self._withdraw(ward)
+            return
+        slots = {spec: Slots(one.needs.max_running, one.needs.max_queue) for spec, one in appraisals.items()}
+        news = route(endpoint, replicas, slots)
+        served = {entity.name for entity in news.entities if entity.replicas}
+        ward.asked -= served
+        ward.asked &= {entity.name for entity in news.entities}
+        ward.replicas = frozenset(replica.id for replica in replicas if not replica.ended)
+        if news != ward.published:
+            self._table.publish(news)
+            ward.published = news
+
+    def _withdraw(self, ward: _Ward) -> None:
+        if ward.published is not None:
+            self._table.withdraw(ward.published.id)
+            ward.published = None
+
+    def _rest(self, ward: _Ward, made: Plan, seen: Sequence[Seen]) -> str:
+        """Sets when the next step comes, and returns what to log."""
+        if made.sentence:
+            ward.loop.hint()
+        states = {one.replica.state for one in seen}
+        ward.loop.period_s = BUSY_S if states & _BUSY else WATCHING_S if states or made.blocked else QUIET_S
+        news = made.blocked if made.blocked != ward.blocked and not made.sentence else ""
+        ward.blocked = made.blocked
+        return made.sentence or news
+
+
+def _entities(endpoint: Endpoint) -> Iterable[ServedEntity]:
+    configs: tuple[Config | None, ...] = () if endpoint.deleted else (endpoint.active, endpoint.pending)
+    return [entity for config in configs if config is not None for entity in config.entities]
+
+
+def _offers(endpoint: Endpoint, appraisals: Mapping[str, Appraisal]) -> dict[str, Offer]:
+    """An offer for every spec of the endpoint; what cannot be run any more says so."""
+    return {
+        entity.spec: replace(appraisals[entity.spec].offer, spec=entity.spec)
+        if entity.spec in appraisals
+        else Offer(entity.spec, 0, Chunks(1, 1, 1.0), estimated=False, problem=_gone(entity))
+        for entity in _entities(endpoint)
+    }
+
+
+def _gone(entity: ServedEntity) -> str:
+    return f"Version {entity.entity_version} of model '{entity.entity_name}' is not there any more, or not servable."
