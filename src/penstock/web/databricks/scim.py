@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from penstock.control.principals import Principals
 from penstock.domain.access import Principal, PrincipalKind
@@ -26,6 +26,9 @@ class Member(BaseModel):
     def name(self) -> str:
         """The group's name."""
         return self.display or self.value or ""
+
+
+_MEMBERS = TypeAdapter(list[Member])
 
 
 class NewUser(BaseModel):
@@ -147,9 +150,10 @@ def _changes(operations: list[Operation], groups: frozenset[str]) -> Changes:
 
 
 def _names(given: Any) -> list[str]:
-    if not isinstance(given, list):
-        raise InvalidParameter("Operations: the value of groups must be a list of {display}.")
-    return [Member.model_validate(member).name for member in given]
+    try:
+        return [member.name for member in _MEMBERS.validate_python(given)]
+    except ValueError as error:
+        raise InvalidParameter("Operations: the value of groups must be a list of {display}.") from error
 
 
 def scim(principal: Principal) -> dict[str, Any]:
