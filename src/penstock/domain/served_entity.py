@@ -8,6 +8,7 @@ from penstock.domain.model import Precision
 
 NAME_LIMIT = 63
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ServedEntity:
 
 def default_name(entity_name: str, entity_version: str) -> str:
     """`<last segment>-<version>`, as the platform names a served entity that was given no name."""
-    return f"{entity_name.rsplit('.', 1)[-1]}-{entity_version}"[-NAME_LIMIT:]
+    return _FORBIDDEN.sub("-", f"{entity_name.rsplit('.', 1)[-1]}-{entity_version}")[-NAME_LIMIT:]
 
 
 def check_name(value: str, field: str) -> str:

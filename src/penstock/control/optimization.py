@@ -1,0 +1,43 @@
+"""Whether a model version can be provisioned, and in which chunks its throughput is sold."""
+
+from dataclasses import dataclass
+
+from penstock.control.offers import Offers, problem
+from penstock.domain.errors import DoesNotExist
+from penstock.domain.names import ModelName
+from penstock.domain.profile import Profile
+from penstock.domain.throughput import Chunks
+from penstock.ports.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizationInfo:
+    """What is said of a version. Without `chunks` it cannot be served, and `problem` says why.
+
+    `profile` is None while the chunks are only estimated.
+    """
+
+    problem: str
+    model_type: str | None
+    chunks: Chunks | None
+    profile: Profile | None
+
+
+class Optimization:
+    """Answers from profiles, or estimates."""
+
+    def __init__(self, store: Store, offers: Offers) -> None:
+        self._store = store
+        self._offers = offers
+
+    async def info(self, name: ModelName, number: int) -> OptimizationInfo:
+        """Of one version; raises DoesNotExist."""
+        async with self._store.unit() as unit:
+            version = await unit.catalog.version(str(name), number)
+        if version is None:
+            raise DoesNotExist(f"Version {number} of model '{name}' does not exist.")
+        why = problem(version)
+        if why:
+            return OptimizationInfo(why, version.facts.model_type if version.facts else None, None, None)
+        appraisal = await self._offers.of_version(version)
+        return OptimizationInfo("", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile)
