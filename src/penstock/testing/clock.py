@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 
-_SETTLE = 50
+_SETTLE = 100
 """Turns of the event loop given to tasks to come to rest between two moments."""
 
 

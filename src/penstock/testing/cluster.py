@@ -1,0 +1,202 @@
+"""Processes that only exist in virtual time, and engines that answer from them."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from penstock.domain.errors import EngineFailed
+from penstock.domain.estimate import Speed
+from penstock.domain.model import ModelFacts, Precision, Task
+from penstock.domain.placement import Device
+from penstock.domain.usage import Usage
+from penstock.ports.clock import Clock
+from penstock.ports.cluster import Process
+from penstock.ports.engine import EngineSpec, Launch, Needs, Sample
+
+GIB = 2**30
+
+
+@dataclass
+class Run:
+    """A process: `status` is None while it runs. `ends_at` is when it ends by itself, with `will`."""
+
+    launch: Launch
+    began: float
+    status: int | None = None
+    ends_at: float | None = None
+    will: int = 0
+
+    @property
+    def kind(self) -> str:
+        """build or serve."""
+        return self.launch.command[0]
+
+
+class FakeCluster:
+    """See `penstock.ports.cluster.Cluster`. Set its fields to say how processes behave from now on."""
+
+    def __init__(self, clock: Clock, *, memory: int = 8 * GIB) -> None:
+        self.clock = clock
+        self.memory_of_device = memory
+        self.build_s = 4.0
+        self.build_status = 0
+        self.drain_s = 0.0
+        self.refuses = ""
+        self.words = ""
+        self.runs: dict[int, Run] = {}
+        self.logs: dict[Path, str] = {}
+        self._pids = itertools.count(100)
+
+    async def devices(self) -> Sequence[Device]:
+        """One."""
+        return (Device("cpu", "test/1", self.memory_of_device),)
+
+    def address(self, replica_id: str) -> str:
+        """A name, not a place."""
+        return f"unix:/run/{replica_id}.sock"
+
+    async def start(self, launch: Launch) -> Process:
+        """Starts a process of virtual time."""
+        if self.refuses:
+            raise EngineFailed(self.refuses)
+        pid = next(self._pids)
+        now = self.clock.monotonic()
+        run = self.runs[pid] = Run(launch, now)
+        if run.kind == "build":
+            run.ends_at, run.will = now + self.build_s, self.build_status
+        self.logs[launch.log] = self.logs.get(launch.log, "") + f"{' '.join(launch.command)}\n{self.words}\n"
+        return Process(pid, 1.0 + now)
+
+    async def exit_code(self, process: Process) -> int | None:
+        """As the test has it."""
+        run = self.runs.get(process.pid)
+        return self._status(run) if run is not None else -1
+
+    async def memory(self, process: Process) -> int:
+        """A gibibyte."""
+        run = self.runs.get(process.pid)
+        return GIB if run is not None and self._status(run) is None else 0
+
+    async def stop(self, process: Process, grace_s: float) -> None:
+        """Ends it, after `drain_s` or the grace."""
+        run = self.runs.get(process.pid)
+        if run is None or self._status(run) is not None:
+            return
+        wait = min(self.drain_s, grace_s)
+        if wait:
+            await self.clock.sleep(wait)
+        if run.status is None:
+            run.status = -15 if self.drain_s <= grace_s else -9
+
+    async def tail(self, log: Path, limit: int) -> str:
+        """The end of what it said."""
+        return self.logs.get(log, "")[-limit:]
+
+    async def forget_logs(self, folder: Path) -> None:
+        """Forgets them."""
+        self.logs = {path: text for path, text in self.logs.items() if folder not in path.parents}
+
+    def running(self, kind: str = "serve") -> list[Run]:
+        """Processes of a kind that run now."""
+        return [run for run in self.runs.values() if run.kind == kind and self._status(run) is None]
+
+    def crash(self, run: Run, status: int = -9) -> None:
+        """Ends a process from outside."""
+        run.status = status
+
+    def at(self, address: str) -> Run | None:
+        """The engine that listens there."""
+        return next((run for run in self.running() if address in run.launch.command), None)
+
+    def _status(self, run: Run) -> int | None:
+        if run.status is None and run.ends_at is not None and self.clock.monotonic() >= run.ends_at:
+            run.status = run.will
+        return run.status
+
+
+class FakeEngineClient:
+    """See `penstock.ports.engine.EngineClient`: engines of a FakeCluster, `load_s` after their start."""
+
+    def __init__(self, cluster: FakeCluster, *, load_s: float = 2.0, token_s: float = 0.0002) -> None:
+        self.cluster = cluster
+        self.load_s = load_s
+        self.token_s = token_s
+        self.mute = False
+        self.fails = ""
+        self.parallel = 0
+        self.most_parallel = 0
+
+    async def healthy(self, address: str) -> bool:
+        """Whether it has loaded."""
+        run = self.cluster.at(address)
+        return run is not None and not self.mute and self.cluster.clock.monotonic() >= run.began + self.load_s
+
+    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
+        """Takes time in proportion to tokens; requests in parallel share the engine, and win a half by it."""
+        assert task in Task
+        if self.fails:
+            raise EngineFailed(self.fails)
+        self.parallel += 1
+        self.most_parallel = max(self.most_parallel, self.parallel)
+        try:
+            seconds = self.token_s * (len(tokens) + 4 * tokens_out) * (1 + self.parallel) / 2
+            await self.cluster.clock.sleep(seconds)
+        finally:
+            self.parallel -= 1
+        if self.cluster.at(address) is None:
+            raise EngineFailed("The engine broke off.")
+        return Sample(len(tokens), tokens_out, seconds / 4, seconds)
+
+    async def cancel(self, address: str, request_id: str) -> Usage | None:
+        """Knows no request."""
+        assert address
+        assert request_id
+        return None
+
+
+@dataclass
+class FakeRecipe:
+    """See `penstock.ports.engine.EngineRecipe`. Everything needs a gibibyte."""
+
+    name: str = "fake"
+    version: str = "1"
+    memory: int = GIB
+    built: set[Path] = field(default_factory=set)
+
+    def precision(self, facts: ModelFacts) -> Precision:
+        """Eight bits."""
+        assert facts.servable
+        return Precision.INT8
+
+    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
+        """The same for all."""
+        assert facts.servable
+        assert precision in Precision
+        return Needs(self.memory, 4, 8, 4096)
+
+    def build(self, spec: EngineSpec, log: Path) -> Launch:
+        """A build."""
+        return Launch(("build", str(spec.model), spec.precision.value), spec.environment, log)
+
+    def is_built(self, spec: EngineSpec) -> bool:
+        """As marked."""
+        return spec.model in self.built
+
+    def mark_built(self, spec: EngineSpec) -> None:
+        """Remembers it."""
+        self.built.add(spec.model)
+
+    def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
+        """An engine."""
+        return Launch(("serve", str(spec.model), address), spec.environment, log, stdin_watch=True)
+
+
+class FakeGauge:
+    """See `penstock.ports.engine.Gauge`."""
+
+    async def speed(self) -> Speed:
+        """A small machine."""
+        await asyncio.sleep(0)
+        return Speed(5e11, 2e10)

@@ -1,0 +1,177 @@
+"""Bodies of the serving endpoints' routes: what clients send, leniently read, and what cannot work refused by name."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from penstock.control.endpoints import ConfigWish, EndpointWish, EntityWish
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.model import Precision
+from penstock.domain.traffic import Route
+
+
+def _text(value: object) -> object:
+    """Clients send versions as numbers too."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+_LENIENT = ConfigDict(extra="ignore", protected_namespaces=())
+_NOT_YET = "is not supported by this server yet"
+
+
+class EntityBody(BaseModel):
+    """A served entity. `model_name` and `model_version` are its older names; `weight_precision` is ours.
+
+    Sizes of custom models (`workload_size`, `workload_type`, concurrency) and `burst_scaling_enabled` have no meaning
+    for provisioned throughput; they are read over, as are unknown fields.
+    """
+
+    model_config = _LENIENT
+
+    name: str | None = None
+    entity_name: str | None = None
+    entity_version: Text | None = None
+    model_name: str | None = None
+    model_version: Text | None = None
+    min_provisioned_throughput: int | None = None
+    max_provisioned_throughput: int | None = None
+    scale_to_zero_enabled: bool | None = None
+    weight_precision: str | None = None
+    external_model: Any = None
+    provisioned_model_units: Any = None
+    instance_profile_arn: Any = None
+    environment_vars: Any = None
+
+    def wish(self) -> EntityWish:
+        """What is asked for; raises InvalidParameter naming the field."""
+        for field in ("external_model", "provisioned_model_units", "instance_profile_arn", "environment_vars"):
+            if getattr(self, field):
+                raise InvalidParameter(f"{field} of a served entity {_NOT_YET}.")
+        entity_name = self.entity_name or self.model_name
+        entity_version = self.entity_version or self.model_version
+        if not entity_name or not entity_version:
+            missing = "entity_version" if entity_name else "entity_name"
+            raise InvalidParameter(f"{missing} of a served entity must be given.")
+        return EntityWish(
+            entity_name=entity_name,
+            entity_version=entity_version,
+            name=self.name or None,
+            minimum=self.min_provisioned_throughput,
+            maximum=self.max_provisioned_throughput,
+            scale_to_zero=self.scale_to_zero_enabled,
+            precision=_precision(self.weight_precision),
+        )
+
+
+def _precision(value: str | None) -> Precision | None:
+    if value is None:
+        return None
+    offered = (Precision.INT8, Precision.BF16)
+    for one in offered:
+        if value.lower() == one.value:
+            return one
+    raise InvalidParameter(f"weight_precision must be one of {', '.join(offered)}, but is {value[:80]!r}.")
+
+
+class RouteBody(BaseModel):
+    """A route of the traffic split; both names mean the same."""
+
+    model_config = _LENIENT
+
+    served_entity_name: str | None = None
+    served_model_name: str | None = None
+    traffic_percentage: int = 0
+
+
+class TrafficBody(BaseModel):
+    """The traffic split."""
+
+    model_config = _LENIENT
+
+    routes: list[RouteBody] | None = None
+
+
+class ConfigBody(BaseModel):
+    """A configuration; `served_models` is the older twin of `served_entities`."""
+
+    model_config = _LENIENT
+
+    served_entities: list[EntityBody] | None = None
+    served_models: list[EntityBody] | None = None
+    traffic_config: TrafficBody | None = None
+    auto_capture_config: Any = None
+
+    def wish(self) -> ConfigWish:
+        """What is asked for; raises InvalidParameter naming the field."""
+        if self.served_entities and self.served_models:
+            raise InvalidParameter("Give served_entities or served_models, not both: they mean the same.")
+        if isinstance(self.auto_capture_config, dict) and self.auto_capture_config.get("enabled", True):
+            raise InvalidParameter(f"auto_capture_config {_NOT_YET}.")
+        entities = self.served_entities if self.served_entities is not None else self.served_models
+        return ConfigWish(tuple(one.wish() for one in entities) if entities is not None else None, self._routes())
+
+    def _routes(self) -> tuple[Route, ...]:
+        routes = (self.traffic_config.routes if self.traffic_config else None) or []
+        return tuple(Route(_served(route), route.traffic_percentage) for route in routes)
+
+
+def _served(route: RouteBody) -> str:
+    names = {name for name in (route.served_entity_name, route.served_model_name) if name}
+    if len(names) != 1:
+        raise InvalidParameter(
+            "Each of traffic_config.routes must name one served entity, in served_entity_name or served_model_name."
+        )
+    return names.pop()
+
+
+class TagBody(BaseModel):
+    """A tag; without a value it is a label."""
+
+    model_config = _LENIENT
+
+    key: str
+    value: str | None = None
+
+    def pair(self) -> tuple[str, str]:
+        """Key and value."""
+        return self.key, self.value or ""
+
+
+class CreateBody(BaseModel):
+    """A new endpoint.
+
+    `rate_limits`, `email_notifications`, `budget_policy_id` and unknown fields are read over.
+    """
+
+    model_config = _LENIENT
+
+    name: str
+    config: ConfigBody | None = None
+    description: str | None = None
+    route_optimized: bool | None = None
+    tags: list[TagBody] | None = None
+    ai_gateway: Any = None
+    telemetry_config: Any = None
+
+    def wish(self) -> EndpointWish:
+        """What is asked for; raises InvalidParameter naming the field."""
+        for field in ("ai_gateway", "telemetry_config"):
+            if getattr(self, field):
+                raise InvalidParameter(f"{field} {_NOT_YET}.")
+        return EndpointWish(
+            name=self.name,
+            config=self.config.wish() if self.config is not None else None,
+            description=self.description or "",
+            route_optimized=bool(self.route_optimized),
+            tags=tuple(tag.pair() for tag in self.tags or ()),
+        )
+
+
+class TagsBody(BaseModel):
+    """A change of tags."""
+
+    model_config = _LENIENT
+
+    add_tags: Annotated[list[TagBody] | None, Field()] = None
+    delete_tags: list[str] | None = None

@@ -1,0 +1,129 @@
+"""Serving endpoints: /api/2.0/serving-endpoints/*, each path with and without a slash at its end."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from penstock.control.endpoint_logs import EndpointLogs
+from penstock.control.endpoints import Endpoints
+from penstock.control.optimization import Optimization
+from penstock.domain.catalog import check_number
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.names import ModelName
+from penstock.web.databricks import endpoint_answers as answers
+from penstock.web.databricks.endpoint_bodies import ConfigBody, CreateBody, TagsBody
+from penstock.web.guard import Access, CallerDep, allows, guarded_router
+
+ROOT = "/api/2.0/serving-endpoints"
+_SDK = re.compile(r"databricks-sdk-py/(\d+)\.(\d+)")
+_SDK_WITH_OBJECT = (0, 44)
+"""The first databricks-sdk that takes tags as an object; older ones iterate the answer."""
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The use cases behind these routes."""
+
+    endpoints: Endpoints
+    logs: EndpointLogs
+    optimization: Optimization
+
+
+def router(serving: Serving) -> APIRouter:
+    """The routes; words that are reserved as names come first."""
+    routes = guarded_router()
+    _optimization(routes, serving.optimization)
+    _collection(routes, serving.endpoints)
+    _one(routes, serving.endpoints)
+    _changes(routes, serving.endpoints)
+    _logs(routes, serving.logs)
+    return routes
+
+
+def _serve(routes: APIRouter, method: str, path: str, handler: Handler) -> None:
+    for ending in ("", "/"):
+        routes.add_api_route(ROOT + path + ending, handler, methods=[method], openapi_extra=allows(Access.USER))
+
+
+def _optimization(routes: APIRouter, optimization: Optimization) -> None:
+    async def info(name: str, version: str) -> dict[str, Any]:
+        found = await optimization.info(ModelName.parse(name), check_number(version))
+        return answers.optimization(found)
+
+    _serve(routes, "GET", "/get-model-optimization-info/{name}/{version}", info)
+
+
+def _collection(routes: APIRouter, endpoints: Endpoints) -> None:
+    async def list_endpoints(caller: CallerDep) -> dict[str, Any]:
+        return {"endpoints": [answers.listed(view) for view in await endpoints.list(caller)]}
+
+    async def create(body: CreateBody, caller: CallerDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.create(caller, body.wish()))
+
+    _serve(routes, "GET", "", list_endpoints)
+    _serve(routes, "POST", "", create)
+
+
+def _one(routes: APIRouter, endpoints: Endpoints) -> None:
+    async def get(name: str, caller: CallerDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.get(caller, name))
+
+    async def delete(name: str, caller: CallerDep) -> dict[str, Any]:
+        await endpoints.delete(caller, name)
+        return {}
+
+    _serve(routes, "GET", "/{name}", get)
+    _serve(routes, "DELETE", "/{name}", delete)
+
+
+def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
+    async def update(name: str, body: ConfigBody, caller: CallerDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.update(caller, name, body.wish()))
+
+    async def cancel(name: str, caller: CallerDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.cancel(caller, name))
+
+    async def patch_tags(name: str, body: TagsBody, caller: CallerDep, request: Request) -> JSONResponse:
+        add = [tag.pair() for tag in body.add_tags or ()]
+        tags = answers.tags(await endpoints.patch_tags(caller, name, add, body.delete_tags or ()))
+        return JSONResponse(tags if _takes_a_list(request) else {"tags": tags})
+
+    _serve(routes, "PUT", "/{name}/config", update)
+    _serve(routes, "POST", "/{name}/config:cancel", cancel)
+    _serve(routes, "PATCH", "/{name}/tags", patch_tags)
+
+
+def _takes_a_list(request: Request) -> bool:
+    found = _SDK.search(request.headers.get("user-agent", ""))
+    return found is not None and (int(found[1]), int(found[2])) < _SDK_WITH_OBJECT
+
+
+def _logs(routes: APIRouter, logs: EndpointLogs) -> None:
+    async def build_logs(name: str, entity: str, caller: CallerDep, request: Request) -> dict[str, Any]:
+        return {"logs": await logs.build(caller, name, entity, await _config_version(request))}
+
+    async def server_logs(name: str, entity: str, caller: CallerDep, request: Request) -> dict[str, Any]:
+        return {"logs": await logs.server(caller, name, entity, await _config_version(request))}
+
+    _serve(routes, "GET", "/{name}/served-models/{entity}/build-logs", build_logs)
+    _serve(routes, "GET", "/{name}/served-models/{entity}/logs", server_logs)
+
+
+async def _config_version(request: Request) -> int | None:
+    """From the query, or from a JSON body, which some clients send with GET; None if neither has it."""
+    value: object = request.query_params.get("config_version")
+    body = await request.body()
+    if value is None and body.strip():
+        try:
+            content = json.loads(body)
+        except ValueError as error:
+            raise InvalidParameter(f"The request body is not valid JSON: {error}.") from error
+        value = content.get("config_version") if isinstance(content, dict) else None
+    return None if value is None or value == "" else check_number(str(value), "config_version")
