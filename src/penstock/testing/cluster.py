@@ -30,7 +30,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """build or serve."""
+        """Build or serve."""
         return self.launch.command[0]
 
 
