@@ -26,5 +26,8 @@ class Journal(Protocol):
         ...
 
     def recover(self) -> Sequence[RequestRecord]:
-        """At start: what an earlier process left, unfinished requests as failed. Afterwards `take` gives them too."""
+        """At start, before all else: what an earlier process left unfinished, ended now as it was admitted.
+
+        Afterwards `take` gives these and all others that were not stored; some that were may come again.
+        """
         ...

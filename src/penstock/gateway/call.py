@@ -1,0 +1,62 @@
+"""A request as the data plane's wire formats hand it over, and the client that waits for its answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.domain.access import Caller
+from penstock.domain.errors import PenstockError
+from penstock.domain.model import Task
+from penstock.domain.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was read from a body. `client_request_id` is the client's own name for the request, for the ledger."""
+
+    streaming: bool
+    client_request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `task` is what its route is for, None for the endpoint's own; `entity` addresses one served entity.
+
+    `read` checks the body for a task and raises InvalidRequest; the body itself is passed on as it came.
+    """
+
+    request_id: str
+    caller: Caller
+    endpoint: str
+    entity: str | None
+    task: Task | None
+    body: bytes
+    read: Callable[[Task, bytes], Asked]
+
+
+class Reply(Protocol):
+    """The client's end. Sending to a client that has left does nothing."""
+
+    async def begin(self, status: int, content_type: bytes, entity: str, retry_after: bytes = b"") -> None:
+        """Sends the head of the answer, without a length."""
+        ...
+
+    async def send(self, chunk: bytes) -> None:
+        """Sends bytes of the body now."""
+        ...
+
+    async def end(self) -> None:
+        """Ends the body."""
+        ...
+
+    async def whole(self, status: int, content_type: bytes, entity: str, body: bytes, retry_after: bytes = b"") -> None:
+        """Sends a complete answer."""
+        ...
+
+    def status(self, error: PenstockError) -> int:
+        """The HTTP status that an error has."""
+        ...
+
+    async def fail(self, error: PenstockError, usage: Usage) -> None:
+        """Answers with an error; as the last event of a stream, with the usage so far, when it has begun."""
+        ...

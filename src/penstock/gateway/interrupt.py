@@ -1,0 +1,92 @@
+"""What ends a request from outside: its client left, its time is over, or the server stops."""
+
+import asyncio
+from enum import StrEnum
+
+from penstock.ports.clock import Clock
+
+SWEEP_S = 0.5
+
+
+class Cut(StrEnum):
+    """Why a request was interrupted, in the words of the ledger."""
+
+    GONE = "the client hung up"
+    OVERDUE = "the time limit was reached"
+    STOPPED = "the server stopped"
+
+
+class Interrupt:
+    """Interrupts the task that made it, at most once, and until it is disarmed."""
+
+    __slots__ = ("_armed", "_task", "reason")
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._armed = True
+        self.reason: Cut | None = None
+
+    def cut(self, reason: Cut) -> None:
+        """Cancels what the task waits for now."""
+        if self._armed and self.reason is None and self._task is not None:
+            self.reason = reason
+            self._task.cancel()
+
+    def disarm(self) -> Cut | None:
+        """From here on nothing is interrupted; why it was, if it was."""
+        self._armed = False
+        if self.reason is not None and self._task is not None:
+            self._task.uncancel()
+        return self.reason
+
+
+class Running:
+    """The requests under way, oldest first, for the time limit and for a clean stop."""
+
+    def __init__(self, clock: Clock, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.draining = False
+        self._clock = clock
+        self._since: dict[Interrupt, float] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def enter(self, interrupt: Interrupt, now: float) -> None:
+        """A request begins at monotonic `now`."""
+        self._since[interrupt] = now
+        self._empty.clear()
+
+    def leave(self, interrupt: Interrupt) -> None:
+        """It has ended and is settled."""
+        del self._since[interrupt]
+        if not self._since:
+            self._empty.set()
+
+    async def watch(self) -> None:
+        """Interrupts requests whose time is over; runs until cancelled."""
+        while True:
+            await self._clock.sleep(SWEEP_S)
+            latest = self._clock.monotonic() - self.limit_s
+            for interrupt, since in self._since.items():
+                if since > latest:
+                    break
+                interrupt.cut(Cut.OVERDUE)
+
+    async def drain(self, seconds: float) -> int:
+        """Takes nothing new, waits `seconds` for what runs, then interrupts it; returns how many that were.
+
+        When it returns every request is settled.
+        """
+        self.draining = True
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        empty = asyncio.ensure_future(self._empty.wait())
+        await asyncio.wait((timer, empty), return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        left = list(self._since)
+        for interrupt in left:
+            interrupt.cut(Cut.STOPPED)
+        await empty
+        return len(left)

@@ -1,0 +1,107 @@
+"""The account of every request: opened at arrival, journaled when admitted, ended exactly once."""
+
+from penstock.domain.routing import EndpointRoute
+from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
+from penstock.gateway.call import Call
+from penstock.gateway.interrupt import Cut
+from penstock.ports.clock import Clock
+from penstock.ports.journal import Journal
+
+NOTHING = Usage()
+MOST_TEXT = 500
+"""Characters of a reason, or of a client's own request id, that are kept."""
+
+
+class Entry:
+    """One request's account. What is known is written into its fields as it becomes known."""
+
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_endpoint",
+        "_journal",
+        "_sent",
+        "_spoke",
+        "admitted",
+        "began",
+        "client_request_id",
+        "ended",
+        "entity",
+        "received_at",
+        "replica_id",
+        "streaming",
+        "usage",
+    )
+
+    def __init__(self, journal: Journal, clock: Clock, call: Call, endpoint: EndpointRoute) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._call = call
+        self._endpoint = endpoint
+        self.admitted = False
+        self.received_at = clock.now_ms()
+        self.began = clock.monotonic()
+        self._sent = self._spoke = -1.0
+        self.ended = False
+        self.streaming = False
+        self.client_request_id = self.entity = self.replica_id = ""
+        self.usage = NOTHING
+
+    def admit(self) -> None:
+        """From here on the request is in the ledger whatever happens to this process. Safe to repeat."""
+        if not self.admitted:
+            self.admitted = True
+            self._journal.admitted(self._record(RequestOutcome.FAILED, 500, Cut.STOPPED, self.began))
+
+    def send(self) -> None:
+        """The request goes to an engine now; the last time counts."""
+        self._sent = self._clock.monotonic()
+
+    def speak(self) -> None:
+        """The answer begins now."""
+        self._spoke = self._clock.monotonic()
+
+    def end(self, outcome: RequestOutcome, status: int, reason: str = "") -> None:
+        """The request ended. Only the first call counts, so that the last resort may always call it."""
+        if not self.ended:
+            self.ended = True
+            self._journal.ended(self._record(outcome, status, reason, self._clock.monotonic()))
+
+    def _record(self, outcome: RequestOutcome, status: int, reason: str, now: float) -> RequestRecord:
+        began = self.began
+        return RequestRecord(
+            self._call.request_id,
+            self._endpoint.id,
+            self._endpoint.name,
+            self.entity,
+            self.replica_id,
+            self._call.caller.principal.name,
+            self._call.task or self._endpoint.task or "",
+            self.streaming,
+            self.received_at,
+            outcome,
+            status,
+            self.usage,
+            round(((now if self._sent < 0 else self._sent) - began) * 1000, 3),
+            -1.0 if self._spoke < 0 else round((self._spoke - began) * 1000, 3),
+            round((now - began) * 1000, 3),
+            _short(reason),
+            _short(self.client_request_id),
+        )
+
+
+def _short(text: str) -> str:
+    """Clients write parts of it: not more than a row should hold, and no NUL, which PostgreSQL refuses."""
+    return text[:MOST_TEXT].replace("\0", "") if text else text
+
+
+class Ledger:
+    """Where accounts are opened."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+
+    def open(self, call: Call, endpoint: EndpointRoute) -> Entry:
+        """The account of a request to `endpoint`."""
+        return Entry(self._journal, self._clock, call, endpoint)

@@ -1,0 +1,191 @@
+"""From a request to an answer that has begun: finds a replica, waits for one, and replaces one that does not answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from penstock.domain.errors import EndpointNotFound, EngineFailed, InvalidRequest, Overloaded, Temporary
+from penstock.domain.model import Task
+from penstock.domain.routing import EntityRoute, ReadyReplica
+from penstock.domain.traffic import choose
+from penstock.gateway.gate import Gate
+from penstock.gateway.table import Table
+from penstock.gateway.tail import Tail
+from penstock.gateway.trip import Trip
+from penstock.ports.relay import Answer, Relay
+from penstock.ports.routing import Demand
+
+PATHS = {
+    Task.CHAT: "/v1/chat/completions",
+    Task.COMPLETIONS: "/v1/completions",
+    Task.EMBEDDINGS: "/v1/embeddings",
+}
+MAX_LOSSES = 3
+"""Replicas that one request may lose before it is given up: it may be what kills them."""
+_BUSY = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long and how many requests wait for a replica.
+
+    `replace_s` for the replacement of one that is gone; one of an endpoint that is scaled to zero is waited for as long
+    as the request may last. `most` requests wait for one endpoint.
+    """
+
+    replace_s: float = 60.0
+    most: int = 64
+    retry_after_s: int = 5
+
+
+class Carrier:
+    """Brings requests to replicas."""
+
+    def __init__(
+        self, table: Table, gate: Gate, relay: Relay, demand: Demand, *, waits: Waits, pick: Callable[[], float]
+    ) -> None:
+        """`pick` gives uniform numbers in [0, 1) for the traffic split."""
+        self._table = table
+        self._gate = gate
+        self._relay = relay
+        self._demand = demand
+        self._waits = waits
+        self._pick = pick
+
+    def route(self, trip: Trip) -> str:
+        """The served entity for a request: the one it addresses, or one by the traffic split.
+
+        Raises:
+            InvalidRequest: the endpoint serves nothing yet, or not the entity that is addressed.
+        """
+        endpoint, addressed = trip.endpoint, trip.call.entity
+        if not endpoint.entities:
+            why = endpoint.problem or "it has no configuration that is ready"
+            raise InvalidRequest(f"Endpoint '{endpoint.name}' cannot be queried: {why}")
+        if addressed is None:
+            return choose(endpoint.routes, self._pick()) if len(endpoint.routes) > 1 else endpoint.entities[0].name
+        if endpoint.entity(addressed) is None:
+            names = ", ".join(entity.name for entity in endpoint.entities)
+            raise InvalidRequest(f"Endpoint '{endpoint.name}' has no served entity '{addressed}'; it has: {names}.")
+        return addressed
+
+    async def open(self, trip: Trip, path: str) -> bytes:
+        """Sends the request; returns when its answer has begun, with the first bytes: the whole body, or whole events.
+
+        A replica that fails before that is replaced by another or by its replacement.
+
+        Raises:
+            EndpointNotFound: the endpoint was deleted meanwhile.
+            EngineFailed: too many replicas failed.
+            Overloaded: the replica's queue is full, or too many wait for a replica.
+            Temporary: no replica came in time.
+        """
+        while True:
+            replica = await self._enter(trip)
+            try:
+                return await self._begin(trip, path, replica)
+            except EngineFailed as error:
+                self.lose(trip)
+                self.close(trip)
+                trip.lost.add(replica.id)
+                trip.losses += 1
+                if trip.losses >= MAX_LOSSES:
+                    raise EngineFailed(
+                        f"{trip.losses} replicas failed before they answered: {error.message}"
+                    ) from error
+
+    async def _begin(self, trip: Trip, path: str, replica: ReadyReplica) -> bytes:
+        call, entry = trip.call, trip.entry
+        entry.send()
+        answer = trip.answer = await self._relay.open(replica.address, path, call.body, call.request_id)
+        if answer.status == _BUSY:
+            # An engine that is stopping; the table is about to say so.
+            raise EngineFailed("the replica takes no requests")
+        if not (entry.streaming and answer.status < 400):  # noqa: PLR2004 - HTTP: errors begin here
+            return await answer.whole()
+        trip.tail = Tail()
+        return await next_events(answer, trip.tail)
+
+    def lose(self, trip: Trip) -> None:
+        """The replica that has the request failed it."""
+        if trip.passed is not None:
+            self._demand.lost(trip.passed.replica.id)
+
+    def close(self, trip: Trip) -> None:
+        """The request has left its replica. Safe to repeat."""
+        if trip.answer is not None:
+            trip.answer.close()
+            trip.answer = None
+        if trip.passed is not None:
+            self._gate.leave(trip.passed)
+            trip.passed = None
+
+    async def _enter(self, trip: Trip) -> ReadyReplica:
+        entity = trip.endpoint.entity(trip.entity)
+        ready = entity.replicas if entity is not None and not trip.lost else ()
+        if not ready:
+            ready = await self._replicas(trip)
+        trip.passed = self._gate.enter(ready)
+        replica = trip.passed.replica
+        trip.entry.replica_id = replica.id
+        trip.entry.admit()
+        return replica
+
+    async def _replicas(self, trip: Trip) -> tuple[ReadyReplica, ...]:
+        """The replicas that have not failed this request; waits until there is one."""
+        while True:
+            entity = self._newest(trip)
+            listed = {replica.id for replica in entity.replicas}
+            # One that was taken from the table and is back has been looked at.
+            trip.lost &= listed
+            ready = tuple(replica for replica in entity.replicas if replica.id not in trip.lost)
+            if ready:
+                return ready
+            await self._wait(trip, entity)
+
+    def _newest(self, trip: Trip) -> EntityRoute:
+        newest = self._table.current(trip.endpoint.id)
+        if newest is None:
+            raise EndpointNotFound
+        trip.endpoint = newest
+        entity = newest.entity(trip.entity)
+        if entity is None:
+            # An update has replaced it.
+            trip.entity = trip.entry.entity = self.route(trip)
+            entity = newest.entity(trip.entity)
+        if entity is None:
+            raise InvalidRequest(f"Endpoint '{newest.name}' has no served entity '{trip.entity}'.")
+        return entity
+
+    async def _wait(self, trip: Trip, entity: EntityRoute) -> None:
+        waits, name = self._waits, trip.endpoint.name
+        waiting = self._table.waiting(trip.endpoint.id)
+        if waiting >= waits.most:
+            raise Overloaded(
+                f"Too many requests wait for a replica of endpoint '{name}' to start: {waiting} wait and the limit "
+                f"is {waits.most}.",
+                waits.retry_after_s,
+            )
+        trip.entry.admit()
+        starting = entity.scales_to_zero and not trip.lost
+        self._demand.ask(trip.endpoint.id, entity.name)
+        if not await self._table.changed(trip.endpoint.id, None if starting else waits.replace_s):
+            why = trip.endpoint.problem or "no replica of it became ready in time"
+            raise Temporary(f"Endpoint '{name}' cannot answer now: {why}.", waits.retry_after_s)
+
+
+async def next_events(answer: Answer, tail: Tail) -> bytes:
+    """The next whole events, empty at the end; raises EngineFailed if that comes before `[DONE]` or an error event."""
+    while True:
+        try:
+            chunk = await answer.chunk()
+        except EngineFailed:
+            if tail.done:
+                return b""
+            raise
+        if not chunk:
+            if tail.done or tail.broken():
+                return b""
+            raise EngineFailed("The engine broke off in the middle of the answer.")
+        events = tail.feed(chunk)
+        if events:
+            return events

@@ -1,0 +1,188 @@
+"""The path of one request, from top to bottom.
+
+    1 find      the endpoint, in memory
+    2 check     may the caller, is the body right
+    3 route     traffic split -> served entity
+    4 enter     a replica's queue; wait for a replica when there is none
+    5 relay     the answer passes as opaque bytes; what it used is read from its end
+    6 settle    always, once: completed | failed | cancelled | rejected
+
+No database on this path.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from penstock.domain.access import PermissionLevel, endpoint_level
+from penstock.domain.errors import (
+    DeadlineExceeded,
+    DoesNotExist,
+    EndpointNotFound,
+    EngineFailed,
+    InvalidRequest,
+    Overloaded,
+    PenstockError,
+    PermissionDenied,
+    Temporary,
+)
+from penstock.domain.model import Task
+from penstock.domain.routing import EndpointRoute
+from penstock.domain.usage import RequestOutcome
+from penstock.gateway.call import Call, Reply
+from penstock.gateway.interrupt import Cut, Interrupt, Running
+from penstock.gateway.ledger import NOTHING, Ledger
+from penstock.gateway.relay import PATHS, Carrier, next_events
+from penstock.gateway.table import Table
+from penstock.gateway.tail import Tail, usage_of
+from penstock.gateway.trip import Trip
+from penstock.ports.relay import Answer, Relay
+
+_OK = 200
+_CLIENT_ERROR = 400
+_SERVER_ERROR = 500
+_CLIENT_GONE = 499
+_JSON = b"application/json"
+_REJECTIONS = (InvalidRequest, PermissionDenied, DoesNotExist, Overloaded)
+DRAINING_RETRY_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Serves requests; see the module's text."""
+
+    table: Table
+    carrier: Carrier
+    ledger: Ledger
+    relay: Relay
+    running: Running
+
+    async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
+        """Answers one request through `reply`, whatever happens. `interrupt` was made by this task.
+
+        Only a fault of this program is raised, after the request is settled as failed.
+        """
+        endpoint = self.table.find(call.endpoint)
+        if endpoint is None:
+            # Nobody's account: there is no endpoint that it could be charged to.
+            await reply.fail(EndpointNotFound(), NOTHING)
+            return
+        trip = Trip(call, endpoint, self.ledger.open(call, endpoint), reply)
+        self.running.enter(interrupt, trip.entry.began)
+        try:
+            await self._carry(trip)
+        except asyncio.CancelledError:
+            cut = interrupt.disarm()
+            if cut is None:
+                trip.entry.end(RequestOutcome.FAILED, _SERVER_ERROR, Cut.STOPPED)
+                raise
+            await self._interrupted(trip, cut)
+        except PenstockError as error:
+            interrupt.disarm()
+            await self._failed(trip, error)
+        finally:
+            trip.entry.end(RequestOutcome.FAILED, _SERVER_ERROR, "a fault of the server")
+            self.carrier.close(trip)
+            interrupt.disarm()
+            self.running.leave(interrupt)
+
+    async def _carry(self, trip: Trip) -> None:
+        task = self._check(trip)
+        trip.entity = trip.entry.entity = self.carrier.route(trip)
+        with self.table.activity(trip.endpoint.id, trip.entity):
+            first = await self.carrier.open(trip, PATHS[task])
+            trip.entry.speak()
+            if trip.tail is None:
+                await self._whole(trip, _opened(trip), first)
+            else:
+                await self._stream(trip, _opened(trip), trip.tail, first)
+
+    def _check(self, trip: Trip) -> Task:
+        """The task that is asked for; raises PenstockError if this request may not be served."""
+        call, endpoint = trip.call, trip.endpoint
+        if self.running.draining:
+            raise Temporary(
+                "The server is stopping; another one, or this one started again, will answer.", DRAINING_RETRY_S
+            )
+        level = endpoint_level(call.caller, endpoint.creator)
+        if level is None or level is PermissionLevel.CAN_VIEW:
+            name = call.caller.principal.name
+            raise PermissionDenied(f"{name} does not have CAN_QUERY permission on endpoint '{endpoint.name}'.")
+        task = _task(call, endpoint)
+        asked = call.read(task, call.body)
+        trip.entry.streaming = asked.streaming
+        trip.entry.client_request_id = asked.client_request_id
+        return task
+
+    async def _whole(self, trip: Trip, answer: Answer, body: bytes) -> None:
+        entry, status = trip.entry, answer.status
+        if status >= _CLIENT_ERROR and not answer.content_type.startswith(_JSON):
+            raise EngineFailed(f"The engine failed with status {status}.")
+        entry.usage = usage_of(body) or NOTHING
+        # Settled first: whoever has seen the whole answer finds it in the ledger.
+        if status < _CLIENT_ERROR:
+            entry.end(RequestOutcome.COMPLETED, status)
+        elif status < _SERVER_ERROR:
+            entry.end(RequestOutcome.REJECTED, status, "refused by the engine")
+        else:
+            entry.end(RequestOutcome.FAILED, status, "the engine failed")
+        await trip.reply.whole(status, answer.content_type, trip.entity, body, answer.retry_after)
+
+    async def _stream(self, trip: Trip, answer: Answer, tail: Tail, events: bytes) -> None:
+        entry, reply = trip.entry, trip.reply
+        await reply.begin(answer.status, answer.content_type, trip.entity)
+        while events:
+            if tail.done:
+                entry.usage = tail.usage() or NOTHING
+                entry.end(RequestOutcome.COMPLETED, answer.status)
+            await reply.send(events)
+            events = await next_events(answer, tail)
+        if not tail.done:
+            entry.usage = tail.usage() or NOTHING
+            entry.end(RequestOutcome.FAILED, _SERVER_ERROR, "the engine failed")
+        await reply.end()
+
+    async def _interrupted(self, trip: Trip, cut: Cut) -> None:
+        """The request is ended in the engine too, which knows best what it used."""
+        if trip.entry.ended:
+            return
+        if trip.tail is not None:
+            trip.entry.usage = trip.tail.usage() or NOTHING
+        if trip.passed is not None:
+            used = await self.relay.cancel(trip.passed.replica.address, trip.call.request_id)
+            trip.entry.usage = used or trip.entry.usage
+        if cut is Cut.GONE:
+            trip.entry.end(RequestOutcome.CANCELLED, _CLIENT_GONE, cut)
+            return
+        error: PenstockError
+        if cut is Cut.OVERDUE:
+            error = DeadlineExceeded(f"The request was not answered within {self.running.limit_s:.0f} seconds.")
+        else:
+            error = Temporary("The server is stopping and has ended this request.", DRAINING_RETRY_S)
+        trip.entry.end(RequestOutcome.FAILED, trip.reply.status(error), cut)
+        await trip.reply.fail(error, trip.entry.usage)
+
+    async def _failed(self, trip: Trip, error: PenstockError) -> None:
+        rejected = isinstance(error, _REJECTIONS) or not trip.entry.admitted
+        if trip.tail is not None:
+            trip.entry.usage = trip.tail.usage() or NOTHING
+            self.carrier.lose(trip)
+        outcome = RequestOutcome.REJECTED if rejected else RequestOutcome.FAILED
+        trip.entry.end(outcome, trip.reply.status(error), error.message)
+        await trip.reply.fail(error, trip.entry.usage)
+
+
+def _task(call: Call, endpoint: EndpointRoute) -> Task:
+    if endpoint.task is None:
+        why = endpoint.problem or "its task is not known"
+        raise InvalidRequest(f"Endpoint '{endpoint.name}' cannot be queried: {why}")
+    if call.task is not None and call.task is not endpoint.task:
+        raise InvalidRequest(
+            f"Endpoint '{endpoint.name}' serves the task {endpoint.task}, but this route is for {call.task}."
+        )
+    return endpoint.task
+
+
+def _opened(trip: Trip) -> Answer:
+    if trip.answer is None:
+        raise EngineFailed
+    return trip.answer

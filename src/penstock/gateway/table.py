@@ -1,0 +1,130 @@
+"""What is served, in memory: the newest snapshot of every endpoint, and who waits for a newer one."""
+
+import asyncio
+from types import TracebackType
+
+from penstock.domain.routing import EndpointRoute
+from penstock.ports.clock import Clock
+
+
+class Activity:
+    """Requests to one served entity that run or wait. Entered as a context, once by each request."""
+
+    __slots__ = ("_clock", "_quiet_since", "_running")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running = 0
+        self._quiet_since = clock.monotonic()
+
+    def idle_s(self) -> float:
+        """Seconds since the last request ended; 0 while there is one."""
+        return 0.0 if self._running else self._clock.monotonic() - self._quiet_since
+
+    def __enter__(self) -> None:
+        self._running += 1
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._running -= 1
+        self._quiet_since = self._clock.monotonic()
+
+
+class _Place:
+    """An endpoint in the table."""
+
+    __slots__ = ("activity", "route", "waiters")
+
+    def __init__(self, route: EndpointRoute) -> None:
+        self.route = route
+        self.activity: dict[str, Activity] = {}
+        self.waiters: set[asyncio.Future[bool]] = set()
+
+
+class Table:
+    """Endpoints by name and by id; see `penstock.ports.routing.RouteTable`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_name: dict[str, EndpointRoute] = {}
+        self._places: dict[str, _Place] = {}
+
+    def publish(self, endpoint: EndpointRoute) -> None:
+        """Replaces what is known of the endpoint, and wakes who waits for it."""
+        place = self._places.get(endpoint.id)
+        if place is None:
+            place = self._places[endpoint.id] = _Place(endpoint)
+        else:
+            self._by_name.pop(place.route.name, None)
+        place.route = endpoint
+        place.activity = {
+            entity.name: place.activity.get(entity.name) or Activity(self._clock) for entity in endpoint.entities
+        }
+        self._by_name[endpoint.name] = endpoint
+        _wake(place)
+
+    def withdraw(self, endpoint_id: str) -> None:
+        """Forgets the endpoint, and wakes who waits for it."""
+        place = self._places.pop(endpoint_id, None)
+        if place is not None:
+            # A new endpoint may have taken the name already.
+            if self._by_name.get(place.route.name) is place.route:
+                del self._by_name[place.route.name]
+            _wake(place)
+
+    def idle_s(self, endpoint_id: str, entity: str) -> float:
+        """Seconds without a request to that served entity."""
+        place = self._places.get(endpoint_id)
+        activity = place.activity.get(entity) if place else None
+        return activity.idle_s() if activity else 0.0
+
+    def find(self, name: str) -> EndpointRoute | None:
+        """The endpoint of that name."""
+        return self._by_name.get(name)
+
+    def current(self, endpoint_id: str) -> EndpointRoute | None:
+        """The endpoint as it is now; None if it is gone."""
+        place = self._places.get(endpoint_id)
+        return place.route if place else None
+
+    def names(self) -> list[str]:
+        """The names of all endpoints, in order."""
+        return sorted(self._by_name)
+
+    def activity(self, endpoint_id: str, entity: str) -> Activity:
+        """Where a request to that served entity is counted while it runs or waits."""
+        place = self._places.get(endpoint_id)
+        found = place.activity.get(entity) if place else None
+        return found or Activity(self._clock)
+
+    def waiting(self, endpoint_id: str) -> int:
+        """How many wait for a newer snapshot of the endpoint."""
+        place = self._places.get(endpoint_id)
+        return len(place.waiters) if place else 0
+
+    async def changed(self, endpoint_id: str, limit_s: float | None) -> bool:
+        """Returns True when the endpoint is published again or withdrawn, False after `limit_s` seconds if given."""
+        place = self._places.get(endpoint_id)
+        if place is None:
+            return True
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        place.waiters.add(waiter)
+        timer = None if limit_s is None else asyncio.ensure_future(self._expire(waiter, limit_s))
+        try:
+            return await waiter
+        finally:
+            place.waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
+
+    async def _expire(self, waiter: asyncio.Future[bool], limit_s: float) -> None:
+        await self._clock.sleep(limit_s)
+        if not waiter.done():
+            waiter.set_result(False)
+
+
+def _wake(place: _Place) -> None:
+    for waiter in place.waiters:
+        if not waiter.done():
+            waiter.set_result(True)

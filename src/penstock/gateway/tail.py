@@ -1,0 +1,92 @@
+"""What is read from an answer on its way: where events end, and what the last one says of usage. Nothing else."""
+
+import msgspec
+from msgspec import Struct
+
+from penstock.domain.usage import Usage
+
+DONE = b"data: [DONE]\n\n"
+_END = b"\n\n"
+_DATA = b"data: "
+
+
+class _Cached(Struct):
+    cached_tokens: int | None = None
+
+
+class _Tokens(Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _Cached | None = None
+
+
+class _Answer(Struct):
+    usage: _Tokens | None = None
+    error: msgspec.Raw | None = None
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+def _read(text: bytes) -> _Answer | None:
+    try:
+        return _decoder.decode(text)
+    except msgspec.DecodeError:
+        return None
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The usage that an answer, or one event's data, tells; None if it tells none."""
+    answer = _read(body)
+    return _usage(answer.usage) if answer is not None and answer.usage is not None else None
+
+
+def _usage(tokens: _Tokens) -> Usage:
+    details = tokens.prompt_tokens_details
+    cached = details.cached_tokens if details is not None else None
+    return Usage(tokens.prompt_tokens, tokens.completion_tokens, cached or 0)
+
+
+class Tail:
+    """Cuts a stream after whole events, and keeps the newest ones to be read when the stream has ended."""
+
+    __slots__ = ("_last", "_rest", "done")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._last = b""
+        self.done = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that are whole with this chunk, as bytes to pass on; empty if there is none."""
+        if self._rest:
+            chunk = self._rest + chunk
+            self._rest = b""
+        if not chunk.endswith(_END):
+            end = chunk.rfind(_END)
+            cut = end + len(_END) if end >= 0 else 0
+            self._rest = chunk[cut:]
+            chunk = chunk[:cut]
+            if not chunk:
+                return b""
+        self.done = chunk.endswith(DONE)
+        if chunk != DONE:
+            self._last = chunk
+        return chunk
+
+    def usage(self) -> Usage | None:
+        """What was used so far, from the last event that tells it."""
+        for event in self._newest_first():
+            answer = _read(event)
+            if answer is not None and answer.usage is not None:
+                return _usage(answer.usage)
+        return None
+
+    def broken(self) -> bool:
+        """Whether the last event is the engine's own report of an error."""
+        answer = next((found for event in self._newest_first() if (found := _read(event)) is not None), None)
+        return answer is not None and answer.error is not None
+
+    def _newest_first(self) -> list[bytes]:
+        lines = reversed(self._last.split(_END))
+        return [line[len(_DATA) :] for line in lines if line.startswith(_DATA)]

@@ -1,0 +1,26 @@
+"""One request on its way: what the steps of `penstock.gateway.serve` know of it between them."""
+
+from dataclasses import dataclass, field
+
+from penstock.domain.routing import EndpointRoute
+from penstock.gateway.call import Call, Reply
+from penstock.gateway.gate import Pass
+from penstock.gateway.ledger import Entry
+from penstock.gateway.tail import Tail
+from penstock.ports.relay import Answer
+
+
+@dataclass(slots=True)
+class Trip:
+    """One request. `entity` is the served entity's name; `lost` are replicas that failed it."""
+
+    call: Call
+    endpoint: EndpointRoute
+    entry: Entry
+    reply: Reply
+    entity: str = ""
+    lost: set[str] = field(default_factory=set)
+    losses: int = 0
+    passed: Pass | None = None
+    answer: Answer | None = None
+    tail: Tail | None = None

@@ -1,0 +1,48 @@
+"""Requests to running engines, as the data plane sends them: bodies and chunks are opaque bytes.
+
+Contract. Nothing here parses a body. An engine that cannot be reached, or breaks off, is `EngineFailed`; an engine that
+answers with an error status is an answer. There is no limit on the whole duration: whoever waits decides how long.
+"""
+
+from typing import Protocol
+
+from penstock.domain.usage import Usage
+
+
+class Answer(Protocol):
+    """What an engine answers. It must be closed, also after its end, and may be closed at any time."""
+
+    status: int
+    content_type: bytes
+    retry_after: bytes
+    """The engine's `Retry-After`, empty if it sent none."""
+
+    async def whole(self) -> bytes:
+        """The whole body; raises EngineFailed if it breaks off."""
+        ...
+
+    async def chunk(self) -> bytes:
+        """The next bytes as they arrive, empty at the end; raises EngineFailed if it breaks off."""
+        ...
+
+    def close(self) -> None:
+        """Gives the connection back, or breaks it off when the body has not ended. Safe to repeat."""
+        ...
+
+
+class Relay(Protocol):
+    """A client of engines; keeps connections. Safe from any task of the event loop."""
+
+    async def open(self, address: str, path: str, body: bytes, request_id: str) -> Answer:
+        """Posts a JSON body to the engine at `address`, and returns when its answer begins.
+
+        A connection that the engine had closed while it was idle is replaced unnoticed.
+
+        Raises:
+            EngineFailed: the engine cannot be reached, or broke off before it answered.
+        """
+        ...
+
+    async def cancel(self, address: str, request_id: str) -> Usage | None:
+        """Ends a request; what it has used, None if the engine is gone or does not know it. Safe to repeat."""
+        ...

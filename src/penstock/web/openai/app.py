@@ -1,0 +1,180 @@
+"""The data plane: what OpenAI's, MLflow's and the Databricks clients send to `/serving-endpoints/`.
+
+A bare ASGI callable: a framework would cost more than all that is done here.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from penstock.control.authenticator import Authenticator
+from penstock.domain.access import Caller, endpoint_level, require_scope
+from penstock.domain.access import Scope as TokenScope
+from penstock.domain.errors import InvalidRequest, PenstockError, TooLarge
+from penstock.domain.model import Task
+from penstock.gateway.call import Asked, Call
+from penstock.gateway.interrupt import Interrupt
+from penstock.gateway.ledger import NOTHING
+from penstock.gateway.serve import Gateway
+from penstock.web.errors import crash_answer, error_answer
+from penstock.web.guard import Access, Declared
+from penstock.web.openai import requests
+from penstock.web.openai.reply import AsgiReply, HangUp
+
+PREFIX = "/serving-endpoints/"
+_TASKS = {"chat/completions": Task.CHAT, "completions": Task.COMPLETIONS, "embeddings": Task.EMBEDDINGS}
+_MODELS = "models"
+_log = structlog.stdlib.get_logger("penstock.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path addresses: an endpoint by name, a served entity of it, or a task whose body names the endpoint."""
+
+    endpoint: str | None = None
+    entity: str | None = None
+    task: Task | None = None
+    lists: bool = False
+
+
+class _ClientGone(Exception):
+    """The client left before its request was complete."""
+
+
+class DataPlane:
+    """The ASGI application under `/serving-endpoints/`."""
+
+    routes: Sequence[Declared] = (
+        Declared("POST", PREFIX + "{name}/invocations", Access.USER),
+        Declared("POST", PREFIX + "{name}/served-models/{served_model}/invocations", Access.USER),
+        *(Declared("POST", PREFIX + path, Access.USER) for path in _TASKS),
+        Declared("GET", PREFIX + _MODELS, Access.USER),
+    )
+
+    def __init__(
+        self, gateway: Gateway, authenticator: Authenticator, workspace_id: str, *, strict: bool, max_body_bytes: int
+    ) -> None:
+        self._gateway = gateway
+        self._authenticator = authenticator
+        self._workspace_id = workspace_id.encode()
+        self._read = requests.read_strictly if strict else requests.read
+        self._max_body = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        # Never the caller's own id: two requests with one id would be one in the ledger.
+        request_id = str(uuid.uuid4())
+        reply = AsgiReply(send, request_id, self._workspace_id)
+        try:
+            await self._serve(scope, receive, reply, request_id)
+        except PenstockError as error:
+            await reply.fail(error, NOTHING)
+        except _ClientGone:
+            return
+        except Exception:
+            _log.exception("request failed", request_id=request_id, path=scope["path"])
+            if reply.begun:
+                raise
+            await reply.error(crash_answer(request_id))
+
+    async def _serve(self, scope: Scope, receive: Receive, reply: AsgiReply, request_id: str) -> None:
+        authorization, length = None, b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"content-length":
+                length = value
+        caller = await self._authenticator.authenticate(authorization)
+        require_scope(caller, TokenScope.SERVING)
+        target = find(scope["path"])
+        if target is None:
+            message = f"No API found for '{scope['method']} {scope['path']}'."
+            await reply.error(error_answer("ENDPOINT_NOT_FOUND", message, request_id))
+        elif scope["method"] != ("GET" if target.lists else "POST"):
+            message = f"'{scope['path']}' does not take {scope['method']}."
+            await reply.error(error_answer("METHOD_NOT_ALLOWED", message, request_id))
+        elif target.lists:
+            await reply.whole(200, b"application/json", "", self._models(caller))
+        else:
+            call = await self._call(target, caller, receive, length, request_id)
+            interrupt = Interrupt()
+            with HangUp(receive, interrupt):
+                await self._gateway.serve(call, reply, interrupt)
+
+    async def _call(self, target: Target, caller: Caller, receive: Receive, length: bytes, request_id: str) -> Call:
+        """The call, with its body. A body that cannot be taken is refused by the gateway, which keeps the account."""
+        check: Callable[[Task, bytes], Asked] = self._read
+        try:
+            body = await self._body(receive, length)
+        except InvalidRequest as error:
+            if target.endpoint is None:
+                raise
+            body, check = b"", _refusing(error)
+        endpoint = target.endpoint or requests.endpoint_named(body)
+        return Call(request_id, caller, endpoint, target.entity, target.task, body, check)
+
+    async def _body(self, receive: Receive, length: bytes) -> bytes:
+        if length.isdigit() and int(length) > self._max_body:
+            raise self._too_large()
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            return self._bounded(body)
+        parts, size = [body], len(body)
+        while message.get("more_body", False):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body:
+                raise self._too_large()
+        return b"".join(parts)
+
+    def _bounded(self, body: bytes) -> bytes:
+        if len(body) > self._max_body:
+            raise self._too_large()
+        return body
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The request body is larger than the limit of {self._max_body} bytes.")
+
+    def _models(self, caller: Caller) -> bytes:
+        """The endpoints that the caller may query, as OpenAI lists models."""
+        table = self._gateway.table
+        found = [route for name in table.names() if (route := table.find(name)) is not None]
+        models = [
+            {"id": route.name, "object": "model", "created": 0, "owned_by": route.creator}
+            for route in found
+            if route.entities and endpoint_level(caller, route.creator) is not None
+        ]
+        return msgspec.json.encode({"object": "list", "data": models})
+
+
+def _refusing(error: InvalidRequest) -> Callable[[Task, bytes], Asked]:
+    def refuse(_task: Task, _body: bytes) -> Asked:
+        raise error
+
+    return refuse
+
+
+def find(path: str) -> Target | None:
+    """What a path under the prefix addresses, with or without a slash at its end; None if nothing."""
+    rest = path[len(PREFIX) :].rstrip("/")
+    task = _TASKS.get(rest)
+    if task is not None:
+        return Target(task=task)
+    match rest.split("/"):
+        case [name, "invocations"] if name:
+            return Target(endpoint=name)
+        case [name, "served-models", entity, "invocations"] if name and entity:
+            return Target(endpoint=name, entity=entity)
+        case [only] if only == _MODELS:
+            return Target(lists=True)
+    return None
