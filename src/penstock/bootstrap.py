@@ -11,19 +11,46 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
+from penstock.adapters.clusters.local import LocalCluster, device_class
+from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.cpu import CpuRecipe
+from penstock.adapters.engines.gauge import CpuGauge
+from penstock.adapters.models.reader import FolderReader
+from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.claim import FileClaim
 from penstock.adapters.store.store import SqlStore
+from penstock.control.acts import Acts, Folders
 from penstock.control.authenticator import Authenticator
 from penstock.control.client_secrets import ClientSecrets
+from penstock.control.credentials import new_id
+from penstock.control.endpoint_logs import EndpointLogs
+from penstock.control.endpoints import Endpoints
+from penstock.control.files import Files
+from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
 from penstock.control.installation import Installation, prepare
+from penstock.control.janitor import Janitor
 from penstock.control.loop import Loop
+from penstock.control.models import Models
+from penstock.control.namespaces import Namespaces
+from penstock.control.offers import Offers
+from penstock.control.optimization import Optimization
 from penstock.control.principals import Principals
+from penstock.control.profiler import Profiler
+from penstock.control.reconciler import Reconciler
 from penstock.control.tokens import Tokens
+from penstock.control.uploads import Uploads
+from penstock.control.versions import Versions
+from penstock.control.watch import Watch
 from penstock.domain.errors import PenstockError, Temporary
+from penstock.domain.steps import Limits
+from penstock.gateway.table import Table
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
+from penstock.web.databricks.catalogue import Catalogue
+from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
@@ -80,10 +107,22 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         longest_s=settings.access.token_lifetime_s or None,
     )
 
+    # The catalogue and its files
+    artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
+    catalogue = _catalogue(settings, store, clock, artifacts)
+    janitor = Janitor(store, clock, artifacts, catalogue.versions, settings.artifacts.upload_expiry_s)
+
+    # Endpoints and their engines
+    table = Table(clock)
+    serving, reconciler, measuring = await _serving(settings, store, artifacts, table, stack)
+
     # Loops
     loops = [
+        reconciler.loop,
+        measuring,
         Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
         Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
+        Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
     ]
     supervisor = await stack.enter_async_context(_running(loops))
 
@@ -96,8 +135,75 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         tokens=tokens,
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
+        catalogue=catalogue,
+        serving=serving,
     )
     return parts, installation
+
+
+async def _serving(
+    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, table: Table, stack: AsyncExitStack
+) -> tuple[Serving, Reconciler, Loop]:
+    """The use cases of endpoints, the reconciler, which has recovered, and the loop that measures."""
+    clock = SystemClock()
+    folder = settings.data_dir.absolute() / "engines"
+    folders = Folders(cache=folder / "cache", logs=folder / "logs")
+    folders.cache.mkdir(parents=True, exist_ok=True)
+    cluster = LocalCluster(folder / "run", memory_fraction=settings.serving.device_memory_fraction)
+    stack.push_async_callback(cluster.close)
+    recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
+    client = HttpEngineClient()
+    offers = Offers(store, cluster, recipe, CpuGauge(folder / "speed.json", f"{device_class()} {recipe.version}"))
+    profiler = Profiler(store, client, cluster, clock, budget_s=settings.serving.profile_budget_s)
+    measuring = Loop("profiler", profiler.step, clock, period_s=60)
+    profiler.on_request(measuring.hint)
+    watch = Watch(cluster, client, profiler, clock)
+    acts = Acts(
+        store=store,
+        artifacts=artifacts,
+        cluster=cluster,
+        recipe=recipe,
+        profiler=profiler,
+        watch=watch,
+        clock=clock,
+        folders=folders,
+        new_id=new_id,
+        drain_s=settings.drain_s,
+    )
+    limits = Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s)
+    reconciler = Reconciler(
+        store=store,
+        cluster=cluster,
+        table=table,
+        offers=offers,
+        acts=acts,
+        watch=watch,
+        clock=clock,
+        limits=limits,
+    )
+    await reconciler.recover()
+    stack.push_async_callback(reconciler.close)
+    serving = Serving(
+        Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id),
+        EndpointLogs(store, cluster, folders.logs),
+        Optimization(store, offers),
+    )
+    return serving, reconciler, measuring
+
+
+def _catalogue(settings: Settings, store: SqlStore, clock: SystemClock, artifacts: FolderArtifacts) -> Catalogue:
+    signer = HmacSigner.open(settings.data_dir.absolute() / "signing.key")
+    limits = FileLimits(settings.artifacts.max_upload_bytes, settings.artifacts.url_expiry_s * 1000)
+    files = Files(store, clock, artifacts, signer, limits)
+    return Catalogue(
+        namespaces=Namespaces(store, clock, artifacts),
+        models=Models(store, clock, artifacts),
+        versions=Versions(store, clock, artifacts, FolderReader()),
+        files=files,
+        uploads=Uploads(store, clock, artifacts, files),
+        clock=clock,
+        sdk_repository=settings.artifacts.sdk_repository,
+    )
 
 
 async def _claim_folder(settings: Settings, stack: AsyncExitStack) -> None:

@@ -80,6 +80,8 @@ class ServingSettings(BaseModel):
 
     scale_to_zero_idle_s: float = Field(default=1800, gt=0)
     """Idle time after which a served entity that may scale to zero does, in seconds."""
+    deploy_timeout_s: float = Field(default=1800, gt=0)
+    """Longest time for a deployment, from the request to all its replicas being ready, in seconds."""
     profile_budget_s: float = Field(default=20, gt=0)
     """Longest time for measuring a model version on this machine, in seconds."""
     device_memory_fraction: float = Field(default=0.8, gt=0, le=1)
@@ -97,6 +99,8 @@ class ArtifactSettings(BaseModel):
     """Time after which an unfinished upload is swept, in seconds."""
     url_expiry_s: int = Field(default=3600, ge=10)
     """Time for which a signed address is good, in seconds."""
+    sdk_repository: bool = Field(default=False)
+    """Tell MLflow clients to move files through the Files API, in parts, instead of signed addresses. Both work."""
 
 
 class SweepSettings(BaseModel):

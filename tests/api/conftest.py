@@ -1,20 +1,30 @@
 """The whole application in one process, on fakes."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from penstock.adapters.artifacts.folder import FolderArtifacts
+from penstock.adapters.models.reader import FolderReader
+from penstock.adapters.signing import HmacSigner
 from penstock.control.authenticator import Authenticator
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import digest
+from penstock.control.files import Files, Limits
 from penstock.control.health import Health
+from penstock.control.models import Models
+from penstock.control.namespaces import Namespaces
 from penstock.control.principals import Principals
 from penstock.control.tokens import Tokens
+from penstock.control.uploads import Uploads
+from penstock.control.versions import Versions
 from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
 from penstock.testing.clock import FakeClock
 from penstock.testing.store import FakeStore
 from penstock.web.app import Parts, Site, create_app
+from penstock.web.databricks.catalogue import Catalogue
 
 WORKSPACE_ID = "1234567890123456"
 TOKENS = {"admin": "dapi-admin-token", "user": "dapi-user-token", "serving": "dapi-serving-token"}
@@ -45,7 +55,22 @@ async def store(clock: FakeClock) -> FakeStore:
 
 
 @pytest.fixture
-def parts(store: FakeStore, clock: FakeClock) -> Parts:
+def catalogue(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Catalogue:
+    """Over the real folder and reader: what is uploaded can be finalized."""
+    artifacts = FolderArtifacts(tmp_path / "artifacts")
+    files = Files(store, clock, artifacts, HmacSigner(b"k" * 32), Limits(1_000_000, 60_000))
+    return Catalogue(
+        namespaces=Namespaces(store, clock, artifacts),
+        models=Models(store, clock, artifacts),
+        versions=Versions(store, clock, artifacts, FolderReader()),
+        files=files,
+        uploads=Uploads(store, clock, artifacts, files),
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue) -> Parts:
     authenticator = Authenticator(store, clock)
     return Parts(
         workspace_id=WORKSPACE_ID,
@@ -54,6 +79,7 @@ def parts(store: FakeStore, clock: FakeClock) -> Parts:
         tokens=Tokens(store, clock, authenticator, quota=3, longest_s=None),
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=3600),
+        catalogue=catalogue,
     )
 
 

@@ -57,12 +57,12 @@ class Uploads:
             for number in range(first, first + count)
         ]
 
-    async def put_part(self, ticket: Ticket, content: AsyncIterator[bytes]) -> str:
-        """Stores the part that a checked ticket permits; returns its etag."""
-        await self._open(ticket.path, ticket.session)
-        etag = await self._artifacts.put_part(ticket.session, ticket.part, self._files.bounded(content))
+    async def put_part(self, path: ArtifactPath, session: str, number: int, content: AsyncIterator[bytes]) -> str:
+        """Stores a part of an open upload, in place of an earlier one of that number; returns its etag."""
+        await self._open(path, session)
+        etag = await self._artifacts.put_part(session, number, self._files.bounded(content))
         async with self._store.unit() as unit:
-            await unit.uploads.touch(ticket.session, self._clock.now_ms())
+            await unit.uploads.touch(session, self._clock.now_ms())
         return etag
 
     async def complete(self, path: ArtifactPath, session: str, parts: Sequence[Part]) -> None:

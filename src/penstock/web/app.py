@@ -14,7 +14,7 @@ from penstock.control.principals import Principals
 from penstock.control.tokens import Tokens
 from penstock.web import health
 from penstock.web.boundary import Boundary
-from penstock.web.databricks import client_secrets, oauth, scim, tokens
+from penstock.web.databricks import catalogue, client_secrets, oauth, scim, serving_endpoints, tokens
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
 
@@ -41,6 +41,8 @@ class Parts:
     tokens: Tokens
     principals: Principals
     client_secrets: ClientSecrets
+    catalogue: catalogue.Catalogue
+    serving: serving_endpoints.Serving
     public_url: str = ""
     data_plane: PlainApp | None = None
 
@@ -87,3 +89,5 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield tokens.router(parts.tokens)
     yield scim.router(parts.principals)
     yield client_secrets.router(parts.client_secrets)
+    yield from catalogue.routers(parts.catalogue, parts.public_url)
+    yield serving_endpoints.router(parts.serving)

@@ -1,0 +1,46 @@
+"""All routes of the catalogue and its files, over one set of use cases."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from penstock.control.files import Files
+from penstock.control.models import Models
+from penstock.control.namespaces import Namespaces
+from penstock.control.uploads import Uploads
+from penstock.control.versions import Versions
+from penstock.ports.clock import Clock
+from penstock.web.databricks import (
+    files,
+    mlflow_models,
+    mlflow_versions,
+    signed_files,
+    uc_models,
+    uc_namespaces,
+    uc_versions,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the routes need. `sdk_repository`: clients are told to use the Files API instead of signed addresses."""
+
+    namespaces: Namespaces
+    models: Models
+    versions: Versions
+    files: Files
+    uploads: Uploads
+    clock: Clock
+    sdk_repository: bool = False
+
+
+def routers(catalogue: Catalogue, public_url: str) -> Iterable[APIRouter]:
+    """The routers. `public_url` empty: addresses lead where a request came in."""
+    yield mlflow_models.router(catalogue.models, sdk_repository=catalogue.sdk_repository)
+    yield mlflow_versions.router(catalogue.versions, catalogue.models, catalogue.clock)
+    yield uc_namespaces.router(catalogue.namespaces)
+    yield uc_models.router(catalogue.models)
+    yield uc_versions.router(catalogue.versions, catalogue.clock)
+    yield files.router(catalogue.files, catalogue.uploads)
+    yield signed_files.router(catalogue.files, catalogue.uploads, public_url)

@@ -1,0 +1,173 @@
+"""Files of model versions through the Files API: /api/2.0/fs/{files,directories}/*, streamed both ways."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+
+from penstock.control.files import Files
+from penstock.control.uploads import Uploads
+from penstock.domain.artifact_path import ArtifactPath, decode, parse
+from penstock.domain.catalog import check_number
+from penstock.domain.errors import InvalidParameter, InvalidRequest
+from penstock.ports.artifacts import Entry, Part
+from penstock.web.databricks.downloads import answer_file
+from penstock.web.databricks.paging import after_text, page, page_size
+from penstock.web.guard import Access, allows, guarded_router
+
+BASE = "/api/2.0/fs"
+FILES = f"{BASE}/files"
+DIRECTORIES = f"{BASE}/directories"
+MAX_ENTRIES = 1000
+_USER = allows(Access.USER)
+_STREAM = allows(Access.USER, streams=True)
+
+
+class PartBody(BaseModel):
+    """A part, as the client names it."""
+
+    part_number: int
+    etag: str
+
+
+class CompleteBody(BaseModel):
+    """Body of complete-upload."""
+
+    parts: list[PartBody]
+
+
+def path_of(request: Request, prefix: str) -> ArtifactPath:
+    """The path behind `prefix` as it was sent, decoded segment by segment."""
+    raw: bytes = request.scope["raw_path"]
+    return parse(decode(raw.decode("latin-1").removeprefix(prefix)))
+
+
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body piece by piece; InvalidRequest if the client goes away in the middle."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise InvalidRequest("The upload ended before its body was complete; nothing was stored.") from error
+
+
+def router(files: Files, uploads: Uploads) -> APIRouter:
+    """All of them."""
+    routes = guarded_router()
+    _add_uploads(routes, files, uploads)
+    _add_downloads(routes, files)
+    _add_directories(routes, files)
+    return routes
+
+
+def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads) -> None:
+    @routes.put(f"{FILES}/{{path:path}}", openapi_extra=_STREAM)
+    async def put(
+        request: Request,
+        *,
+        overwrite: bool = True,
+        upload_type: str = "",
+        session_token: str = "",
+        part_number: int = 0,
+    ) -> Response:
+        path = path_of(request, FILES)
+        if session_token:
+            _check_type(upload_type)
+            etag = await uploads.put_part(path, session_token, part_number, body_of(request))
+            return Response(headers={"etag": f'"{etag}"'})
+        await files.upload(path, body_of(request), overwrite=overwrite)
+        return Response(status_code=204)
+
+    @routes.post(f"{FILES}/{{path:path}}", openapi_extra=_USER)
+    async def act(
+        request: Request,
+        action: str,
+        *,
+        overwrite: bool = True,
+        session_token: str = "",
+        upload_type: str = "multipart",
+    ) -> dict[str, Any]:
+        path = path_of(request, FILES)
+        if action == "initiate-upload":
+            return {"multipart_upload": {"session_token": await uploads.begin(path, overwrite=overwrite)}}
+        if action == "complete-upload":
+            _check_type(upload_type)
+            await uploads.complete(path, session_token, _parts(await request.body()))
+            return {}
+        if action == "abort-upload":
+            await uploads.abort(path, session_token)
+            return {}
+        raise InvalidParameter(
+            f"action must be initiate-upload, complete-upload or abort-upload, but is {action[:80]!r}."
+        )
+
+    @routes.delete(f"{FILES}/{{path:path}}", openapi_extra=_USER)
+    async def delete(request: Request) -> Response:
+        await files.delete(path_of(request, FILES), directory=False)
+        return Response(status_code=204)
+
+
+def _check_type(upload_type: str) -> None:
+    if upload_type != "multipart":
+        raise InvalidParameter(f"upload_type must be multipart, but is {upload_type[:80]!r}.")
+
+
+def _parts(body: bytes) -> list[Part]:
+    try:
+        parsed = CompleteBody.model_validate_json(body)
+    except ValueError as error:
+        raise InvalidParameter("parts must be a list of objects with part_number and etag.") from error
+    return [Part(check_number(part.part_number, "part_number"), part.etag.strip('"')) for part in parsed.parts]
+
+
+def _add_downloads(routes: APIRouter, files: Files) -> None:
+    @routes.api_route(f"{FILES}/{{path:path}}", methods=["GET", "HEAD"], openapi_extra=_USER)
+    async def get(request: Request) -> Response:
+        return await send(request, files, path_of(request, FILES))
+
+
+async def send(request: Request, files: Files, path: ArtifactPath) -> Response:
+    """The file at the path, as the request asks for it."""
+    entry = await files.stat(path, directory=False)
+    return await answer_file(request, entry, lambda start, length: files.read(path, start, length))
+
+
+def _add_directories(routes: APIRouter, files: Files) -> None:
+    @routes.get(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
+    async def list_entries(
+        request: Request, asked: Annotated[int | None, Query(alias="page_size")] = None, page_token: str | None = None
+    ) -> dict[str, Any]:
+        path = path_of(request, DIRECTORIES)
+        size = page_size(asked, MAX_ENTRIES, "page_size")
+        found = await files.list(path, after_text(page_token), size + 1)
+        shown, token = page(found, size, lambda entry: entry.path.rsplit("/", 1)[-1])
+        answer: dict[str, Any] = {"contents": [_entry(path, entry) for entry in shown]}
+        return {**answer, "next_page_token": token} if token else answer
+
+    @routes.head(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
+    async def exists(request: Request) -> Response:
+        await files.stat(path_of(request, DIRECTORIES), directory=True)
+        return Response()
+
+    @routes.put(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
+    async def make(request: Request) -> Response:
+        await files.make_directory(path_of(request, DIRECTORIES))
+        return Response(status_code=204)
+
+    @routes.delete(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
+    async def delete(request: Request) -> Response:
+        await files.delete(path_of(request, DIRECTORIES), directory=True)
+        return Response(status_code=204)
+
+
+def _entry(directory: ArtifactPath, entry: Entry) -> dict[str, Any]:
+    name = entry.path.rsplit("/", 1)[-1]
+    told: dict[str, Any] = {
+        "path": f"{directory}/{name}",
+        "name": name,
+        "is_directory": entry.is_directory,
+        "last_modified": entry.modified_at,
+    }
+    return told if entry.is_directory else {**told, "file_size": entry.size}

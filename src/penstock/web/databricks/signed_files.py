@@ -1,0 +1,132 @@
+"""Signed addresses of files: /api/2.0/fs/create-*-url gives them out, /api/2.0/fs/signed/* is where they lead."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from penstock.control.files import DELETE, GET, PUT, Files, Ticket
+from penstock.control.uploads import Uploads
+from penstock.domain.artifact_path import parse
+from penstock.domain.errors import InvalidParameter, MalformedBody
+from penstock.web.databricks.files import BASE, body_of, path_of, send
+from penstock.web.guard import Access, allows, guarded_router
+
+SIGNED = f"{BASE}/signed"
+_USER = allows(Access.USER)
+_SIGNED = allows(Access.SIGNED)
+
+
+class AskUrl(BaseModel):
+    """Body of create-upload-url and create-download-url; `expire_time` as RFC 3339."""
+
+    path: str
+    expire_time: str | None = None
+
+
+class AskSessionUrl(AskUrl):
+    """Body of create-abort-upload-url."""
+
+    session_token: str
+
+
+class AskPartUrls(AskSessionUrl):
+    """Body of create-upload-part-urls."""
+
+    start_part_number: int
+    count: int = 1
+
+
+def router(files: Files, uploads: Uploads, public_url: str) -> APIRouter:
+    """All of them. `public_url` empty: addresses lead where the request came in."""
+    routes = guarded_router()
+    _add_asking(routes, files, uploads, public_url)
+    _add_using(routes, files, uploads)
+    return routes
+
+
+def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, public_url: str) -> None:
+    def url(request: Request, ticket: Ticket) -> str:
+        base = public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        query: dict[str, str | int] = {"expires": ticket.expires_at, "signature": ticket.signature}
+        if ticket.session:
+            query |= {"session": ticket.session, "part": ticket.part}
+        return f"{base}{SIGNED}{quote(str(ticket.path))}?{urlencode(query)}"
+
+    @routes.post(f"{BASE}/create-upload-url", openapi_extra=_USER)
+    async def upload(request: Request, body: AskUrl) -> dict[str, Any]:
+        ticket = await files.ticket(PUT, parse(body.path), _time(body.expire_time))
+        return {"url": url(request, ticket), "headers": []}
+
+    @routes.post(f"{BASE}/create-download-url", openapi_extra=_USER)
+    async def download(request: Request) -> dict[str, Any]:
+        # MLflow sends a body, the SDK a query.
+        asked = _asked(await request.body(), request)
+        ticket = await files.ticket(GET, parse(asked.path), _time(asked.expire_time))
+        return {"url": url(request, ticket), "headers": []}
+
+    @routes.post(f"{BASE}/create-upload-part-urls", openapi_extra=_USER)
+    async def parts(request: Request, body: AskPartUrls) -> dict[str, Any]:
+        tickets = await uploads.part_tickets(
+            parse(body.path), body.session_token, body.start_part_number, body.count, _time(body.expire_time)
+        )
+        urls = [{"url": url(request, ticket), "part_number": ticket.part, "headers": []} for ticket in tickets]
+        return {"upload_part_urls": urls}
+
+    @routes.post(f"{BASE}/create-abort-upload-url", openapi_extra=_USER)
+    async def abort(request: Request, body: AskSessionUrl) -> dict[str, Any]:
+        path = parse(body.path)
+        ticket = await files.ticket(DELETE, path, _time(body.expire_time), session=body.session_token)
+        return {"abort_upload_url": {"url": url(request, ticket), "headers": []}}
+
+
+def _asked(body: bytes, request: Request) -> AskUrl:
+    try:
+        if body.strip():
+            return AskUrl.model_validate_json(body)
+        return AskUrl.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise MalformedBody("path must be given, in a JSON body or in the query.") from error
+
+
+def _time(text: str | None) -> int | None:
+    """Epoch milliseconds of an RFC 3339 time; raises InvalidParameter."""
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidParameter(f"expire_time must be a time as in RFC 3339, but is {text[:80]!r}.") from error
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _add_using(routes: APIRouter, files: Files, uploads: Uploads) -> None:
+    where = f"{SIGNED}/{{path:path}}"
+
+    def ticket(request: Request, expires: int, signature: str, session: str = "", part: int = 0) -> Ticket:
+        return Ticket(path_of(request, SIGNED), expires, signature, session, part)
+
+    @routes.put(where, openapi_extra=allows(Access.SIGNED, streams=True))
+    async def put(request: Request, expires: int, signature: str, session: str = "", part: int = 0) -> Response:
+        given = ticket(request, expires, signature, session, part)
+        await files.check(PUT, given)
+        if session:
+            etag = await uploads.put_part(given.path, session, part, body_of(request))
+            return Response(headers={"etag": f'"{etag}"'})
+        await files.upload(given.path, body_of(request), overwrite=True)
+        return Response()
+
+    @routes.api_route(where, methods=["GET", "HEAD"], openapi_extra=_SIGNED)
+    async def get(request: Request, expires: int, signature: str) -> Response:
+        given = ticket(request, expires, signature)
+        await files.check(GET, given)
+        return await send(request, files, given.path)
+
+    @routes.delete(where, openapi_extra=_SIGNED)
+    async def abort(request: Request, expires: int, signature: str, session: str, part: int = 0) -> Response:
+        given = ticket(request, expires, signature, session, part)
+        await files.check(DELETE, given)
+        await uploads.abort(given.path, session)
+        return Response()
