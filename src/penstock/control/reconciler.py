@@ -57,7 +57,10 @@ class _Ward:
 
 
 class Reconciler:
-    """The loops over endpoints; also what the gateway tells of demand (`penstock.ports.routing.Demand`)."""
+    """The loops over endpoints; also what the gateway tells of demand (`penstock.ports.routing.Demand`).
+
+    `loop` sees to it that each endpoint has a loop of its own; `recover` must have ended before it runs.
+    """
 
     def __init__(
         self,
@@ -82,12 +85,12 @@ class Reconciler:
         self._wards: dict[str, _Ward] = {}
         self._held: dict[str, Reservation] = {}
         self._placing = asyncio.Lock()
-        self._survey = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
+        self.loop = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
 
     def hint(self, endpoint_id: str) -> None:
         """What is wanted of the endpoint changed."""
         ward = self._wards.get(endpoint_id)
-        (ward.loop if ward else self._survey).hint()
+        (ward.loop if ward else self.loop).hint()
 
     def ask(self, endpoint_id: str, entity: str) -> None:
         """A request waits for a replica of that served entity."""
@@ -104,15 +107,19 @@ class Reconciler:
                 ward.loop.hint()
 
     async def run(self) -> None:
-        """Recovers, then reconciles until cancelled."""
+        """Recovers, then reconciles until cancelled: `recover`, `loop` and `close` in one."""
         await self.recover()
         try:
-            await self._survey.run()
+            await self.loop.run()
         finally:
-            tasks = [ward.task for ward in self._wards.values() if ward.task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.close()
+
+    async def close(self) -> None:
+        """Ends the loops of the endpoints. Engines go on running."""
+        tasks = [ward.task for ward in self._wards.values() if ward.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def recover(self) -> None:
         """At start: ends engines that an earlier server left, and takes hold of what its endpoints had reserved."""
