@@ -5,6 +5,7 @@ The order of a stop: no new requests, running ones drain, loops, engines, what i
 
 import asyncio
 import contextlib
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,8 @@ from penstock.adapters.clusters.local import LocalCluster, device_class
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.cpu import CpuRecipe
 from penstock.adapters.engines.gauge import CpuGauge
+from penstock.adapters.engines.relay import EngineRelay
+from penstock.adapters.journal import FileJournal
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.claim import FileClaim
@@ -32,6 +35,7 @@ from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
 from penstock.control.installation import Installation, prepare
 from penstock.control.janitor import Janitor
+from penstock.control.ledger import LedgerKeeper
 from penstock.control.loop import Loop
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
@@ -46,11 +50,17 @@ from penstock.control.versions import Versions
 from penstock.control.watch import Watch
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.steps import Limits
+from penstock.gateway.gate import Gate
+from penstock.gateway.interrupt import Running
+from penstock.gateway.ledger import Ledger
+from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
+from penstock.web.openai.app import DataPlane
 from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
@@ -68,8 +78,8 @@ async def run(settings: Settings, tell: Callable[[Started], None]) -> None:
     """Runs the server until SIGTERM or SIGINT; raises PenstockError if it cannot start."""
     with contextlib.closing(_listener(settings)) as listener:
         async with AsyncExitStack() as stack:
-            parts, installation = await _build(settings, stack)
-            server = HttpServer(create_app(parts), listener, drain_s=settings.drain_s)
+            parts, installation, running = await _build(settings, stack)
+            server = HttpServer(create_app(parts), listener, drain_s=settings.drain_s, drain=running.drain)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             started = Started(address_of(listener), installation.first_token)
@@ -84,7 +94,7 @@ def _listener(settings: Settings) -> socket.socket:
         raise PenstockError(f"Penstock cannot listen on {where}: {error.strerror}.") from error
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Installation]:
+async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Installation, Running]:
     """Every part, from the ground up."""
     clock = SystemClock()
 
@@ -116,10 +126,15 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     table = Table(clock)
     serving, reconciler, measuring = await _serving(settings, store, artifacts, table, stack)
 
+    # The data plane
+    gateway, keeper = await _gateway(settings, store, table, reconciler, stack)
+
     # Loops
     loops = [
         reconciler.loop,
         measuring,
+        Loop("request ledger", keeper.step, clock, period_s=1),
+        Loop("request limit", gateway.running.step, clock, period_s=1),
         Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
         Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
         Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
@@ -137,8 +152,15 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
         catalogue=catalogue,
         serving=serving,
+        data_plane=DataPlane(
+            gateway,
+            authenticator,
+            installation.workspace_id,
+            strict=settings.gateway.strict,
+            max_body_bytes=settings.gateway.max_body_bytes,
+        ),
     )
-    return parts, installation
+    return parts, installation, gateway.running
 
 
 async def _serving(
@@ -191,6 +213,22 @@ async def _serving(
     return serving, reconciler, measuring
 
 
+async def _gateway(
+    settings: Settings, store: SqlStore, table: Table, reconciler: Reconciler, stack: AsyncExitStack
+) -> tuple[Gateway, LedgerKeeper]:
+    """The path of requests, with the ledger of an earlier process taken over, and who stores the ledger."""
+    clock = SystemClock()
+    journal = FileJournal(settings.data_dir.absolute() / "requests")
+    journal.recover()
+    keeper = LedgerKeeper(journal, store)
+    stack.push_async_callback(_last_requests, keeper, journal)
+    relay = EngineRelay()
+    stack.push_async_callback(relay.close)
+    carrier = Carrier(table, Gate(clock), relay, reconciler, waits=Waits(), pick=random.random)
+    running = Running(clock, settings.gateway.request_timeout_s)
+    return Gateway(table, carrier, Ledger(journal, clock), HttpEngineClient(), running), keeper
+
+
 def _catalogue(settings: Settings, store: SqlStore, clock: SystemClock, artifacts: FolderArtifacts) -> Catalogue:
     signer = HmacSigner.open(settings.data_dir.absolute() / "signing.key")
     limits = FileLimits(settings.artifacts.max_upload_bytes, settings.artifacts.url_expiry_s * 1000)
@@ -221,6 +259,13 @@ async def _last_uses(authenticator: Authenticator) -> None:
     # A database that is away when the server stops costs the times of a minute, and must not keep it from stopping.
     with contextlib.suppress(Temporary):
         await authenticator.write_uses()
+
+
+async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:
+    # What the database does not take now, the next start finds in the journal.
+    with contextlib.suppress(Temporary):
+        await keeper.step()
+    journal.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,6 @@ from enum import StrEnum
 
 from penstock.ports.clock import Clock
 
-SWEEP_S = 0.5
-
 
 class Cut(StrEnum):
     """Why a request was interrupted, in the words of the ledger."""
@@ -65,15 +63,16 @@ class Running:
         if not self._since:
             self._empty.set()
 
-    async def watch(self) -> None:
-        """Interrupts requests whose time is over; runs until cancelled."""
-        while True:
-            await self._clock.sleep(SWEEP_S)
-            latest = self._clock.monotonic() - self.limit_s
-            for interrupt, since in self._since.items():
-                if since > latest:
-                    break
-                interrupt.cut(Cut.OVERDUE)
+    async def step(self) -> str:
+        """A loop's step: interrupts requests whose time is over."""
+        latest = self._clock.monotonic() - self.limit_s
+        overdue = 0
+        for interrupt, since in self._since.items():
+            if since > latest:
+                break
+            interrupt.cut(Cut.OVERDUE)
+            overdue += 1
+        return f"ended {overdue} requests that took longer than {self.limit_s:.0f} s" if overdue else ""
 
     async def drain(self, seconds: float) -> int:
         """Takes nothing new, waits `seconds` for what runs, then interrupts it; returns how many that were.
@@ -83,10 +82,13 @@ class Running:
         self.draining = True
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
         empty = asyncio.ensure_future(self._empty.wait())
-        await asyncio.wait((timer, empty), return_when=asyncio.FIRST_COMPLETED)
-        timer.cancel()
-        left = list(self._since)
-        for interrupt in left:
-            interrupt.cut(Cut.STOPPED)
-        await empty
+        try:
+            await asyncio.wait((timer, empty), return_when=asyncio.FIRST_COMPLETED)
+            left = list(self._since)
+            for interrupt in left:
+                interrupt.cut(Cut.STOPPED)
+            await empty
+        finally:
+            timer.cancel()
+            empty.cancel()
         return len(left)

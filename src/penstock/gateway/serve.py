@@ -35,7 +35,8 @@ from penstock.gateway.relay import PATHS, Carrier, next_events
 from penstock.gateway.table import Table
 from penstock.gateway.tail import Tail, usage_of
 from penstock.gateway.trip import Trip
-from penstock.ports.relay import Answer, Relay
+from penstock.ports.engine import EngineClient
+from penstock.ports.relay import Answer
 
 _OK = 200
 _CLIENT_ERROR = 400
@@ -53,7 +54,7 @@ class Gateway:
     table: Table
     carrier: Carrier
     ledger: Ledger
-    relay: Relay
+    engines: EngineClient
     running: Running
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
@@ -148,7 +149,7 @@ class Gateway:
         if trip.tail is not None:
             trip.entry.usage = trip.tail.usage() or NOTHING
         if trip.passed is not None:
-            used = await self.relay.cancel(trip.passed.replica.address, trip.call.request_id)
+            used = await self.engines.cancel(trip.passed.replica.address, trip.call.request_id)
             trip.entry.usage = used or trip.entry.usage
         if cut is Cut.GONE:
             trip.entry.end(RequestOutcome.CANCELLED, _CLIENT_GONE, cut)

@@ -6,8 +6,6 @@ answers with an error status is an answer. There is no limit on the whole durati
 
 from typing import Protocol
 
-from penstock.domain.usage import Usage
-
 
 class Answer(Protocol):
     """What an engine answers. It must be closed, also after its end, and may be closed at any time."""
@@ -41,8 +39,4 @@ class Relay(Protocol):
         Raises:
             EngineFailed: the engine cannot be reached, or broke off before it answered.
         """
-        ...
-
-    async def cancel(self, address: str, request_id: str) -> Usage | None:
-        """Ends a request; what it has used, None if the engine is gone or does not know it. Safe to repeat."""
         ...

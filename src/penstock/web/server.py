@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,12 +12,19 @@ from starlette.types import ASGIApp
 # Longer than clients keep idle connections, so that they close first: a request never meets a connection just closed.
 KEEP_ALIVE_S = 75
 CANCEL_S = 5.0
+SETTLE_S = 10
+"""What requests that were ended get to be settled with their engines."""
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an application on a socket that listens already, until `stop`."""
+    """Serves an application on a socket that listens already, until `stop`.
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, drain_s: float) -> None:
+    `drain` is called when it stops, with the seconds that running requests have; it ends those that take longer.
+    """
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, *, drain_s: float, drain: Callable[[float], Awaitable[object]]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -29,10 +36,12 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=math.ceil(drain_s),
+                timeout_graceful_shutdown=math.ceil(drain_s) + SETTLE_S,
             )
         )
         self._listener = listener
+        self._drain_s = drain_s
+        self._drain = drain
         self._on_started: Callable[[], None] | None = None
 
     async def run_until_stopped(self, on_started: Callable[[], None]) -> None:
@@ -55,6 +64,15 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
         if self._on_started is not None:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more, and waits for what runs."""
+        draining = asyncio.ensure_future(self._drain(self._drain_s))
+        await super().shutdown(sockets)
+        if not draining.done():
+            # Stopped for the second time.
+            draining.cancel()
+            await self._drain(0)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -1,36 +1,15 @@
 """The client of running engines, on aiohttp: one pool of connections per address."""
 
 import aiohttp
-import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout
-from msgspec import Struct
 
 from penstock.domain.errors import EngineFailed
-from penstock.domain.usage import Usage
 
 CONNECT_S = 5.0
-CANCEL_S = 5.0
 KEEP_S = 30.0
 """How long an idle connection is kept."""
-MOST_POOLS = 256
 _UNIX = "unix:"
 _JSON = "application/json"
-_HEADERS = {"Content-Type": _JSON}
-
-
-class _Cached(Struct):
-    cached_tokens: int = 0
-
-
-class _Used(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _Cached | None = None
-
-
-class _Cancelled(Struct):
-    found: bool
-    usage: _Used
 
 
 class EngineAnswer:
@@ -84,22 +63,6 @@ class EngineRelay:
         except (aiohttp.ClientError, OSError) as error:
             raise _broken(error) from error
         return EngineAnswer(response)
-
-    async def cancel(self, address: str, request_id: str) -> Usage | None:
-        """Asks the engine to end a request, and for what it used."""
-        session, base = self._session(address)
-        try:
-            async with session.delete(
-                f"{base}/v1/requests/{request_id}", timeout=ClientTimeout(total=CANCEL_S)
-            ) as response:
-                told = msgspec.json.decode(await response.read(), type=_Cancelled)
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
-            return None
-        if not told.found:
-            return None
-        used = told.usage
-        cached = used.prompt_tokens_details
-        return Usage(used.prompt_tokens, used.completion_tokens, cached.cached_tokens if cached else 0)
 
     async def close(self) -> None:
         """Closes all connections."""
