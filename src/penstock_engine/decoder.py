@@ -48,6 +48,7 @@ class PagedDecoder:
         self._compiled = compiled
         self._keep = keep
         self._request = compiled.create_infer_request()
+        self._fed: _Inputs | None = None
         caches = {
             name: port for port in compiled.inputs if (name := port.get_any_name()).startswith((KEY_CACHE, VALUE_CACHE))
         }
@@ -74,9 +75,9 @@ class PagedDecoder:
 
     def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
         """See `work.Decoder.step`."""
-        inputs = self._inputs(work)
+        inputs = self._fed = self._inputs(work)  # kept: the request reads this memory
         for name in _Inputs.__slots__:
-            self._request.set_tensor(name, ov.Tensor(getattr(inputs, name)))
+            self._request.set_tensor(name, ov.Tensor(getattr(inputs, name), shared_memory=True))
         self._request.infer()  # other threads run meanwhile
         logits: NDArray[np.float32] = self._request.get_tensor("logits").data
         return logits

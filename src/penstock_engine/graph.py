@@ -56,7 +56,7 @@ def model(output: Node, name: str, inputs: Sequence[Node]) -> Node:
 
 def shared(array: NDArray[np.generic], *, bf16: bool = False) -> tuple[Node, object]:
     """A constant in the array's own memory, and what must be kept alive as long as the compiled graph."""
-    tensor = ov.Tensor(array, list(array.shape), Type.bf16) if bf16 else ov.Tensor(array)
+    tensor = ov.Tensor(array, list(array.shape), Type.bf16) if bf16 else ov.Tensor(array, shared_memory=True)
     return ov.op.Constant(tensor, shared_memory=True), (array, tensor)
 
 
