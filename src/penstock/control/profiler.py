@@ -18,8 +18,8 @@ from penstock.ports.cluster import Cluster, Process
 from penstock.ports.engine import EngineClient, Sample
 from penstock.ports.store import Store
 
-_FEW_TOKENS = 512
-"""Prompts are random tokens; a vocabulary that is not known has at least so many."""
+_FEW_TOKENS = 256
+"""Prompts are random tokens; a vocabulary that is not known is taken to have so many."""
 _SEED = 2304
 
 
@@ -132,7 +132,7 @@ class _Measurement:
         self._began = clock.monotonic()
         # The same prompts each time: a measurement is repeated, not varied.
         self._random = random.Random(_SEED)  # noqa: S311 - prompts, not secrets
-        self._vocabulary = max(job.facts.shape.vocabulary if job.facts.shape else 0, _FEW_TOKENS)
+        self._vocabulary = (job.facts.shape.vocabulary if job.facts.shape else 0) or _FEW_TOKENS
 
     async def run(self) -> tuple[list[Result], list[Result]]:
         """The curve, and the other shapes."""

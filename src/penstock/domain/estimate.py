@@ -8,7 +8,7 @@ from penstock.domain.profile import CostModel, reference_shape
 CAUTION = 0.6
 """An estimate promises this part of what the figures say, so that a measurement seldom says less."""
 BATCH = 8
-STEP_S = 0.0015
+STEP_S = 0.004
 """What an engine's step takes beside arithmetic and memory."""
 _BYTES = {Precision.INT8: 1.0, Precision.BF16: 2.0, Precision.FP32: 4.0}
 
