@@ -110,6 +110,30 @@ async def test_users_are_administered(admin, user):
 
 
 @pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ({}, ["1", "2"]),
+        ({"startIndex": 0, "count": 1}, ["1"]),
+        ({"startIndex": 2}, ["2"]),
+        ({"startIndex": 3}, []),
+        ({"filter": 'userName eq "USER@x.org"'}, ["2"]),
+        ({"filter": "id eq 1"}, ["1"]),
+        ({"filter": 'displayName eq "nobody"'}, []),
+    ],
+)
+async def test_users_are_listed_in_pages_and_by_filter(admin, query, ids):
+    answer = (await admin.get(f"{SCIM}/Users", params=query)).json()
+    assert [user["id"] for user in answer["Resources"]] == ids
+    assert answer["itemsPerPage"] == len(ids)
+
+
+async def test_a_filter_that_is_not_understood(admin):
+    answer = await admin.get(f"{SCIM}/Users", params={"filter": "userName sw a"})
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("filter must be one of id, userName, displayName, applicationId eq")
+
+
+@pytest.mark.parametrize(
     ("operation", "active", "groups"),
     [
         ({"op": "replace", "path": "active", "value": False}, False, ["users"]),

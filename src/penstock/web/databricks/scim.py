@@ -1,8 +1,9 @@
 """Who I am, and the administration of users and service principals: /api/2.0/preview/scim/v2/*."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter
 
 from penstock.control.principals import Principals
@@ -13,6 +14,9 @@ from penstock.web.guard import Access, CallerDep, allows, guarded_router
 BASE = "/api/2.0/preview/scim/v2"
 _SCHEMAS = "urn:ietf:params:scim:schemas:core:2.0:"
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+_FILTERED = {name.casefold(): name for name in ("id", "userName", "displayName", "applicationId")}
+_EQUALITY = re.compile(rf'(?P<field>{"|".join(_FILTERED)})\s+eq\s+"?(?P<value>[^"]*)"?', re.IGNORECASE)
+MOST_LISTED = 10_000
 _KINDS = {"Users": PrincipalKind.USER, "ServicePrincipals": PrincipalKind.SERVICE_PRINCIPAL}
 
 
@@ -97,14 +101,24 @@ def _add_by_id(routes: APIRouter, principals: Principals, noun: str, kind: Princ
     """The routes that users and service principals have alike."""
 
     @routes.get(f"{BASE}/{noun}", openapi_extra=allows(Access.ADMIN))
-    async def list_them() -> dict[str, Any]:
+    async def list_them(
+        start: Annotated[int, Query(alias="startIndex", ge=0)] = 1,
+        count: Annotated[int, Query(ge=0)] = MOST_LISTED,
+        wanted: Annotated[str, Query(alias="filter")] = "",
+    ) -> dict[str, Any]:
         found = [scim(principal) for principal in await principals.list(kind)]
+        if wanted:
+            field, value = _equality(wanted)
+            found = [one for one in found if str(one.get(field, "")).casefold() == value.casefold()]
+        # Clients ask on until a page is empty; the first is 1, and some say 0.
+        first = max(start, 1)
+        page = found[first - 1 : first - 1 + min(count, MOST_LISTED)]
         return {
             "schemas": [_LIST],
             "totalResults": len(found),
-            "startIndex": 1,
-            "itemsPerPage": len(found),
-            "Resources": found,
+            "startIndex": first,
+            "itemsPerPage": len(page),
+            "Resources": page,
         }
 
     @routes.get(f"{BASE}/{noun}/{{principal_id}}", openapi_extra=allows(Access.ADMIN))
@@ -126,6 +140,16 @@ def _add_by_id(routes: APIRouter, principals: Principals, noun: str, kind: Princ
     async def delete(principal_id: str, caller: CallerDep) -> dict[str, Any]:
         await principals.remove(kind, principal_id, caller)
         return {}
+
+
+def _equality(wanted: str) -> tuple[str, str]:
+    """The field and the value of `field eq "value"`; raises InvalidParameter for other filters."""
+    found = _EQUALITY.fullmatch(wanted.strip())
+    if found is None:
+        raise InvalidParameter(
+            f"filter must be one of {', '.join(_FILTERED.values())} eq \"...\", but is '{wanted[:80]}'."
+        )
+    return _FILTERED[found["field"].casefold()], found["value"]
 
 
 def _changes(operations: list[Operation], groups: frozenset[str]) -> Changes:
