@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import stat
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("penstock_engine")
 _SHUTDOWN_SECONDS = 2.0
+_SWITCH_SECONDS = 0.0005
+"""The step thread comes back from the model and waits for whoever parses a request: so long at most, not for 5 ms."""
 _FATAL = 70
 """Exit status when the model's computation keeps failing."""
 
@@ -57,6 +60,7 @@ class Worker:
         service = self._open(metrics)
         gc.collect()
         gc.freeze()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._listen(Server(service, metrics), address))
 
