@@ -53,8 +53,8 @@ bench-gateway: setup  ## Requests per second against nginx
 	@sh scripts/debian.sh nginx wrk
 	.venv/bin/python bench/gateway.py $(ARGS)
 
-COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-	--strip-extras --no-header --no-annotate --allow-unsafe
+COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-options --strip-extras --no-header --no-annotate \
+	--allow-unsafe
 lock:  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) -o requirements/server.txt pyproject.toml
 	$(COMPILE) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
