@@ -22,7 +22,7 @@ class _Tokens(Struct):
 
 class _Answer(Struct):
     usage: _Tokens | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)

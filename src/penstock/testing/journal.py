@@ -1,0 +1,34 @@
+"""The request journal in memory."""
+
+from collections.abc import Sequence
+
+from penstock.domain.usage import RequestRecord
+
+
+class FakeJournal:
+    """See `penstock.ports.journal.Journal`. `began` and `records` have all that was ever written."""
+
+    def __init__(self) -> None:
+        self.began: list[RequestRecord] = []
+        self.records: list[RequestRecord] = []
+        self._stored = 0
+
+    def admitted(self, record: RequestRecord) -> None:
+        """Notes it."""
+        self.began.append(record)
+
+    def ended(self, record: RequestRecord) -> None:
+        """Notes it."""
+        self.records.append(record)
+
+    def take(self) -> Sequence[RequestRecord]:
+        """All that is not stored."""
+        return self.records[self._stored :]
+
+    def stored(self, count: int) -> None:
+        """Moves on."""
+        self._stored += count
+
+    def recover(self) -> Sequence[RequestRecord]:
+        """There was no earlier process."""
+        return []

@@ -1,0 +1,7 @@
+import pytest
+from world import World
+
+
+@pytest.fixture
+def world():
+    return World()

@@ -1,0 +1,168 @@
+"""The journal on files: kills at any byte, full disks, segments."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.adapters import journal as module
+from penstock.adapters.journal import FileJournal
+from penstock.domain.errors import Temporary
+from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
+
+
+def record(name, outcome=RequestOutcome.COMPLETED, reason=""):
+    return RequestRecord(
+        name, "e1", "guide", "guide-1", "r1", "ann", "llm/v1/chat", False, 1, outcome, 200, Usage(), 0, 0, 0, reason
+    )
+
+
+def failed(name):
+    return record(name, RequestOutcome.FAILED, "the server stopped")
+
+
+def opened(folder, **how):
+    made = FileJournal(folder, **how)
+    return made, list(made.recover())
+
+
+def taken(journal):
+    found = []
+    while records := journal.take():
+        found += records
+        journal.stored(len(records))
+    return found
+
+
+def test_an_open_request_is_recovered_as_it_was_admitted(tmp_path):
+    first, _ = opened(tmp_path)
+    first.admitted(failed("a"))
+    first.admitted(failed("b"))
+    first.ended(record("a"))
+    second, left = opened(tmp_path)
+    assert left == [failed("b")]
+    assert taken(second) == [record("a"), failed("b")]
+    third, left = opened(tmp_path)
+    assert left == []
+    assert {one.request_id for one in taken(third)} <= {"b"}
+
+
+def test_a_clean_end_leaves_no_files(tmp_path):
+    journal, _ = opened(tmp_path)
+    journal.admitted(failed("a"))
+    journal.ended(record("a"))
+    assert taken(journal) == [record("a")]
+    journal.close()
+    journal.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_stored_stays_at_a_clean_end(tmp_path):
+    journal, _ = opened(tmp_path)
+    journal.ended(record("a"))
+    journal.close()
+    again, left = opened(tmp_path)
+    assert (left, taken(again)) == ([], [record("a")])
+
+
+def test_segments_are_deleted_when_they_are_stored_and_open_requests_move_on(tmp_path):
+    journal, _ = opened(tmp_path, segment_bytes=2000)
+    journal.admitted(failed("long"))
+    for number in range(100):
+        journal.admitted(failed(str(number)))
+        journal.ended(record(str(number)))
+    assert len(list(tmp_path.iterdir())) > 5
+    assert len(taken(journal)) == 100
+    assert len(list(tmp_path.iterdir())) <= 2
+    again, left = opened(tmp_path)
+    assert left == [failed("long")]
+    assert failed("long") in taken(again)
+
+
+def test_garbage_is_passed_over(tmp_path):
+    journal, _ = opened(tmp_path)
+    journal.ended(record("a"))
+    path = next(tmp_path.iterdir())
+    path.write_bytes(b"E {broken}\nX\n\n" + path.read_bytes() + b"\xff\n")
+    again, left = opened(tmp_path)
+    assert (left, taken(again)) == ([], [record("a")])
+
+
+def test_a_disk_that_takes_nothing_loses_nothing(tmp_path, monkeypatch):
+    journal, _ = opened(tmp_path)
+    full, real = [True], os.write
+
+    def write(file, data):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        return real(file, bytes(data)[:7])
+
+    monkeypatch.setattr(module.os, "write", write)
+    journal.admitted(failed("a"))
+    journal.ended(record("a"))
+    assert list(journal.take()) == []
+    full[0] = False
+    journal.admitted(failed("b"))
+    journal.ended(record("b"))
+    assert taken(journal) == [record("a"), record("b")]
+
+
+def test_nothing_is_admitted_when_too_much_waits_for_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_UNWRITTEN", 1000)
+    journal, _ = opened(tmp_path)
+
+    def write(_file, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", write)
+    for number in range(5):
+        journal.ended(record(str(number)))
+    with pytest.raises(Temporary, match="disk"):
+        journal.admitted(failed("late"))
+
+
+actions = st.lists(st.tuples(st.sampled_from("aets"), st.integers(0, 9)), max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(actions, st.integers(0, 400), st.integers(300, 3000))
+def test_a_kill_at_any_byte_loses_and_doubles_nothing(tmp_path_factory, actions, cut, segment_bytes):
+    """Of the newest segment any number of bytes at the end may be missing; a request is then open, ended or unknown."""
+    folder = tmp_path_factory.mktemp("journal")
+    journal, _ = opened(folder, segment_bytes=segment_bytes)
+    written, stored = [], set()
+    for what, number in actions:
+        name = f"{number}-{len(written)}"
+        if what == "a":
+            journal.admitted(failed(name))
+            written.append(("a", name))
+        elif what == "e":
+            waiting = [name for kind, name in written if kind == "a" and ("e", name) not in written]
+            if waiting:
+                journal.ended(record(waiting[number % len(waiting)]))
+                written.append(("e", waiting[number % len(waiting)]))
+        elif what == "t":
+            found = journal.take()[: number + 1]
+            journal.stored(len(found))
+            stored |= {one.request_id for one in found}
+    os.close(journal._file)
+    newest = max(folder.iterdir())
+    whole = newest.read_bytes()
+    keep = max(len(whole) - cut, 0)
+    newest.write_bytes(whole[:keep])
+    lost = whole[keep:].count(b"\n")
+
+    again, left = opened(folder)
+    recovered = [*taken(again)]
+    names = [one.request_id for one in recovered]
+    assert len(set(names)) == len(names)
+    assert {one.request_id for one in left} <= set(names)
+    known = {name for _, name in written}
+    assert set(names) <= known
+    assert len(known - set(names) - stored) <= lost
+    if not cut:
+        ended = {name for kind, name in written if kind == "e"}
+        outcome = {one.request_id: one.outcome for one in recovered}
+        for name in known - stored:
+            assert outcome[name] is (RequestOutcome.COMPLETED if name in ended else RequestOutcome.FAILED)
