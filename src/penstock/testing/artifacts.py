@@ -129,6 +129,7 @@ class FakeArtifacts:
 
     async def read(self, storage: str, path: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """The file's bytes, a few at a time."""
+        artifact_path.check(path)
         if path not in self._tree(storage).files:
             raise PathNotFound(f"No file at '{path}'.")
         content = self._tree(storage).files[path][0][start:]
