@@ -22,9 +22,11 @@ from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
 from penstock.testing.clock import FakeClock
+from penstock.testing.serving import World
 from penstock.testing.store import FakeStore
 from penstock.web.app import Parts, Site, create_app
 from penstock.web.databricks.catalogue import Catalogue
+from penstock.web.databricks.serving_endpoints import Serving
 
 WORKSPACE_ID = "1234567890123456"
 TOKENS = {"admin": "dapi-admin-token", "user": "dapi-user-token", "serving": "dapi-serving-token"}
@@ -70,7 +72,13 @@ def catalogue(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Catalogue:
 
 
 @pytest.fixture
-def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue) -> Parts:
+def world(store: FakeStore, clock: FakeClock) -> World:
+    """Endpoints over engines of virtual time."""
+    return World(store, clock)
+
+
+@pytest.fixture
+def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World) -> Parts:
     authenticator = Authenticator(store, clock)
     return Parts(
         workspace_id=WORKSPACE_ID,
@@ -80,6 +88,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue) -> Parts:
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
+        serving=Serving(world.endpoints, world.logs, world.optimization),
     )
 
 
