@@ -1,6 +1,7 @@
 """What every store promises: units, failures, claims, migrations."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,10 @@ async def test_a_file_that_cannot_be_opened_is_temporary(tmp_path: Path):
         async with store.unit():
             pass
     await store.close()
+    # The driver's thread ends by itself, but tells this loop about it, which must live until then.
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join)
 
 
 async def test_lost_connections_heal(postgresql):
