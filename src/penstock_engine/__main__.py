@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--model", type=Path, required=True, help="a transformers or MLflow model directory")
         command.add_argument("--cache", type=Path, required=True, help="where converted weights are kept")
         command.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.INT8)
+        command.add_argument("--watch-stdin", action="store_true", help="end when stdin is closed")
     place = serve.add_mutually_exclusive_group(required=True)
     place.add_argument("--socket", type=Path, help="Unix socket to listen on; an old one is replaced")
     place.add_argument("--port", type=int, help="port of 127.0.0.1 to listen on")
@@ -89,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--kv-bytes", type=_positive, default=_KV_BYTES, help="size of the KV cache")
     serve.add_argument("--prefill-chunk", type=_positive, default=limits.prefill_chunk, help="prompt tokens per step")
     serve.add_argument("--drain-seconds", type=float, default=_DRAIN_SECONDS, help="time to finish after SIGTERM")
-    serve.add_argument("--watch-stdin", action="store_true", help="end when stdin is closed")
     return parser
 
 

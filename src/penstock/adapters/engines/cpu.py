@@ -50,7 +50,7 @@ class CpuRecipe:
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """Converts and checks."""
-        return Launch((*_program("build"), *_model(spec)), spec.environment, log, stdin_watch=True)
+        return Launch((*_program("build"), *_model(spec), "--watch-stdin"), spec.environment, log, stdin_watch=True)
 
     def is_built(self, spec: EngineSpec) -> bool:
         """Whether the mark is there."""
