@@ -48,4 +48,5 @@ class TextEncoder:
         self._request.infer()
         states: NDArray[np.float32] = self._request.get_tensor("embedding").data
         # here and not in the graph: in bf16 the length would be off by a part in a hundred
-        return states / np.maximum(np.linalg.norm(states, axis=-1, keepdims=True), TINY).astype(np.float32)
+        norms: NDArray[np.float32] = np.linalg.norm(states, axis=-1, keepdims=True)
+        return np.divide(states, np.maximum(norms, TINY), dtype=np.float32)

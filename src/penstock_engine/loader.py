@@ -6,6 +6,7 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock_engine.architectures.plan import Kind, Plan
@@ -17,7 +18,7 @@ from penstock_engine.encoder import TextEncoder
 from penstock_engine.errors import UnsupportedModel
 from penstock_engine.kernels import Compiled, compile_graph
 from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
-from penstock_engine.weight_cache import CacheEntry, WeightCache
+from penstock_engine.weight_cache import CacheEntry, EntryWriter, WeightCache
 from penstock_engine.weights import Weights
 
 if TYPE_CHECKING:
@@ -102,15 +103,22 @@ def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) 
         weight_cache = WeightCache(cache)
         key = weight_cache.key(folder, precision)
         note(f"{checkpoint.parameters():,} parameters, {checkpoint.size():,} bytes")
-    with weight_cache.entry(key) as entry:
-        with _stage(log, "mapped from the cache" if entry.finished else f"converted to {precision}") as note:
-            weights = Weights(checkpoint, precision, entry)
-            graph = plan.build(weights)
-            note(f"{entry.size():,} bytes")
-        _refuse_unused(checkpoint, plan)
+    entry = weight_cache.entry(key, partial(_convert, checkpoint, plan, precision, log))
+    with _stage(log, "mapped") as note:
+        weights = Weights(checkpoint, precision, entry)
+        graph = plan.build(weights)
+        note(f"{entry.size:,} bytes of converted weights")
+    _refuse_unused(checkpoint, plan)
     with _stage(log, "compiled"):
         compiled = compile_graph(graph, precision)
     return _Opened(folder, plan, checkpoint, entry, weights, compiled)
+
+
+def _convert(checkpoint: Checkpoint, plan: Plan, precision: Precision, log: Log, writer: EntryWriter) -> None:
+    """The graph says which weights it needs in which form; it is built again over what was written."""
+    with _stage(log, f"converted to {precision}"):
+        plan.build(Weights(checkpoint, precision, writer))
+        _refuse_unused(checkpoint, plan)
 
 
 def _refuse_unused(checkpoint: Checkpoint, plan: Plan) -> None:

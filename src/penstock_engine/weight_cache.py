@@ -19,17 +19,17 @@ import mmap
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from penstock_engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -56,62 +56,82 @@ class _Place:
         return math.prod(self.shape) * np.dtype(TYPES[self.dtype]).itemsize
 
 
-class CacheEntry:
-    """Converted weights by name. A finished entry only reads; an unfinished one makes what it does not have."""
-
-    def __init__(self, folder: Path, places: dict[str, tuple[_Place, ...]], *, finished: bool) -> None:
-        self.finished = finished
-        self._places = places
-        self._file = (folder / "data.bin").open("rb" if finished else "w+b")
-        self._end = os.fstat(self._file.fileno()).st_size
-        self._maps: list[mmap.mmap] = []
+class WeightEntry(Protocol):
+    """Converted weights by name."""
 
     def get(self, name: str, make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of a name, mapped from the disk; made and written first if they are not there yet."""
-        places = self._places.get(name)
-        if places is None:
-            if self.finished:
-                raise EngineError(f"the weight cache lacks {name!r}: it was written by another version; delete it")
-            places = tuple(self._write(array) for array in make())
-            self._places[name] = places
-        return tuple(self._mapped(place) for place in places)
+        """The arrays of a name, which `make` gives if they are not there yet."""
 
-    def size(self) -> int:
-        """Bytes of the entry's arrays on disk, padding included."""
-        return self._end
 
-    def drop_pages(self) -> None:
-        """Give the mapped pages back to the system; they are read again from the file if needed."""
-        for each in self._maps:
-            each.madvise(mmap.MADV_DONTNEED)
+class EntryWriter:
+    """An entry that is being filled."""
 
-    def _write(self, array: NDArray[np.generic]) -> _Place:
-        offset = -(-self._end // ALIGN) * ALIGN
-        self._file.seek(offset)
-        self._file.write(np.ascontiguousarray(array).data)
-        self._file.flush()
-        self._end = offset + array.nbytes
-        return _Place(array.dtype.name, array.shape, offset)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._places: dict[str, tuple[_Place, ...]] = {}
+        self._file = (folder / "data.bin").open("xb")
 
-    def _mapped(self, place: _Place) -> NDArray[np.generic]:
-        if place.size == 0:
-            return np.zeros(place.shape, TYPES[place.dtype])
-        # copy on write: the kernels' library asks for writable memory, though nothing writes to it
-        mapped = mmap.mmap(self._file.fileno(), place.size, access=mmap.ACCESS_COPY, offset=place.offset)
-        self._maps.append(mapped)
-        return np.frombuffer(mapped, TYPES[place.dtype]).reshape(place.shape)
+    def get(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        """Write the arrays of a name, and return stand-ins of the same shape that take no memory.
 
-    def write_index(self, folder: Path) -> None:
+        A graph over them says which weights are needed, and is thrown away.
+        """
+        if name not in self._places:
+            self._places[name] = tuple(self._write(array) for array in make())
+        return tuple(np.zeros(place.shape, place.dtype) for place in self._places[name])
+
+    def close(self) -> None:
+        """No more is written."""
+        self._file.close()
+
+    def finish(self) -> None:
         """Put data and index on the disk for good: what is renamed into place afterwards is whole."""
+        self._file.flush()
         os.fsync(self._file.fileno())
         arrays = {
             name: [{"dtype": place.dtype, "shape": place.shape, "offset": place.offset} for place in places]
             for name, places in self._places.items()
         }
-        with (folder / "index.json").open("w", encoding="utf-8") as file:
-            json.dump({"version": WEIGHTS_VERSION, "size": self._end, "arrays": arrays}, file)
+        with (self.folder / "index.json").open("w", encoding="utf-8") as file:
+            json.dump({"version": WEIGHTS_VERSION, "size": self._file.tell(), "arrays": arrays}, file)
             file.flush()
             os.fsync(file.fileno())
+
+    def _write(self, array: NDArray[np.generic]) -> _Place:
+        self._file.write(bytes(-self._file.tell() % ALIGN))
+        offset = self._file.tell()
+        self._file.write(np.ascontiguousarray(array).data)
+        return _Place(array.dtype.name, array.shape, offset)
+
+
+class CacheEntry:
+    """A finished entry, mapped. Arrays keep the mapping alive."""
+
+    def __init__(self, folder: Path, places: dict[str, tuple[_Place, ...]]) -> None:
+        self._places = places
+        path = folder / "data.bin"
+        self.size = path.stat().st_size
+        """Bytes of the arrays on disk, padding included."""
+        self._map: mmap.mmap | None = None
+        if self.size:
+            with path.open("rb") as file:
+                # copy on write: the kernels' library asks for writable memory, though nothing writes to it
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._bytes = np.frombuffer(self._map or b"", np.uint8)
+
+    def get(self, name: str, make: Callable[[], Arrays]) -> Arrays:  # noqa: ARG002 - nothing is left to make
+        """The arrays of a name. Raises EngineError if another version wrote the entry."""
+        if name not in self._places:
+            raise EngineError(f"the weight cache lacks {name!r}: it was written by another version; delete it")
+        return tuple(
+            self._bytes[place.offset : place.offset + place.size].view(TYPES[place.dtype]).reshape(place.shape)
+            for place in self._places[name]
+        )
+
+    def drop_pages(self) -> None:
+        """Give the mapped pages back to the system; they are read again from the file if needed."""
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 class WeightCache:
@@ -129,33 +149,32 @@ class WeightCache:
             whole.update(path.name.encode() + b"\0" + self._content(path).encode() + b"\0")
         return whole.hexdigest()[:40]
 
-    @contextmanager
-    def entry(self, key: str) -> Iterator[CacheEntry]:
-        """A finished entry if there is one, else one to fill, kept if the block ends without an exception.
+    def entry(self, key: str, fill: Callable[[EntryWriter], None]) -> CacheEntry:
+        """The entry of a key, which `fill` writes if it is not there; nothing is kept if `fill` raises.
 
-        One process fills; others that want the same entry wait for it here. Mapped arrays outlive the block.
+        One process fills; others that want the same entry wait for it here.
         """
         done = self.folder / key
-        finished = _read_entry(done)
-        if finished is not None:
-            yield finished
-            return
+        if (entry := _read_entry(done)) is not None:
+            return entry
         with (self.folder / f"{key}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process, however it ends
-            finished = _read_entry(done)
-            if finished is None:
-                yield from self._filled(key, done)
-            else:
-                yield finished
+            if (entry := _read_entry(done)) is None:
+                self._fill(key, fill)
+                entry = _read_entry(done)
+        if entry is None:
+            raise EngineError("the weight cache cannot read what it has just written: is the disk damaged?")
+        return entry
 
-    def _filled(self, key: str, done: Path) -> Iterator[CacheEntry]:
+    def _fill(self, key: str, fill: Callable[[EntryWriter], None]) -> None:
+        done = self.folder / key
         for left in (*self.folder.glob(f"{key}.part-*"), done):  # of a writer that died; damaged
             shutil.rmtree(left, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f"{key}.part-", dir=self.folder))
         try:
-            entry = CacheEntry(part, {}, finished=False)
-            yield entry
-            entry.write_index(part)
+            with closing(EntryWriter(part)) as writer:
+                fill(writer)
+                writer.finish()
             part.rename(done)
             _sync_folder(self.folder)
         finally:
@@ -188,7 +207,7 @@ def _read_entry(folder: Path) -> CacheEntry | None:
         places = {name: tuple(_place(item, size) for item in items) for name, items in index["arrays"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return CacheEntry(folder, places, finished=True)
+    return CacheEntry(folder, places)
 
 
 def _place(item: dict[str, object], size: int) -> _Place:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from penstock_engine.checkpoint import Checkpoint
-    from penstock_engine.weight_cache import CacheEntry
+    from penstock_engine.weight_cache import WeightEntry
 
 FLOATS = {"F32", "F16", "BF16"}
 
@@ -27,7 +27,7 @@ class Weights:
     `keep` must live as long as the compiled graph: its constants are in that memory.
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: CacheEntry) -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: WeightEntry) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
         self.keep: list[object] = []

@@ -69,7 +69,7 @@ def test_an_index_does_not_lead_out_of_the_folder(tmp_path, name):
 def test_a_damaged_index_is_refused(tmp_path, content):
     sharded(tmp_path, {})
     (tmp_path / INDEX).write_text(content)
-    with pytest.raises(CheckpointError, match="weight_map|cannot be read"):
+    with pytest.raises(CheckpointError, match=r"weight_map|cannot be read"):
         opened(tmp_path)
 
 

@@ -9,6 +9,7 @@ import pytest
 from tiny_models import write_model
 
 from penstock_engine.checkpoint import ModelFolder
+from penstock_engine.errors import EngineError
 from penstock_engine.weight_cache import WeightCache
 from penstock_engine.work import Precision
 
@@ -23,9 +24,8 @@ def filled(cache, key="k", arrays=ARRAYS):
         made.append(1)
         return arrays
 
-    with cache.entry(key) as entry:
-        found = entry.get("x", make)
-    return found, len(made)
+    entry = cache.entry(key, lambda writer: writer.get("x", make))
+    return entry.get("x", make), len(made)
 
 
 def same(found, arrays=ARRAYS):
@@ -42,17 +42,29 @@ def test_the_second_time_comes_from_the_disk(tmp_path):
 
 
 def test_mapped_arrays_outlive_the_entry_and_the_drop_of_their_pages(tmp_path):
-    with WeightCache(tmp_path).entry("k") as entry:
-        found = entry.get("x", lambda: ARRAYS)
+    entry = WeightCache(tmp_path).entry("k", lambda writer: writer.get("x", lambda: ARRAYS))
+    found = entry.get("x", tuple)
     entry.drop_pages()
+    del entry
     assert same(found)
+
+
+def test_a_name_that_the_entry_lacks_is_said(tmp_path):
+    entry = WeightCache(tmp_path).entry("k", lambda _: None)
+    assert entry.size == 0
+    with pytest.raises(EngineError, match="lacks 'x'"):
+        entry.get("x", lambda: ARRAYS)
 
 
 def test_an_exception_leaves_nothing(tmp_path):
     cache = WeightCache(tmp_path)
-    with pytest.raises(RuntimeError), cache.entry("k") as entry:
-        entry.get("x", lambda: ARRAYS)
+
+    def fails(writer):
+        writer.get("x", lambda: ARRAYS)
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cache.entry("k", fails)
     assert not [path for path in tmp_path.iterdir() if path.is_dir() and path.name != "digests"]
     assert filled(cache)[1] == 1
 
@@ -61,18 +73,20 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from pathlib import Path
+from penstock_engine.errors import EngineError
 from penstock_engine.weight_cache import WeightCache
 where = sys.argv[2]
 cache = WeightCache(Path(sys.argv[1]))
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-with cache.entry("k") as entry:
-    entry.get("x", lambda: (np.zeros(100_000, np.uint8),))
+def fill(writer):
+    writer.get("x", lambda: (np.zeros(100_000, np.uint8),))
     if where == "between arrays":
         die()
     if where == "before the index":
-        entry.write_index = die
+        writer.finish = die
     if where == "before the rename":
         Path.rename = die
+cache.entry("k", fill)
 """
 
 
@@ -91,6 +105,7 @@ RACING = """
 import sys, time
 import numpy as np
 from pathlib import Path
+from penstock_engine.errors import EngineError
 from penstock_engine.weight_cache import WeightCache
 made = []
 def make():
@@ -98,8 +113,8 @@ def make():
     print("making", flush=True)
     sys.stdin.readline()
     return (np.arange(5000, dtype=np.float32),)
-with WeightCache(Path(sys.argv[1])).entry("k") as entry:
-    (found,) = entry.get("x", make)
+entry = WeightCache(Path(sys.argv[1])).entry("k", lambda writer: writer.get("x", make))
+(found,) = entry.get("x", make)
 print(len(made), int(found.sum()), flush=True)
 """
 
