@@ -52,7 +52,7 @@ def read_facts(root: Path) -> ModelFacts:
     card = problems.guard(lambda: _card(root), Document())
     model = root / "model" if card.values else root
     task = _task(card, problems)
-    config = problems.guard(lambda: _config(root, model, card), Document())
+    config = problems.guard(lambda: _config(model, card), Document())
     family = problems.guard(lambda: family_of(config), None) if config.values else None
     if family is not None and task is not None:
         tasks = " or ".join(sorted(family.tasks))
@@ -85,6 +85,8 @@ def _short(text: str | None) -> str | None:
 
 def _card(root: Path) -> Document:
     """The MLmodel file; empty if there is none, as in a plain checkpoint."""
+    if not any(root.iterdir()):
+        raise Damaged("The version has no files.")
     if not (root / MLMODEL).is_file():
         return Document()
     return read_yaml(root / MLMODEL)
@@ -104,9 +106,7 @@ def _task(card: Document, problems: _Problems) -> Task | None:
     return None
 
 
-def _config(root: Path, model: Path, card: Document) -> Document:
-    if not any(root.iterdir()):
-        raise Damaged("The version has no files.")
+def _config(model: Path, card: Document) -> Document:
     flavor = card.part("flavors").part("transformers")
     if flavor.has("peft_adaptor"):
         raise Damaged("The version is a PEFT adapter: merge it into its base model and register that.")
