@@ -112,8 +112,8 @@ class Models:
         for version in versions:
             await self._artifacts.remove(version.storage)
 
-    async def set_alias(self, name: ModelName, alias: str, number: int) -> None:
-        """Points an alias at a version; raises DoesNotExist, or Conflict if the version failed."""
+    async def set_alias(self, name: ModelName, alias: str, number: int) -> str:
+        """Points an alias at a version and returns it folded; DoesNotExist, or Conflict if the version failed."""
         folded = check_alias(alias)
         async with self._store.unit() as unit:
             await existing_model(unit, name)
@@ -121,6 +121,7 @@ class Models:
             if version.status is VersionStatus.FAILED_REGISTRATION:
                 raise Conflict(f"Alias {alias!r} cannot point at {version.label}, whose registration failed.")
             await unit.catalog.set_alias(name, folded, number)
+        return folded
 
     async def by_alias(self, name: ModelName, alias: str) -> ModelVersion:
         """The version that the alias points at; raises DoesNotExist."""

@@ -117,8 +117,7 @@ def _add_aliases(routes: APIRouter, models: Models) -> None:
     @routes.put(aliases, openapi_extra=_USER)
     async def point(full_name: str, alias: str, body: PointAlias) -> dict[str, Any]:
         name, number = ModelName.parse(full_name, "full_name"), check_number(body.version_num, "version_num")
-        await models.set_alias(name, alias, number)
-        return alias_info(name.model, alias, number)
+        return alias_info(name.model, await models.set_alias(name, alias, number), number)
 
     @routes.get(aliases, openapi_extra=_USER)
     async def by_alias(full_name: str, alias: str, *, include_aliases: bool = True) -> dict[str, Any]:
