@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -140,9 +141,11 @@ class Tour:
             bar = progress.add_task("", total=None)
             while (endpoint := self._workspace.serving_endpoints.get(ENDPOINT)) and not settled(endpoint):
                 message = state_message(endpoint)
-                progress.update(bar, description=escape(message))
-                if message and message != shown:
-                    shown = message
+                percent = re.search(r"(\d+) ?%", message)
+                done = {"total": 100, "completed": int(percent[1])} if percent else {"total": None}
+                progress.update(bar, description=escape(message), **done)
+                if message and (stage := re.sub(r"[\d.]+ ?%", "", message)) != shown:
+                    shown = stage
                     progress.console.print(f"   [dim]{time.monotonic() - start:5.1f} s  {escape(message)}[/dim]")
                 if time.monotonic() - start > READY_S:
                     raise DemoError(f"the endpoint was not ready after {READY_S} s: {message}")
