@@ -105,17 +105,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     await store.open()
 
     # Who is calling
-    given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
-    installation = await prepare(store, clock, given_token)
-    authenticator = Authenticator(store, clock)
-    stack.push_async_callback(_last_uses, authenticator)
-    tokens = Tokens(
-        store,
-        clock,
-        authenticator,
-        quota=settings.access.token_quota,
-        longest_s=settings.access.token_lifetime_s or None,
-    )
+    installation, authenticator, tokens = await _access(settings, store, stack)
 
     # The catalogue and its files
     artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
@@ -127,17 +117,17 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     serving, reconciler, measuring = await _serving(settings, store, artifacts, table, stack)
 
     # The data plane
-    gateway, keeper = await _gateway(settings, store, table, reconciler, stack)
+    gateway, keeping = await _gateway(settings, store, table, reconciler, stack)
 
     # Loops
+    uses_s, sweep_s = settings.access.write_uses_s, settings.sweep.period_s
     loops = [
         reconciler.loop,
         measuring,
-        Loop("request ledger", keeper.step, clock, period_s=1),
-        Loop("request limit", gateway.running.step, clock, period_s=1),
-        Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
-        Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
-        Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
+        *keeping,
+        Loop("token uses", authenticator.write_uses, clock, period_s=uses_s),
+        Loop("token sweep", tokens.sweep, clock, period_s=sweep_s),
+        Loop("janitor", janitor.step, clock, period_s=sweep_s),
     ]
     supervisor = await stack.enter_async_context(_running(loops))
 
@@ -152,15 +142,28 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
         catalogue=catalogue,
         serving=serving,
-        data_plane=DataPlane(
-            gateway,
-            authenticator,
-            installation.workspace_id,
-            strict=settings.gateway.strict,
-            max_body_bytes=settings.gateway.max_body_bytes,
-        ),
+        data_plane=_data_plane(settings, gateway, authenticator, installation),
     )
     return parts, installation, gateway.running
+
+
+async def _access(
+    settings: Settings, store: SqlStore, stack: AsyncExitStack
+) -> tuple[Installation, Authenticator, Tokens]:
+    """The installation with its administrator, and who knows callers."""
+    clock = SystemClock()
+    given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
+    installation = await prepare(store, clock, given_token)
+    authenticator = Authenticator(store, clock)
+    stack.push_async_callback(_last_uses, authenticator)
+    tokens = Tokens(
+        store,
+        clock,
+        authenticator,
+        quota=settings.access.token_quota,
+        longest_s=settings.access.token_lifetime_s or None,
+    )
+    return installation, authenticator, tokens
 
 
 async def _serving(
@@ -215,8 +218,8 @@ async def _serving(
 
 async def _gateway(
     settings: Settings, store: SqlStore, table: Table, reconciler: Reconciler, stack: AsyncExitStack
-) -> tuple[Gateway, LedgerKeeper]:
-    """The path of requests, with the ledger of an earlier process taken over, and who stores the ledger."""
+) -> tuple[Gateway, list[Loop]]:
+    """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
     clock = SystemClock()
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
@@ -226,7 +229,19 @@ async def _gateway(
     stack.push_async_callback(relay.close)
     carrier = Carrier(table, Gate(clock), relay, reconciler, waits=Waits(), pick=random.random)
     running = Running(clock, settings.gateway.request_timeout_s)
-    return Gateway(table, carrier, Ledger(journal, clock), HttpEngineClient(), running), keeper
+    loops = [
+        Loop("request ledger", keeper.step, clock, period_s=1),
+        Loop("request limit", running.step, clock, period_s=1),
+    ]
+    return Gateway(table, carrier, Ledger(journal, clock), HttpEngineClient(), running), loops
+
+
+def _data_plane(
+    settings: Settings, gateway: Gateway, authenticator: Authenticator, installation: Installation
+) -> DataPlane:
+    given = settings.gateway
+    workspace_id = installation.workspace_id
+    return DataPlane(gateway, authenticator, workspace_id, strict=given.strict, max_body_bytes=given.max_body_bytes)
 
 
 def _catalogue(settings: Settings, store: SqlStore, clock: SystemClock, artifacts: FolderArtifacts) -> Catalogue:

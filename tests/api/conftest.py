@@ -22,11 +22,13 @@ from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
 from penstock.testing.clock import FakeClock
+from penstock.testing.gateway import fake_gateway
 from penstock.testing.serving import World
 from penstock.testing.store import FakeStore
 from penstock.web.app import Parts, Site, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
+from penstock.web.openai.app import DataPlane
 
 WORKSPACE_ID = "1234567890123456"
 TOKENS = {"admin": "dapi-admin-token", "user": "dapi-user-token", "serving": "dapi-serving-token"}
@@ -89,6 +91,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
         serving=Serving(world.endpoints, world.logs, world.optimization),
+        data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
     )
 
 

@@ -35,7 +35,7 @@ from penstock.gateway.relay import PATHS, Carrier, next_events
 from penstock.gateway.table import Table
 from penstock.gateway.tail import Tail, usage_of
 from penstock.gateway.trip import Trip
-from penstock.ports.engine import EngineClient
+from penstock.ports.engine import EngineCanceller
 from penstock.ports.relay import Answer
 
 _OK = 200
@@ -54,7 +54,7 @@ class Gateway:
     table: Table
     carrier: Carrier
     ledger: Ledger
-    engines: EngineClient
+    engines: EngineCanceller
     running: Running
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:

@@ -101,7 +101,15 @@ class Sample:
     seconds: float
 
 
-class EngineClient(Protocol):
+class EngineCanceller(Protocol):
+    """What ends a request in an engine."""
+
+    async def cancel(self, address: str, request_id: str) -> Usage | None:
+        """Ends a running request; what it has used, or None if the engine does not know it. Safe to repeat."""
+        ...
+
+
+class EngineClient(EngineCanceller, Protocol):
     """Control calls to a running engine; the data plane's relay is the gateway's own port."""
 
     async def healthy(self, address: str) -> bool:
@@ -110,8 +118,4 @@ class EngineClient(Protocol):
 
     async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
         """Runs one request with that prompt to its full length, and times it. Raises EngineFailed."""
-        ...
-
-    async def cancel(self, address: str, request_id: str) -> Usage | None:
-        """Ends a running request; what it has used, or None if the engine does not know it. Safe to repeat."""
         ...

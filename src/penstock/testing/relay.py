@@ -52,7 +52,7 @@ class FakeAnswer:
 
 
 class FakeEngines:
-    """Played engines by address; see `penstock.ports.relay.Relay` and `EngineClient.cancel`.
+    """Played engines by address; see `penstock.ports.relay.Relay` and `penstock.ports.engine.EngineCanceller`.
 
     An address in `dead` refuses; others hold a request until the test lets its answer begin, by request id. `used` is
     what a cancelled request is said to have used.
@@ -70,7 +70,8 @@ class FakeEngines:
         self.sent.append((address, path, body, request_id))
         if address in self.dead:
             raise EngineFailed("The engine cannot be reached.")
-        future = self._opening[request_id] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[FakeAnswer] = asyncio.get_running_loop().create_future()
+        self._opening[request_id] = future
         return await future
 
     def begin(self, request_id: str, *, events: bool = False) -> FakeAnswer:

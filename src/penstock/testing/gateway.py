@@ -1,0 +1,28 @@
+"""A gateway on fakes."""
+
+from penstock.gateway.gate import Gate
+from penstock.gateway.interrupt import Running
+from penstock.gateway.ledger import Ledger
+from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.serve import Gateway
+from penstock.gateway.table import Table
+from penstock.ports.clock import Clock
+from penstock.testing.journal import FakeJournal
+from penstock.testing.relay import FakeEngines
+
+
+class NoDemand:
+    """See `penstock.ports.routing.Demand`. Nobody hears it."""
+
+    def ask(self, endpoint_id: str, entity: str) -> None:
+        """Nothing."""
+
+    def lost(self, replica_id: str) -> None:
+        """Nothing."""
+
+
+def fake_gateway(clock: Clock) -> Gateway:
+    """A gateway without endpoints, with `FakeEngines` behind it."""
+    table, engines = Table(clock), FakeEngines()
+    carrier = Carrier(table, Gate(clock), engines, NoDemand(), waits=Waits(), pick=lambda: 0.5)
+    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0))
