@@ -192,7 +192,15 @@ class Acts:
         assert appraisal is not None
         startup_s = max(self._clock.now_ms() - replica.changed_at, 0) / 1000
         self._profiler.request(
-            Job(replica.id, replica.address, process_of(replica), appraisal.fingerprint, appraisal.facts, startup_s)
+            Job(
+                replica_id=replica.id,
+                address=replica.address,
+                process=process_of(replica),
+                fingerprint=appraisal.fingerprint,
+                facts=appraisal.facts,
+                startup_s=startup_s,
+                prior=appraisal.cost,
+            )
         )
         if replica.state is not ReplicaState.MEASURING:
             await self._save(replica, state=ReplicaState.MEASURING, message="Waiting to be measured.")

@@ -7,7 +7,7 @@ from penstock.domain.catalog import ModelVersion, VersionStatus
 from penstock.domain.estimate import estimate
 from penstock.domain.model import ModelFacts, Precision
 from penstock.domain.placement import Device, Offer
-from penstock.domain.profile import Fingerprint, Profile, reference_shape
+from penstock.domain.profile import CostModel, Fingerprint, Profile, reference_shape
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.throughput import divide
 from penstock.ports.cluster import Cluster
@@ -17,7 +17,10 @@ from penstock.ports.store import Store, Unit
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """All that is known of running one version with one precision here. `profile` is None until it is measured."""
+    """All that is known of running one version with one precision here.
+
+    `profile` is None until it is measured; `cost` is the cost model, measured or estimated.
+    """
 
     version: ModelVersion
     facts: ModelFacts
@@ -25,6 +28,7 @@ class Appraisal:
     needs: Needs
     fingerprint: Fingerprint
     profile: Profile | None
+    cost: CostModel
     offer: Offer
 
 
@@ -83,13 +87,14 @@ class Offers:
         precision = wish or self._recipe.precision(facts)
         needs = self._recipe.needs(facts, precision)
         if profile is None:
-            throughput = estimate(facts, precision, await self._gauge.speed()).throughput
+            guess = estimate(facts, precision, await self._gauge.speed())
+            throughput, cost = guess.throughput, guess.cost
         else:
-            throughput = profile.throughput
+            throughput, cost = profile.throughput, profile.cost
         memory = max(needs.memory, profile.memory if profile else 0)
         offer = Offer(spec, memory, divide(throughput), estimated=profile is None)
         fingerprint = self._fingerprint(version, precision, device)
-        return Appraisal(version, facts, precision, needs, fingerprint, profile, offer)
+        return Appraisal(version, facts, precision, needs, fingerprint, profile, cost, offer)
 
 
 def problem(version: ModelVersion) -> str:

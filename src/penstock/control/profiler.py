@@ -10,7 +10,7 @@ from penstock.control.offers import is_encoder, workload
 from penstock.domain import sweep
 from penstock.domain.errors import EngineFailed
 from penstock.domain.model import ModelFacts
-from penstock.domain.profile import Fingerprint
+from penstock.domain.profile import CostModel, Fingerprint
 from penstock.domain.steps import Measuring
 from penstock.domain.sweep import Result, Trial
 from penstock.ports.clock import Clock
@@ -33,6 +33,7 @@ class Job:
     fingerprint: Fingerprint
     facts: ModelFacts
     startup_s: float
+    prior: CostModel
 
 
 class Profiler:
@@ -100,7 +101,7 @@ class Profiler:
         began = self._clock.monotonic()
         curve, others = await _Measurement(self._client, self._clock, job, self._budget_s, self._told(job)).run()
         around = sweep.Circumstances(
-            job.fingerprint, job.startup_s, await self._cluster.memory(job.process), self._clock.now_ms()
+            job.fingerprint, job.startup_s, await self._cluster.memory(job.process), self._clock.now_ms(), job.prior
         )
         profile = sweep.summarise(workload(job.facts), curve, others, around)
         async with self._store.unit() as unit:
@@ -141,11 +142,13 @@ class _Measurement:
         await self._trial(first)
         before = await self._trial(first)
         curve: list[Result] = []
-        per_point = self._budget_s * sweep.CURVE_PART / len(sweep.PARALLEL)
-        for number, parallel in enumerate(sweep.PARALLEL):
-            before = await self._trial(sweep.next_point(parallel, shape, before, per_point))
+        done = 0.0
+        for parallel, part in zip(sweep.PARALLEL, sweep.POINT_PARTS, strict=True):
+            part_of_all = sweep.CURVE_PART * part
+            before = await self._trial(sweep.next_point(parallel, shape, before, self._budget_s * part_of_all))
             curve.append(before)
-            self._tell(sweep.CURVE_PART * (number + 1) / len(sweep.PARALLEL))
+            done += part_of_all
+            self._tell(done)
         batch = next((one for one in curve if one.trial.parallel == sweep.SHAPES_AT), curve[-1])
         trials = sweep.shapes(batch, encoder=is_encoder(self._job.facts))
         others: list[Result] = []

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from penstock.domain.profile import CostModel, Fingerprint, Point, Profile, fit_cost, knee, pin
 
 PARALLEL = (1, 2, 4, 8, 16)
+POINT_PARTS = (0.08, 0.12, 0.2, 0.3, 0.3)
+"""How the curve's time is divided among its points: what is sold depends on the later ones."""
 SHAPES_AT = 8
 """The cost model is fitted to requests of several shapes, so many at a time: what a request takes in a full batch."""
 SHAPES = ((1.0, 1 / 16), (1 / 16, 1.0), (1 / 2, 1 / 2), (1 / 4, 1 / 8), (1 / 16, 1 / 16))
@@ -103,12 +105,13 @@ def _trial(parallel: int, rounds: int, tokens_in: int, tokens_out: int, scale: f
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What goes into a profile beside the trials: see `Profile`."""
+    """What goes into a profile beside the trials: see `Profile`. `prior` is the estimate made before."""
 
     fingerprint: Fingerprint
     startup_s: float
     memory: int
     measured_at: int
+    prior: CostModel
 
 
 def summarise(
@@ -117,6 +120,8 @@ def summarise(
     """The profile: the curve in whole reference requests, T at its knee, and the cost model pinned to T."""
     batched = [*(one for one in curve if one.trial.parallel == SHAPES_AT), *others] or list(curve)
     cost = fit_cost([(one.trial.tokens_in, one.trial.tokens_out, one.seconds) for one in batched])
+    if 2 * max(one.trial.tokens_in + one.trial.tokens_out for one in batched) < sum(shape):
+        cost = _with_context(cost, around.prior)
     points = tuple(Point(one.trial.parallel, _as_whole(one, shape, cost), one.latency_s, one.ttft_s) for one in curve)
     best = knee(points)
     measured = next(one.trial for one in curve if one.trial.parallel == best.parallel)
@@ -133,6 +138,13 @@ def summarise(
         memory=around.memory,
         measured_at=around.measured_at,
     )
+
+
+def _with_context(cost: CostModel, prior: CostModel) -> CostModel:
+    """The model with context terms not smaller, beside the others, than in the estimate: short requests hide them."""
+    e = max(cost.e, cost.a * prior.e / prior.a) if prior.a else cost.e
+    d = max(cost.d, cost.b * prior.d / prior.b) if prior.b else cost.d
+    return CostModel(cost.c, cost.a, e, cost.b, d, cost.error)
 
 
 def _as_whole(result: Result, shape: tuple[int, int], cost: CostModel) -> float:

@@ -8,7 +8,7 @@ from penstock.domain.sweep import Circumstances, Result, Trial
 
 TRUE = CostModel(c=2e-3, a=9e-5, e=7e-9, b=4e-4, d=5e-8)
 SHAPE = (2048, 256)
-AROUND = Circumstances(Fingerprint("m/1", "e", "int8", "d"), 1.5, 10**9, 7)
+AROUND = Circumstances(Fingerprint("m/1", "e", "int8", "d"), 1.5, 10**9, 7, TRUE)
 
 
 def run(trial, cost=TRUE):
@@ -21,8 +21,8 @@ def run(trial, cost=TRUE):
 def measure(budget_s, shape=SHAPE, cost=TRUE, *, encoder=False):
     before = run(sweep.first(*shape), cost)
     curve = []
-    for parallel in sweep.PARALLEL:
-        before = run(sweep.next_point(parallel, shape, before, budget_s / 5), cost)
+    for parallel, part in zip(sweep.PARALLEL, sweep.POINT_PARTS, strict=True):
+        before = run(sweep.next_point(parallel, shape, before, budget_s * part), cost)
         curve.append(before)
     batch = next(one for one in curve if one.trial.parallel == sweep.SHAPES_AT)
     others = [run(trial, cost) for trial in sweep.shapes(batch, encoder=encoder)]
@@ -72,3 +72,15 @@ def test_a_trial_never_has_empty_requests():
     assert trial.tokens_in >= 1
     assert trial.tokens_out >= 1
     assert trial.rounds == 1
+
+
+def test_short_requests_take_their_context_terms_from_the_estimate():
+    flat = CostModel(c=TRUE.c, a=TRUE.a, e=0, b=TRUE.b, d=0)
+    before = run(sweep.first(*SHAPE), flat)
+    curve = [run(sweep.next_point(8, SHAPE, before, 0.1), flat)]
+    profile = sweep.summarise(
+        SHAPE, curve, [run(trial, flat) for trial in sweep.shapes(curve[0], encoder=False)], AROUND
+    )
+    assert profile.cost.e / profile.cost.a == pytest.approx(TRUE.e / TRUE.a, rel=0.1)
+    assert profile.cost.d / profile.cost.b == pytest.approx(TRUE.d / TRUE.b, rel=0.1)
+    assert profile.throughput < 2304 / flat.seconds(*SHAPE)

@@ -15,9 +15,9 @@ KV_SEQUENCES = 20
 """The KV cache holds so many reference requests, and never less than one full context."""
 KV_LIMIT = 4 * 1024 * MIB
 PREFILL_CHUNK = 512
-_PROCESS = 330 * MIB
+_PROCESS = 300 * MIB
 """Interpreter, kernels and tokenizer."""
-_WEIGHTS = {Precision.INT8: 1.35, Precision.BF16: 2.6, Precision.FP32: 5.0}
+_WEIGHTS = {Precision.INT8: 1.15, Precision.BF16: 2.3, Precision.FP32: 4.6}
 """Bytes per parameter: the kernels' packed copy and slack. The cached originals are file pages, given up at need."""
 
 
