@@ -79,7 +79,7 @@ async def test_tokens_are_made_listed_and_revoked(world):
     caller = await world.caller()
     value, token = await world.tokens.create(caller, "for ci", 10)
     assert token.expires_at == world.clock.now_ms() + 10_000
-    assert await world.tokens.list(caller) == [*(await world.tokens.list(caller))[:1], token]
+    assert token in await world.tokens.list(caller)
     assert (await world.caller(value)).token_id == token.id
     await world.tokens.delete(caller, token.id)
     with pytest.raises(PermissionDenied):
