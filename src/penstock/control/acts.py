@@ -67,9 +67,15 @@ class Acts:
         self._drain_s = drain_s
         self._stopping: dict[str, asyncio.Task[None]] = {}
 
-    def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
-        """Whether what the replica runs is prepared."""
-        return appraisal is not None and self._recipe.is_built(self._spec(replica, appraisal))
+    async def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
+        """Whether what the replica runs is prepared, and its endpoint has a build log to show.
+
+        What another endpoint prepared is built once more for the log: with everything in the cache that is quick.
+        """
+        if appraisal is None or not self._recipe.is_built(self._spec(replica, appraisal)):
+            return False
+        log = build_log(self._folders.logs, replica.endpoint_id, spec_folder(replica.spec))
+        return bool(await self._cluster.tail(log, 1))
 
     def log_of(self, replica: Replica) -> Path:
         """Where the replica's present process logs."""

@@ -191,20 +191,13 @@ class Reconciler:
             return self._rest(ward, made, seen)
 
     async def _observe(self, replicas: Sequence[Replica], appraisals: Mapping[str, Appraisal]) -> list[Seen]:
-        return list(
-            await asyncio.gather(
-                *(
-                    self._watch.look(
-                        replica,
-                        self._acts.log_of(replica),
-                        built=replica.state is ReplicaState.REQUESTED
-                        and self._acts.is_built(replica, appraisals.get(replica.spec)),
-                    )
-                    for replica in replicas
-                    if not replica.ended
-                )
-            )
-        )
+        live = [replica for replica in replicas if not replica.ended]
+        return list(await asyncio.gather(*(self._look(replica, appraisals.get(replica.spec)) for replica in live)))
+
+    async def _look(self, replica: Replica, appraisal: Appraisal | None) -> Seen:
+        waits = replica.state is ReplicaState.REQUESTED
+        built = waits and await self._acts.is_built(replica, appraisal)
+        return await self._watch.look(replica, self._acts.log_of(replica), built=built)
 
     async def _decide(
         self,

@@ -111,12 +111,25 @@ def reference_shape(context_length: int, *, encoder: bool) -> tuple[int, int]:
     return max(1, context_length - output), output
 
 
-def fit_cost(samples: Sequence[tuple[int, int, float]], *, rounds: int = 4000) -> CostModel:
+def fit_cost(
+    samples: Sequence[tuple[int, int, float]], *, tie: CostModel | None = None, rounds: int = 4000
+) -> CostModel:
     """Fits the cost model to (tokens in, tokens out, seconds) by relative least squares, coefficients not negative.
 
     Coordinate descent on the normal equations: five unknowns, so a library would be more than the thing itself.
+    With `tie`, the context terms keep their proportion to the others in that model, and three unknowns are left:
+    short requests do not tell them apart.
     """
-    rows = [[x / seconds for x in terms(i, o)] for i, o, seconds in samples]
+    ratio_e = tie.e / tie.a if tie is not None and tie.a else 0.0
+    ratio_d = tie.d / tie.b if tie is not None and tie.b else 0.0
+
+    def columns(i: float, o: float) -> tuple[float, float, float, float, float]:
+        one, in_, in2, out, context = terms(i, o)
+        if tie is None:
+            return one, in_, in2, out, context
+        return one, in_ + ratio_e * in2, 0.0, out + ratio_d * context, 0.0
+
+    rows = [[x / seconds for x in columns(i, o)] for i, o, seconds in samples]
     scale = [max((abs(row[k]) for row in rows), default=0.0) or 1.0 for k in range(5)]
     rows = [[x / s for x, s in zip(row, scale, strict=True)] for row in rows]
     gram = [[sum(row[j] * row[k] for row in rows) for k in range(5)] for j in range(5)]
@@ -128,6 +141,7 @@ def fit_cost(samples: Sequence[tuple[int, int, float]], *, rounds: int = 4000) -
                 rest = sum(gram[k][j] * found[j] for j in range(5) if j != k)
                 found[k] = max(0.0, (target[k] - rest) / gram[k][k])
     c, a, e, b, d = (value / s for value, s in zip(found, scale, strict=True))
+    e, d = (e, d) if tie is None else (ratio_e * a, ratio_d * b)
     model = CostModel(c, a, e, b, d)
     errors = [abs(model.seconds(i, o) / seconds - 1) for i, o, seconds in samples]
     return CostModel(c, a, e, b, d, sum(errors) / len(errors) if errors else 0.0)

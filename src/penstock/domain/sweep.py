@@ -119,9 +119,9 @@ def summarise(
 ) -> Profile:
     """The profile: the curve in whole reference requests, T at its knee, and the cost model pinned to T."""
     batched = [*(one for one in curve if one.trial.parallel == SHAPES_AT), *others] or list(curve)
-    cost = fit_cost([(one.trial.tokens_in, one.trial.tokens_out, one.seconds) for one in batched])
-    if 2 * max(one.trial.tokens_in + one.trial.tokens_out for one in batched) < sum(shape):
-        cost = _with_context(cost, around.prior)
+    longest = max(one.trial.tokens_in + one.trial.tokens_out for one in batched)
+    tie = around.prior if 2 * longest < sum(shape) else None
+    cost = fit_cost([(one.trial.tokens_in, one.trial.tokens_out, one.seconds) for one in batched], tie=tie)
     points = tuple(Point(one.trial.parallel, _as_whole(one, shape, cost), one.latency_s, one.ttft_s) for one in curve)
     best = knee(points)
     measured = next(one.trial for one in curve if one.trial.parallel == best.parallel)
@@ -138,13 +138,6 @@ def summarise(
         memory=around.memory,
         measured_at=around.measured_at,
     )
-
-
-def _with_context(cost: CostModel, prior: CostModel) -> CostModel:
-    """The model with context terms not smaller, beside the others, than in the estimate: short requests hide them."""
-    e = max(cost.e, cost.a * prior.e / prior.a) if prior.a else cost.e
-    d = max(cost.d, cost.b * prior.d / prior.b) if prior.b else cost.d
-    return CostModel(cost.c, cost.a, e, cost.b, d, cost.error)
 
 
 def _as_whole(result: Result, shape: tuple[int, int], cost: CostModel) -> float:

@@ -1,5 +1,7 @@
 """Short measurements: what they say of whole reference requests."""
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.domain import sweep
@@ -84,3 +86,14 @@ def test_short_requests_take_their_context_terms_from_the_estimate():
     assert profile.cost.e / profile.cost.a == pytest.approx(TRUE.e / TRUE.a, rel=0.1)
     assert profile.cost.d / profile.cost.b == pytest.approx(TRUE.d / TRUE.b, rel=0.1)
     assert profile.throughput < 2304 / flat.seconds(*SHAPE)
+
+
+def test_noise_in_short_requests_is_not_blown_up():
+    before = run(sweep.first(*SHAPE))
+    curve = [run(sweep.next_point(8, SHAPE, before, 0.1))]
+    others = [run(trial) for trial in sweep.shapes(curve[0], encoder=False)]
+    noisy = [
+        replace(one, wall_s=one.wall_s * factor) for one, factor in zip(others, (1.4, 0.7, 1.3, 0.8, 1.5), strict=True)
+    ]
+    profile = sweep.summarise(SHAPE, curve, noisy, AROUND)
+    assert profile.throughput == pytest.approx(2304 / TRUE.seconds(*SHAPE), rel=0.5)

@@ -38,8 +38,18 @@ async def test_a_second_endpoint_of_a_measured_version_is_not_measured_again(wor
         before = clock.monotonic()
         await create(world, "two")
         await settled(world, "two")
-        assert clock.monotonic() - before < 5, "no build, no measurement: it only loads"
+        assert clock.monotonic() - before < 9, "no measurement: it builds and loads"
         assert len(world.cluster.running()) == 2
+
+
+async def test_a_replica_of_an_endpoint_that_was_built_starts_without_a_build(world, clock):
+    async with running(world):
+        await create(world)
+        await settled(world)
+        world.cluster.crash(world.cluster.running()[0])
+        await clock.advance(6)
+        assert [run.kind for run in world.cluster.runs.values()] == ["build", "serve", "serve"]
+        assert world.table.of("one").entities[0].replicas
 
 
 async def test_measurements_take_turns(world):
