@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Node: TypeAlias = Any
 """A node of a graph or one of its outputs; the library has no types."""
-TEMPLATE_SIDE = 64
 END = int(np.iinfo(np.int64).max)
 
 
@@ -63,19 +62,12 @@ def shared(array: NDArray[np.generic], *, bf16: bool = False) -> tuple[Node, obj
 def kept_compressed(constant: Node) -> Node:
     """A float32 view of a 16-bit constant, marked so that the library keeps the constant at 16 bits.
 
-    Without the mark the constant is folded to float32: three to four times the memory. No public call sets it, so this
-    takes a Convert that the library's own compression pass made in a throw-away graph and points it at the constant.
+    Without the mark the constant is folded to float32: three to four times the memory. The library asks for the mark's
+    name alone, as its own compression pass leaves it.
     """
-    from openvino._offline_transformations import compress_model_transformation
-
-    x = op.parameter(PartialShape([-1, TEMPLATE_SIDE]), Type.f32)
-    weight = op.constant(np.full((TEMPLATE_SIDE, TEMPLATE_SIDE), 1 / 3, np.float32))
-    template = ov.Model([op.result(op.matmul(x, weight, False, True))], [x])
-    compress_model_transformation(template)
-    marked = next(node for node in template.get_ordered_ops() if node.get_type_name() == "Convert")
-    marked.set_argument(0, constant.output(0))
-    marked.constructor_validate_and_infer_types()
-    return marked
+    view = op.convert(constant, "f32")
+    view.get_rt_info()["decompression_0"] = ""
+    return view
 
 
 def dequantised(levels: Node, scale: Node, zero: Node) -> Node:
