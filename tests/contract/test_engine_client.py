@@ -1,0 +1,95 @@
+"""The CPU engine's recipe and the client of engines, on a real engine with a model of a few kilobytes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from penstock.adapters.clusters.local import LocalCluster
+from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.cpu import CpuRecipe
+from penstock.adapters.engines.gauge import CpuGauge
+from penstock.adapters.models.reader import FolderReader
+from penstock.domain.errors import EngineFailed
+from penstock.domain.model import Precision, Task
+from penstock.ports.engine import EngineSpec
+from penstock.testing.tiny_llama import version_files
+
+PROMPT = [7, 8, 9, 10] * 8
+
+
+@pytest.fixture
+async def engine(tmp_path: Path):
+    model = tmp_path / "model"
+    for path, content in version_files().items():
+        (model / path).parent.mkdir(parents=True, exist_ok=True)
+        (model / path).write_bytes(content)
+    facts = await FolderReader().read(model)
+    cluster = LocalCluster(tmp_path / "run", memory_fraction=0.8)
+    recipe = CpuRecipe(max_queue=4)
+    needs = recipe.needs(facts, Precision.INT8)
+    (tmp_path / "cache").mkdir()
+    spec = EngineSpec(model, tmp_path / "cache", facts, "tiny", Precision.INT8, needs)
+    yield cluster, recipe, spec, tmp_path
+    await cluster.close()
+
+
+async def ended(cluster, process):
+    async with asyncio.timeout(60):
+        while (status := await cluster.exit_code(process)) is None:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    return status
+
+
+async def test_a_version_is_built_served_measured_and_stopped(engine):
+    cluster, recipe, spec, folder = engine
+    assert not recipe.is_built(spec)
+    assert await ended(cluster, await cluster.start(recipe.build(spec, folder / "build.log"))) == 0
+    assert "built" in await cluster.tail(folder / "build.log", 1000)
+    recipe.mark_built(spec)
+    assert recipe.is_built(spec)
+
+    client = HttpEngineClient()
+    address = cluster.address("r1")
+    assert not await client.healthy(address)
+    process = await cluster.start(recipe.serve(spec, address, folder / "server.log"))
+    async with asyncio.timeout(60):
+        while not await client.healthy(address):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    sample = await client.measure(address, Task.CHAT, PROMPT, 12)
+    assert (sample.tokens_in, sample.tokens_out) == (32, 12)
+    assert 0 < sample.ttft_s <= sample.seconds
+    assert await client.cancel(address, "nobody") is None
+    with pytest.raises(EngineFailed, match="400"):
+        await client.measure(address, Task.CHAT, [10**6], 1)
+    assert 0 < await cluster.memory(process) <= spec.needs.memory
+    await cluster.stop(process, 20)
+    assert not await client.healthy(address)
+    with pytest.raises(EngineFailed, match="broke off"):
+        await client.measure(address, Task.CHAT, PROMPT, 1)
+    assert await client.cancel(address, "nobody") is None
+
+
+async def test_a_build_that_cannot_work_ends_with_its_reason(engine):
+    cluster, recipe, spec, folder = engine
+    (spec.model / "model" / "config.json").write_text('{"model_type": "odd"}')
+    assert await ended(cluster, await cluster.start(recipe.build(spec, folder / "build.log"))) == 1
+    assert "odd" in (await cluster.tail(folder / "build.log", 1000)).splitlines()[-1]
+
+
+def test_bigger_precision_and_longer_context_need_more(engine):
+    _, recipe, spec, _ = engine
+    small = recipe.needs(spec.facts, Precision.INT8)
+    assert recipe.needs(spec.facts, Precision.BF16).memory > small.memory
+    assert small.kv_tokens >= spec.facts.context_length
+
+
+async def test_the_gauge_measures_once_and_keeps_it(tmp_path):
+    path = tmp_path / "speed.json"
+    first = await CpuGauge(path, "this machine").speed()
+    assert first.operations_per_s > 1e9
+    assert first.bytes_per_s > 1e8
+    assert await CpuGauge(path, "this machine").speed() == first
+    path.write_text(path.read_text().replace("this machine", "another"))
+    again = CpuGauge(path, "this machine")
+    assert await again.speed() == await again.speed()
