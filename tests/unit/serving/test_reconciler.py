@@ -1,6 +1,6 @@
 """The life of endpoints, from the first wish to the last replica, in virtual time."""
 
-from conftest import ANN, GUIDE, OTHER, config, create, entity, running, settled, state
+from serving_wishes import ANN, GUIDE, OTHER, config, create, entity, running, settled, state
 
 from penstock.domain.replica import ReplicaState
 from penstock.domain.traffic import Route
