@@ -1,100 +1,120 @@
-"""The client of running engines, on aiohttp: one pool of connections per address."""
+"""The client of running engines: kept connections, by address."""
 
-import aiohttp
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+import asyncio
 
+from penstock.adapters.engines.connection import EngineConnection
 from penstock.domain.errors import EngineFailed
 
 CONNECT_S = 5.0
 KEEP_S = 30.0
-"""How long an idle connection is kept."""
+"""How long a connection may be idle and still be used: less than engines keep them."""
 _UNIX = "unix:"
-_JSON = "application/json"
+_JSON = b"application/json"
 
 
 class EngineAnswer:
     """See `penstock.ports.relay.Answer`."""
 
-    __slots__ = ("_response", "content_type", "retry_after", "status")
+    __slots__ = ("_closed", "_connection", "_pool", "content_type", "retry_after", "status")
 
-    def __init__(self, response: ClientResponse) -> None:
-        headers = response.headers
-        self._response = response
-        self.status = response.status
-        self.content_type = headers.get("Content-Type", _JSON).encode("latin-1")
-        self.retry_after = headers.get("Retry-After", "").encode("latin-1")
+    def __init__(self, connection: EngineConnection, pool: list[EngineConnection]) -> None:
+        self._connection = connection
+        self._pool = pool
+        self._closed = False
+        self.status = connection.status
+        self.content_type = connection.headers.get(b"content-type", _JSON)
+        self.retry_after = connection.headers.get(b"retry-after", b"")
 
     async def whole(self) -> bytes:
         """The body."""
-        try:
-            return await self._response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error) from error
+        return await self._connection.rest()
 
     async def chunk(self) -> bytes:
         """What has arrived."""
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error) from error
+        return await self._connection.chunk()
 
     def close(self) -> None:
-        """After its end the connection is in the pool already; before, this breaks it off."""
-        self._response.close()
+        """Keeps the connection if the answer has ended."""
+        if self._closed:
+            return
+        self._closed = True
+        connection = self._connection
+        if not connection.complete or not connection.reusable:
+            connection.abort()
+        elif not connection.closed:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._pool.append(connection)
 
 
 class EngineRelay:
     """See `penstock.ports.relay.Relay`."""
 
     def __init__(self) -> None:
-        self._sessions: dict[str, tuple[ClientSession, str]] = {}
+        self._pools: dict[str, list[EngineConnection]] = {}
 
     async def open(self, address: str, path: str, body: bytes, request_id: str) -> EngineAnswer:
         """Posts, on a fresh connection if a kept one turns out to be closed."""
-        session, base = self._session(address)
-        headers = {"Content-Type": _JSON, "x-request-id": request_id}
-        try:
+        request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\nx-request-id: %b\r\n" % (
+            path.encode(),
+            _host(address),
+            request_id.encode(),
+        )
+        request += b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = []
+        kept = _kept(pool)
+        if kept is not None:
             try:
-                response = await session.post(base + path, data=body, headers=headers)
-            except aiohttp.ClientConnectorError:
-                raise
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                response = await session.post(base + path, data=body, headers=headers)
-        except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error) from error
-        return EngineAnswer(response)
+                return await _ask(kept, request, pool)
+            except EngineFailed:
+                # It was closed while it was idle, or the engine has died; a fresh one will tell.
+                pass
+        return await _ask(await _connect(address), request, pool)
 
     async def close(self) -> None:
-        """Closes all connections."""
-        while self._sessions:
-            _, (session, _) = self._sessions.popitem()
-            await session.close()
-
-    def _session(self, address: str) -> tuple[ClientSession, str]:
-        found = self._sessions.get(address)
-        if found is None:
-            found = self._sessions[address] = _open_pool(address)
-        return found
+        """Closes the connections that are kept."""
+        for pool in self._pools.values():
+            for connection in pool:
+                connection.abort()
+        self._pools.clear()
 
 
-def _open_pool(address: str) -> tuple[ClientSession, str]:
-    """A session for one address, and what its URLs begin with."""
-    connector: aiohttp.BaseConnector
-    if address.startswith(_UNIX):
-        connector = aiohttp.UnixConnector(address.removeprefix(_UNIX), limit=0, keepalive_timeout=KEEP_S)
-        base = "http://engine"
-    else:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S)
-        base = address
-    session = ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        timeout=ClientTimeout(total=None, sock_connect=CONNECT_S),
-    )
-    return session, base
+async def _ask(connection: EngineConnection, request: bytes, pool: list[EngineConnection]) -> EngineAnswer:
+    try:
+        connection.send(request)
+        await connection.head()
+    except BaseException:
+        connection.abort()
+        raise
+    return EngineAnswer(connection, pool)
 
 
-def _broken(error: Exception) -> EngineFailed:
-    return EngineFailed(f"The engine cannot be reached or broke off: {type(error).__name__}: {error}")
+def _kept(pool: list[EngineConnection]) -> EngineConnection | None:
+    """The connection used last, if it is still good."""
+    latest = asyncio.get_running_loop().time() - KEEP_S
+    while pool:
+        connection = pool.pop()
+        if not connection.closed:
+            if connection.idle_since > latest:
+                return connection
+            connection.abort()
+    return None
+
+
+async def _connect(address: str) -> EngineConnection:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            if address.startswith(_UNIX):
+                _, made = await loop.create_unix_connection(EngineConnection, address.removeprefix(_UNIX))
+            else:
+                host, _, port = address.removeprefix("http://").rpartition(":")
+                _, made = await loop.create_connection(EngineConnection, host.strip("[]"), int(port))
+    except (OSError, TimeoutError) as error:
+        raise EngineFailed(f"The engine cannot be reached: {error or type(error).__name__}.") from error
+    return made
+
+
+def _host(address: str) -> bytes:
+    return b"engine" if address.startswith(_UNIX) else address.removeprefix("http://").encode()
