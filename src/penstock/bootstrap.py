@@ -109,34 +109,34 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
 
     # The catalogue and its files
     artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
-    catalogue = _catalogue(settings, store, clock, artifacts)
-    janitor = Janitor(store, clock, artifacts, catalogue.versions, settings.artifacts.upload_expiry_s)
+    catalogue, janitor = _catalogue(settings, store, artifacts)
 
     # Endpoints and their engines
     table = Table(clock)
-    serving, reconciler, measuring = await _serving(settings, store, artifacts, table, stack)
+    cluster = _cluster(settings, stack)
+    serving, reconciler, measuring = await _serving(settings, store, artifacts, cluster, table=table, stack=stack)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, table, reconciler, stack)
 
     # Loops
-    uses_s, sweep_s = settings.access.write_uses_s, settings.sweep.period_s
     loops = [
         reconciler.loop,
         measuring,
         *keeping,
-        Loop("token uses", authenticator.write_uses, clock, period_s=uses_s),
-        Loop("token sweep", tokens.sweep, clock, period_s=sweep_s),
-        Loop("janitor", janitor.step, clock, period_s=sweep_s),
+        Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
+        Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
+        Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
     ]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
+    services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": cluster.devices}
     parts = Parts(
         workspace_id=installation.workspace_id,
         public_url=settings.public_url,
         authenticator=authenticator,
-        health=Health({"database": store.ping, "loops": supervisor.check}),
+        health=Health({**services, "loops": supervisor.check}),
         tokens=tokens,
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
@@ -166,16 +166,28 @@ async def _access(
     return installation, authenticator, tokens
 
 
+def _cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
+    """Where engines run, ended with us."""
+    run = settings.data_dir.absolute() / "engines" / "run"
+    cluster = LocalCluster(run, memory_fraction=settings.serving.device_memory_fraction)
+    stack.push_async_callback(cluster.close)
+    return cluster
+
+
 async def _serving(
-    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, table: Table, stack: AsyncExitStack
+    settings: Settings,
+    store: SqlStore,
+    artifacts: FolderArtifacts,
+    cluster: LocalCluster,
+    *,
+    table: Table,
+    stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, Loop]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loop that measures."""
     clock = SystemClock()
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)
-    cluster = LocalCluster(folder / "run", memory_fraction=settings.serving.device_memory_fraction)
-    stack.push_async_callback(cluster.close)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
     client = HttpEngineClient()
     offers = Offers(store, cluster, recipe, CpuGauge(folder / "speed.json", f"{device_class()} {recipe.version}"))
@@ -195,7 +207,6 @@ async def _serving(
         new_id=new_id,
         drain_s=settings.drain_s,
     )
-    limits = Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s)
     reconciler = Reconciler(
         store=store,
         cluster=cluster,
@@ -204,7 +215,7 @@ async def _serving(
         acts=acts,
         watch=watch,
         clock=clock,
-        limits=limits,
+        limits=Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s),
     )
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
@@ -244,11 +255,13 @@ def _data_plane(
     return DataPlane(gateway, authenticator, workspace_id, strict=given.strict, max_body_bytes=given.max_body_bytes)
 
 
-def _catalogue(settings: Settings, store: SqlStore, clock: SystemClock, artifacts: FolderArtifacts) -> Catalogue:
+def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) -> tuple[Catalogue, Janitor]:
+    """The use cases of the catalogue, and who sweeps up after them."""
+    clock = SystemClock()
     signer = HmacSigner.open(settings.data_dir.absolute() / "signing.key")
     limits = FileLimits(settings.artifacts.max_upload_bytes, settings.artifacts.url_expiry_s * 1000)
     files = Files(store, clock, artifacts, signer, limits)
-    return Catalogue(
+    catalogue = Catalogue(
         namespaces=Namespaces(store, clock, artifacts),
         models=Models(store, clock, artifacts),
         versions=Versions(store, clock, artifacts, FolderReader()),
@@ -257,6 +270,7 @@ def _catalogue(settings: Settings, store: SqlStore, clock: SystemClock, artifact
         clock=clock,
         sdk_repository=settings.artifacts.sdk_repository,
     )
+    return catalogue, Janitor(store, clock, artifacts, catalogue.versions, settings.artifacts.upload_expiry_s)
 
 
 async def _claim_folder(settings: Settings, stack: AsyncExitStack) -> None:

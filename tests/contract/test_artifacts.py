@@ -1,10 +1,12 @@
 """What every artifact store promises, in memory and in a folder."""
 
+import shutil
+
 import pytest
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
-from penstock.domain.errors import AlreadyExists, Conflict, InvalidParameter, PathNotFound
+from penstock.domain.errors import AlreadyExists, Conflict, InvalidParameter, PathNotFound, Temporary
 from penstock.ports.artifacts import Part
 from penstock.testing.artifacts import FakeArtifacts
 
@@ -33,6 +35,17 @@ async def read(artifacts, path, storage=STORAGE, **more):
 
 async def names(artifacts, path="", storage=STORAGE, **more):
     return [entry.path for entry in await artifacts.list(storage, path, **more)]
+
+
+async def test_a_store_that_works_is_well(artifacts):
+    assert await artifacts.ping() is None
+
+
+async def test_a_folder_that_is_gone_is_told(tmp_path):
+    artifacts = FolderArtifacts(tmp_path / "artifacts")
+    shutil.rmtree(tmp_path / "artifacts")
+    with pytest.raises(Temporary, match="cannot be written to: No such file"):
+        await artifacts.ping()
 
 
 async def test_a_file_is_read_as_it_was_put(artifacts):

@@ -100,6 +100,10 @@ class ArtifactStore(Protocol):
         """When a file was last put into the storage, epoch milliseconds; 0 if it is not there."""
         ...
 
+    async def ping(self) -> None:
+        """Returns if files can be stored now; raises Temporary if not."""
+        ...
+
     async def sweep(self, keep: frozenset[str], sessions: frozenset[str], before: int) -> int:
         """Removes what nobody refers to and nobody touched since `before` (epoch ms); returns the bytes freed.
 

@@ -160,6 +160,9 @@ class FakeArtifacts:
         """When a file was last put."""
         return self.trees[storage].touched_at if storage in self.trees else 0
 
+    async def ping(self) -> None:
+        """Always well."""
+
     async def sweep(self, keep: frozenset[str], sessions: frozenset[str], before: int) -> int:
         """Removes what nobody refers to."""
         freed = 0

@@ -12,7 +12,7 @@ from penstock.adapters.artifacts.blobs import Blobs, Staged
 from penstock.adapters.artifacts.layout import Layout, check_token, sync_directory
 from penstock.adapters.artifacts.tree import Tree
 from penstock.domain import artifact_path
-from penstock.domain.errors import InvalidParameter, QuotaExceeded
+from penstock.domain.errors import InvalidParameter, QuotaExceeded, Temporary
 from penstock.ports.artifacts import Entry, Part
 
 BLOCK_BYTES = 1 << 20
@@ -175,6 +175,21 @@ class FolderArtifacts:
     async def touched_at(self, storage: str) -> int:
         """When a file was last put."""
         return await asyncio.to_thread(self._tree(storage).touched_at)
+
+    async def ping(self) -> None:
+        """Writes a byte to the disk, and removes it again."""
+        await asyncio.to_thread(self._try_disk)
+
+    def _try_disk(self) -> None:
+        try:
+            staged = self._blobs.stage()
+            try:
+                staged.write(b".")
+                staged.finish()
+            finally:
+                staged.discard()
+        except OSError as error:
+            raise Temporary(f"The artifact folder cannot be written to: {error.strerror}.") from error
 
     async def sweep(self, keep: frozenset[str], sessions: frozenset[str], before: int) -> int:
         """Removes what nobody refers to."""
