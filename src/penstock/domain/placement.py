@@ -133,5 +133,10 @@ def shortfall(device: Device, held: Sequence[Reservation], asked: Reservation) -
         )
     if not missing:
         return None
-    holders = ", ".join(f"{one.holder} ({one.share:.1%}, {one.memory / 2**20:,.0f} MiB)" for one in held) or "nobody"
+    holders = (
+        ", ".join(
+            f"{one.holder} ({one.share:.1%}, {one.memory / 2**20:,.0f} MiB)" for one in held if one.share or one.memory
+        )
+        or "nobody"
+    )
     return f"Insufficient capacity on {device.name} for {asked.holder}: {'; '.join(missing)}. Held by: {holders}."

@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from penstock.domain.artifact_path import root_of
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, Tags
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.model import ModelFacts
 
 METASTORE_ID = "00000000-0000-0000-0000-000000000000"
 
@@ -150,6 +151,8 @@ def version_info(version: ModelVersion, *, aliases: bool = True) -> dict[str, An
         "tags": _pairs(version.tags),
         **_stamps(version),
     }
+    if version.facts is not None:
+        told["model_facts"] = _facts(version.facts)
     if version.lineage.model_id:
         told["model_id"] = version.lineage.model_id
     if version.lineage.run_tracking_server_id.isdigit():
@@ -157,6 +160,22 @@ def version_info(version: ModelVersion, *, aliases: bool = True) -> dict[str, An
     if aliases:
         told["aliases"] = [alias_info(name.model, alias, version.number) for alias in version.aliases]
     return told
+
+
+def _facts(facts: ModelFacts) -> dict[str, Any]:
+    """What was read from the version's files; ours, clients ignore it. `problem` says why it cannot be served."""
+    return {
+        "task": facts.task,
+        "model_type": facts.model_type,
+        "architecture": facts.architecture,
+        "parameters": facts.parameters,
+        "weight_bytes": facts.weight_bytes,
+        "context_length": facts.context_length,
+        "has_tokenizer": facts.has_tokenizer,
+        "has_chat_template": facts.has_chat_template,
+        "servable": facts.servable,
+        "problem": facts.problem,
+    }
 
 
 def alias_info(model: str, alias: str, number: int) -> dict[str, Any]:
