@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from penstock.adapters.store.database import parse_url, transaction
+from penstock.adapters.store.migrations import HEAD
 from penstock.adapters.store.schema import METADATA
 from penstock.adapters.store.store import SqlStore
 from penstock.domain.access import Principal, PrincipalKind
@@ -101,6 +104,14 @@ async def test_the_migrations_lead_to_the_tables(sql_store):
             lambda plain: compare_metadata(MigrationContext.configure(plain, opts={"compare_type": True}), METADATA)
         )
     assert differences == []
+
+
+async def test_the_newest_migration_is_the_one_that_is_looked_for(sql_store):
+    async with transaction(sql_store._engine) as connection:
+        revision = await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
+    config = Config()
+    config.set_main_option("script_location", "penstock.adapters.store:migrations")
+    assert revision == HEAD == ScriptDirectory.from_config(config).get_current_head()
 
 
 async def test_a_second_server_on_the_same_database_is_refused_until_the_first_is_gone(database_url):
