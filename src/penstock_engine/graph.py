@@ -75,6 +75,11 @@ def dequantised(levels: Node, scale: Node, zero: Node) -> Node:
     return op.multiply(op.subtract(op.convert(levels, "f32"), op.convert(zero, "f32")), scale)
 
 
+def scaled(levels: Node, scale: Node) -> Node:
+    """Levels * scale, likewise."""
+    return op.multiply(op.convert(levels, "f32"), scale)
+
+
 def linear(x: Node, weight: Node) -> Node:
     """X times the transpose of weight [outputs, inputs]."""
     return op.matmul(x, weight, False, True)

@@ -1,4 +1,4 @@
-"""Weights in fewer bits: 8-bit asymmetric per row, and rounding to bfloat16."""
+"""Weights in fewer bits: 8 bits per row, asymmetric or symmetric, and rounding to bfloat16."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from penstock_engine.safetensors import Tensor
 
-LEVELS = 255
+LEVELS, SYMMETRIC_LEVELS = 255, 127
 BLOCK_VALUES = 1 << 18
 """Values converted at a time: 1 MiB of float32, which stays in the second-level cache."""
 TINY = 1e-10
@@ -30,6 +30,14 @@ class QuantisedRows:
     levels: NDArray[np.uint8]
     scale: NDArray[np.float32]
     zero: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SymmetricRows:
+    """values ~ levels * scale, row by row: levels i8 [N, K], scale f32 [N, 1]."""
+
+    levels: NDArray[np.int8]
+    scale: NDArray[np.float32]
 
 
 def to_f32(tensor: Tensor) -> NDArray[np.float32]:
@@ -81,6 +89,26 @@ def quantise_rows(tensor: Tensor) -> QuantisedRows:
 
     _in_blocks(rows.shape, block)
     return QuantisedRows(levels, scale, zero)
+
+
+def quantise_symmetric(tensor: Tensor) -> SymmetricRows:
+    """Each row of [N, K] gets its own scale: the form that kernels need which multiply whole numbers.
+
+    Raises ValueError on values that are not finite.
+    """
+    rows = tensor.data
+    levels, scale = np.empty(rows.shape, np.int8), np.empty((rows.shape[0], 1), np.float32)
+
+    def block(part: slice) -> None:
+        values = np.array(_to_f32(rows[part], tensor.dtype))  # a copy: it is worked on in place
+        largest = np.maximum(_finite(values.max(1, keepdims=True)), -_finite(values.min(1, keepdims=True)))
+        step = np.maximum(largest / SYMMETRIC_LEVELS, np.float32(TINY))
+        values /= step
+        np.rint(values, out=values)
+        levels[part], scale[part] = values, step
+
+    _in_blocks(rows.shape, block)
+    return SymmetricRows(levels, scale)
 
 
 def _in_blocks(shape: tuple[int, ...], work: Callable[[slice], None]) -> None:

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     Arrays = tuple[NDArray[np.generic], ...]
 
-WEIGHTS_VERSION = 1
+WEIGHTS_VERSION = 2
 """Raised whenever an entry made by older code would not be what this code makes."""
 ALIGN = mmap.ALLOCATIONGRANULARITY
 """Arrays begin on a page, so that they can be mapped and read without sharing one."""
-TYPES = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
+TYPES = {"uint8": np.uint8, "int8": np.int8, "uint16": np.uint16, "float32": np.float32}
 
 
 @dataclass(frozen=True, slots=True)

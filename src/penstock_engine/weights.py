@@ -8,7 +8,7 @@ import numpy as np
 
 from penstock_engine import graph
 from penstock_engine.errors import CheckpointError
-from penstock_engine.quantise import quantise_rows, to_bf16, to_f32
+from penstock_engine.quantise import quantise_rows, quantise_symmetric, to_bf16, to_f32
 from penstock_engine.safetensors import Tensor
 from penstock_engine.work import Precision
 
@@ -45,15 +45,18 @@ class Weights:
         """A tensor in float32."""
         return to_f32(self._floats(name, shape))
 
-    def matrix(self, *parts: tuple[str, int], inputs: int) -> graph.Node:
-        """[outputs, inputs], from the rows of one or several matrices given as (name, outputs)."""
+    def matrix(self, *parts: tuple[str, int], inputs: int, symmetric: bool = False) -> graph.Node:
+        """[outputs, inputs], from the rows of one or several matrices given as (name, outputs).
+
+        symmetric: in 8 bits without zero points, for kernels that multiply whole numbers.
+        """
         name = "+".join(part for part, _ in parts)
         if name not in self._made:
             tensors = [self._floats(part, (outputs, inputs)) for part, outputs in parts]
             if len({tensor.dtype for tensor in tensors}) > 1:
                 raise CheckpointError(f"{name} are of different types")
             try:
-                self._made[name] = self._constant(name, tensors)
+                self._made[name] = self._constant(name, tensors, symmetric)
             except ValueError as error:
                 raise CheckpointError(f"{name}: {error}") from error
         return self._made[name]
@@ -64,7 +67,10 @@ class Weights:
             raise CheckpointError(f"tensor {name!r} has type {tensor.dtype}: only F32, F16 and BF16 weights are read")
         return tensor
 
-    def _constant(self, name: str, tensors: list[Tensor]) -> graph.Node:
+    def _constant(self, name: str, tensors: list[Tensor], symmetric: bool) -> graph.Node:
+        if self.precision is Precision.INT8 and symmetric:
+            levels, scale = self._cache.get(name, lambda: _quantised_symmetric(tensors))
+            return graph.scaled(self._shared(levels), self._shared(scale))
         if self.precision is Precision.INT8:
             levels, scale, zero = self._cache.get(name, lambda: _quantised(tensors))
             return graph.dequantised(self._shared(levels), self._shared(scale), self._shared(zero))
@@ -83,6 +89,11 @@ class Weights:
 def _quantised(tensors: list[Tensor]) -> tuple[NDArray[np.generic], ...]:
     rows = quantise_rows(_joined(tensors))
     return rows.levels, rows.scale, rows.zero
+
+
+def _quantised_symmetric(tensors: list[Tensor]) -> tuple[NDArray[np.generic], ...]:
+    rows = quantise_symmetric(_joined(tensors))
+    return rows.levels, rows.scale
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

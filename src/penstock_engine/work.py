@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Precision(StrEnum):
     """How weights are kept and how exact the arithmetic is.
 
-    int8: weights in 8 bits, asymmetric per output row; KV cache in bf16. bf16: weights as stored in 16 bits.
+    int8: weights in 8 bits per output row; KV cache in bf16. bf16: weights as stored in 16 bits.
     fp32: everything in 32 bits, no dynamic quantisation; for tests and exactness, not for speed.
     """
 

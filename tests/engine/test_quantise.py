@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from penstock_engine.quantise import quantise_rows, to_bf16, to_f32
+from penstock_engine.quantise import quantise_rows, quantise_symmetric, to_bf16, to_f32
 from penstock_engine.safetensors import Tensor
 
 MATRICES = arrays(
@@ -28,6 +28,13 @@ def test_no_weight_moves_by_more_than_a_level(values):
 
 
 @given(values=MATRICES)
+def test_no_weight_moves_by_more_than_half_a_symmetric_level(values):
+    rows = quantise_symmetric(Tensor(values, "F32"))
+    assert np.abs(rows.levels.astype(int)).max() <= 127
+    assert (np.abs(rows.levels * rows.scale.astype(np.float64) - values) <= rows.scale * 0.501).all()
+
+
+@given(values=MATRICES)
 def test_zero_stays_zero(values):
     values[:, 0] = 0
     assert (dequantised(quantise_rows(Tensor(values, "F32")))[:, 0] == 0).all()
@@ -45,7 +52,7 @@ def test_rows_do_not_depend_on_each_other_nor_on_the_blocks_they_are_worked_on_i
 def test_values_that_are_not_finite_are_refused(bad):
     values = np.ones((4, 8), np.float32)
     values[2, 3] = bad
-    for convert in (quantise_rows, to_bf16):
+    for convert in (quantise_rows, quantise_symmetric, to_bf16):
         with pytest.raises(ValueError, match="not finite"):
             convert(Tensor(values, "F32"))
 
