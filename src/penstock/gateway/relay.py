@@ -59,8 +59,7 @@ class Carrier:
         """
         endpoint, addressed = trip.endpoint, trip.call.entity
         if not endpoint.entities:
-            why = endpoint.problem or "it has no configuration that is ready"
-            raise InvalidRequest(f"Endpoint '{endpoint.name}' cannot be queried: {why}")
+            raise InvalidRequest(endpoint.problem or f"Endpoint '{endpoint.name}' has no configuration that is ready.")
         if addressed is None:
             return choose(endpoint.routes, self._pick()) if len(endpoint.routes) > 1 else endpoint.entities[0].name
         if endpoint.entity(addressed) is None:
@@ -169,8 +168,8 @@ class Carrier:
         starting = entity.scales_to_zero and not trip.lost
         self._demand.ask(trip.endpoint.id, entity.name)
         if not await self._table.changed(trip.endpoint.id, None if starting else waits.replace_s):
-            why = trip.endpoint.problem or "no replica of it became ready in time"
-            raise Temporary(f"Endpoint '{name}' cannot answer now: {why}.", waits.retry_after_s)
+            why = trip.endpoint.problem or f"No replica of endpoint '{name}' became ready in time."
+            raise Temporary(why, waits.retry_after_s)
 
 
 async def next_events(answer: Answer, tail: Tail) -> bytes:

@@ -174,8 +174,7 @@ class Gateway:
 
 def _task(call: Call, endpoint: EndpointRoute) -> Task:
     if endpoint.task is None:
-        why = endpoint.problem or "its task is not known"
-        raise InvalidRequest(f"Endpoint '{endpoint.name}' cannot be queried: {why}")
+        raise InvalidRequest(endpoint.problem or f"The task of endpoint '{endpoint.name}' is not known.")
     if call.task is not None and call.task is not endpoint.task:
         raise InvalidRequest(
             f"Endpoint '{endpoint.name}' serves the task {endpoint.task}, but this route is for {call.task}."
