@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import time
 from contextlib import contextmanager
@@ -119,6 +120,15 @@ def _convert(checkpoint: Checkpoint, plan: Plan, precision: Precision, log: Log,
     with _stage(log, f"converted to {precision}"):
         plan.build(Weights(checkpoint, precision, writer))
         _refuse_unused(checkpoint, plan)
+    checkpoint.drop_pages()
+    _give_back_free_memory()
+
+
+def _give_back_free_memory() -> None:
+    """Arrays of many megabytes leave holes that the C library would keep: once the whole model's size."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries than GNU's give back by themselves
+    if trim is not None:
+        trim(0)
 
 
 def _refuse_unused(checkpoint: Checkpoint, plan: Plan) -> None:
