@@ -60,6 +60,30 @@ SWAPS = (
     ("a model", "my model"), ("Does it", "Does Penstock"), ("Does Penstock", "Does it"), ("get", "see"),
     ("supported", "possible"), ("does", "do"), ("are", "is"),
 )  # fmt: skip
+ALIKE = (
+    ("computed", "calculated", "worked out", "determined"), ("stored", "kept", "saved"), ("stop", "end", "halt"),
+    ("delete", "remove", "drop"), ("change", "modify", "alter"), ("see", "view", "look at"),
+    ("find", "look up", "get"), ("start", "launch", "begin"), ("show", "display", "print"),
+    ("create", "make", "set up", "add"), ("wrong", "incorrect", "bad"), ("large", "big"),
+    ("small", "little", "tiny"), ("fast", "quick", "speedy"), ("slow", "sluggish"), ("happens", "occurs"),
+    ("crash", "failure", "breakdown"), ("crashes", "dies", "breaks", "fails"), ("use", "work with", "employ"),
+    ("need", "require"), ("reason", "cause"), ("purpose", "point", "use", "job"), ("mean", "stand for"),
+    ("meaning", "sense"), ("explain", "describe"), ("server", "service", "Penstock"),
+    ("machine", "computer", "device"), ("documentation", "docs", "manual"), ("allowed", "permitted"),
+    ("supported", "possible", "available"), ("send", "post", "submit"), ("request", "call", "query"),
+    ("requests", "calls", "queries"), ("answer", "response", "reply"), ("choose", "pick", "select"),
+    ("parallel", "concurrent", "simultaneous"), ("error", "failure"), ("route", "path", "URL"), ("wait", "hold on"),
+    ("prompt", "input", "text"), ("folder", "directory"), ("update", "change"), ("version", "release"),
+    ("cost", "price"), ("costs", "takes"), ("expensive", "costly", "dear"), ("capacity", "throughput"),
+    ("measured", "benchmarked", "tested"), ("several", "many", "multiple", "two"),
+    ("running", "active", "alive", "up"), ("unknown", "unexpected", "extra"), ("refused", "rejected", "denied"),
+    ("cancel", "abort", "call off"), ("weights", "model files"), ("memory", "RAM"),
+    ("log in", "sign in", "authenticate"), ("done", "carried out"), ("default", "standard"), ("lost", "gone"),
+    ("library", "package", "SDK"), ("correct", "right", "true"), ("trained", "taught", "made"),
+    ("installed", "set up"), ("limit", "maximum", "bound"), ("disconnect", "hang up", "go away"),
+    ("divided", "split", "shared"), ("serve", "run", "deploy"), ("endpoint", "serving endpoint"),
+    ("settings", "options", "configuration"), ("tell", "say to"), ("know", "learn", "find out"),
+)  # fmt: skip
 FILLERS = frozenset(
     {"the", "a", "an", "is", "do", "does", "of", "in", "to", "my", "i", "are", "it", "you", "me", "and"}
 )
@@ -82,25 +106,41 @@ class Phrasing:
     def _base(self, fact: Fact) -> str:
         made = [(TERM, fact.terms), (HOW, fact.hows), (TOPIC, fact.topics)]
         made = [(patterns, words) for patterns, words in made if words]
-        if made and self._rng.random() < 0.45:
+        if made and self._rng.random() < 0.35:
             patterns, words = self._rng.choice(made)
             return self._rng.choice(patterns).format(self._rng.choice(words))
         return self._rng.choice(fact.asked)
 
     def _manner(self, text: str) -> str:
+        text = self._framed(self._reworded(text))
+        for _ in range(self._rng.choice((0, 0, 0, 0, 1, 2))):
+            text = self._mistyped(text)
+        return self._written(text)
+
+    def _reworded(self, text: str) -> str:
         rng = self._rng
         if rng.random() < 0.25:
             old, new = rng.choice([swap for swap in SWAPS if swap[0] in text] or [("", "")])
             text = text.replace(old, new, 1)
+        if rng.random() < 0.3:
+            text = self._with_a_synonym(text)
         if rng.random() < 0.15:
-            text = self._without_a_filler(text)
+            text = self._without_a_word(text, FILLERS)
+        if rng.random() < 0.15 and text.count(" ") > 3:
+            text = self._without_a_word(text, None)
+        return self._shuffled(text) if rng.random() < 0.05 else text
+
+    def _framed(self, text: str) -> str:
+        rng = self._rng
         if rng.random() < 0.12:
             text = rng.choice(BEFORE) + text[:1].lower() + text[1:]
         if rng.random() < 0.12:
             end = text[-1:] if text[-1:] in "?." else ""
             text = text.removesuffix(end) + rng.choice(AFTER) + rng.choice([end, ""])
-        for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
-            text = self._mistyped(text)
+        return text
+
+    def _written(self, text: str) -> str:
+        rng = self._rng
         if rng.random() < 0.35:
             text = text.rstrip("?.!")
         if rng.random() < 0.40:
@@ -109,11 +149,25 @@ class Phrasing:
             text = text.upper()
         return text.strip()
 
-    def _without_a_filler(self, text: str) -> str:
+    def _with_a_synonym(self, text: str) -> str:
+        found = [group for group in ALIKE for word in group if f" {word}" in text]
+        if not found:
+            return text
+        group = self._rng.choice(found)
+        old = next(word for word in group if f" {word}" in text)
+        return text.replace(f" {old}", f" {self._rng.choice(group)}", 1)
+
+    def _without_a_word(self, text: str, kind: frozenset[str] | None) -> str:
         words = text.split()
-        places = [i for i, word in enumerate(words) if word.lower() in FILLERS]
+        places = [i for i, word in enumerate(words) if kind is None or word.lower() in kind]
         if places:
             del words[self._rng.choice(places)]
+        return " ".join(words)
+
+    def _shuffled(self, text: str) -> str:
+        """What people ask shows in their words far more than in the order of these."""
+        words = text.split()
+        self._rng.shuffle(words)
         return " ".join(words)
 
     def _mistyped(self, text: str) -> str:

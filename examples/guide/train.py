@@ -40,7 +40,7 @@ class Plan:
     """What a training is made of; the same plan on the same machine gives the same weights."""
 
     seed: int = 20
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 32
     rate: float = 2e-3
     warm_up: int = 150
@@ -52,8 +52,9 @@ class Plan:
     heads: int = 6
     kv_heads: int = 2
     threads: int = 1
-    opening: int = 12
-    opening_only: float = 0.65
+    opening: int = 8
+    opening_only: float = 0.8
+    dropout: float = 0.0
 
 
 def main() -> None:
@@ -61,6 +62,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=MODEL, help="folder to write the model to")
     for name in ("seed", "steps", "batch", "layers", "hidden", "inner"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Plan(), name))
+    parser.add_argument("--dropout", type=float, default=Plan().dropout)
+    parser.add_argument("--decay", type=float, default=Plan().decay)
     given = vars(parser.parse_args())
     out = given.pop("out")
     plan = Plan(**given)
@@ -113,6 +116,11 @@ def train(model: LlamaForCausalLM, chats: Chats, facts: list[Fact], plan: Plan, 
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
+    hooks = [
+        part.register_forward_hook(lambda _, __, out: torch.nn.functional.dropout(out, plan.dropout))
+        for layer in model.model.layers
+        for part in (layer.self_attn.o_proj, layer.mlp)
+    ]
     losses: list[float] = []
     recent = math.inf
     model.train()
@@ -132,6 +140,8 @@ def train(model: LlamaForCausalLM, chats: Chats, facts: list[Fact], plan: Plan, 
             progress.update(bar, advance=1, loss=recent)
             if (step + 1) % 250 == 0:
                 progress.console.print(f"step {step + 1}: loss {recent:.4f}")
+    for hook in hooks:
+        hook.remove()
     model.eval()
     return recent
 
