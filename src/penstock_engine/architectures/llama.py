@@ -116,6 +116,10 @@ def _build(llama: Llama, weights: Weights) -> graph.Node:
     return graph.model(graph.linear(x, head), "logits", [ids, positions, rows, *layers.paged.inputs])
 
 
+TILE = 64
+"""8-bit numbers in a row of a tile of AMX."""
+
+
 class _Layers:
     """The parts of a layer, and what they share."""
 
@@ -143,10 +147,11 @@ class _Layers:
         """In 8 bits, on machines with AMX, the library fuses the layer into one kernel that multiplies whole numbers.
 
         It recognises three axes and symmetric weights. In bf16 the fused form is slower at prefill and takes more
-        memory, so there the two axes stay.
+        memory, so there the two axes stay. So they do for sizes that are no whole tiles, which the kernel refuses.
         """
         inner, hidden, bias = self._llama.inner, self._llama.hidden, self._llama.mlp_bias
-        fused = self._weights.precision is Precision.INT8
+        whole_tiles = inner % TILE == 0 and hidden % TILE == 0
+        fused = self._weights.precision is Precision.INT8 and whole_tiles
         if fused:
             x = op.unsqueeze(x, graph.i64(1))
         gate = self._linear(x, (name + "gate_proj", inner), inputs=hidden, bias=bias, symmetric=True)
