@@ -201,3 +201,14 @@ async def test_bytes_that_nobody_asked_for_end_the_connection(serving):
     await asyncio.sleep(0.01)
     assert await ask(relay, address) == (200, b"{}")
     assert server.connections == 2
+
+
+async def test_nothing_is_kept_of_engines_that_are_gone(serving):
+    start, relay = serving
+    gone, address = await start([LENGTH])
+    await ask(relay, address)
+    gone.hang_up()
+    await asyncio.sleep(0.01)
+    _, other = await start([LENGTH])
+    await ask(relay, other)
+    assert list(relay._pools) == [other]

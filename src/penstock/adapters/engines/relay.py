@@ -12,14 +12,19 @@ _UNIX = "unix:"
 _JSON = b"application/json"
 
 
+Pools = dict[str, list[EngineConnection]]
+"""Connections that are kept, by address; the one used last is at the end."""
+
+
 class EngineAnswer:
     """See `penstock.ports.relay.Answer`."""
 
-    __slots__ = ("_closed", "_connection", "_pool", "content_type", "retry_after", "status")
+    __slots__ = ("_address", "_closed", "_connection", "_pools", "content_type", "retry_after", "status")
 
-    def __init__(self, connection: EngineConnection, pool: list[EngineConnection]) -> None:
+    def __init__(self, connection: EngineConnection, pools: Pools, address: str) -> None:
         self._connection = connection
-        self._pool = pool
+        self._pools = pools
+        self._address = address
         self._closed = False
         self.status = connection.status
         self.content_type = connection.headers.get(b"content-type", _JSON)
@@ -43,14 +48,14 @@ class EngineAnswer:
             connection.abort()
         elif not connection.closed:
             connection.idle_since = asyncio.get_running_loop().time()
-            self._pool.append(connection)
+            self._pools.setdefault(self._address, []).append(connection)
 
 
 class EngineRelay:
     """See `penstock.ports.relay.Relay`."""
 
     def __init__(self) -> None:
-        self._pools: dict[str, list[EngineConnection]] = {}
+        self._pools: Pools = {}
 
     async def open(self, address: str, path: str, body: bytes, request_id: str) -> EngineAnswer:
         """Posts, on a fresh connection if a kept one turns out to be closed."""
@@ -61,16 +66,18 @@ class EngineRelay:
         )
         request += b"content-length: %d\r\n\r\n%b" % (len(body), body)
         pool = self._pools.get(address)
-        if pool is None:
-            pool = self._pools[address] = []
-        kept = _kept(pool)
+        kept = _kept(pool) if pool else None
         if kept is not None:
             try:
-                return await _ask(kept, request, pool)
+                await _ask(kept, request)
             except EngineFailed:
                 # It was closed while it was idle, or the engine has died; a fresh one will tell.
-                pass
-        return await _ask(await _connect(address), request, pool)
+                kept = None
+        if kept is None:
+            self._forget_closed()
+            kept = await _connect(address)
+            await _ask(kept, request)
+        return EngineAnswer(kept, self._pools, address)
 
     async def close(self) -> None:
         """Closes the connections that are kept."""
@@ -79,15 +86,21 @@ class EngineRelay:
                 connection.abort()
         self._pools.clear()
 
+    def _forget_closed(self) -> None:
+        """Drops the pools of engines that are gone."""
+        gone = [address for address, pool in self._pools.items() if all(kept.closed for kept in pool)]
+        for address in gone:
+            del self._pools[address]
 
-async def _ask(connection: EngineConnection, request: bytes, pool: list[EngineConnection]) -> EngineAnswer:
+
+async def _ask(connection: EngineConnection, request: bytes) -> None:
+    """Sends the request, and waits for the head of the answer."""
     try:
         connection.send(request)
         await connection.head()
     except BaseException:
         connection.abort()
         raise
-    return EngineAnswer(connection, pool)
 
 
 def _kept(pool: list[EngineConnection]) -> EngineConnection | None:
