@@ -1,14 +1,17 @@
 """Rows of the request ledger; the contract is `penstock.ports.request_rows`."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.adapters.store.database import insert_into
 from penstock.adapters.store.tables.requests import REQUESTS
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
+
+MOST_ROWS = 500
+"""In one statement: a database takes some ten thousand values."""
 
 
 class SqlRequestRows:
@@ -18,15 +21,14 @@ class SqlRequestRows:
         self._connection = connection
 
     async def add(self, records: Sequence[RequestRecord]) -> int:
-        """Adds the records that are not there."""
-        by_id = {record.request_id: record for record in reversed(records)}
-        there = select(REQUESTS.c.request_id).where(REQUESTS.c.request_id.in_(by_id))
-        for row in await self._connection.execute(there):
-            del by_id[row.request_id]
-        if by_id:
-            added = insert_into(self._connection, REQUESTS).on_conflict_do_nothing()
-            await self._connection.execute(added, [_values(record) for record in by_id.values()])
-        return len(by_id)
+        """Adds the records that are not there, in statements of many rows: half the time of one row each."""
+        style = self._connection.dialect.paramstyle
+        added = 0
+        for start in range(0, len(records), MOST_ROWS):
+            part = records[start : start + MOST_ROWS]
+            values = tuple(value for record in part for value in _values(record))
+            added += (await self._connection.exec_driver_sql(_insert(len(part), style), values)).rowcount
+        return added
 
     async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:
         """The newest records."""
@@ -40,28 +42,40 @@ class SqlRequestRows:
         return _record(row) if row else None
 
 
-def _values(record: RequestRecord) -> dict[str, object]:
-    return {
-        "request_id": record.request_id,
-        "endpoint_id": record.endpoint_id,
-        "endpoint_name": record.endpoint_name,
-        "served_entity": record.served_entity,
-        "replica_id": record.replica_id,
-        "principal": record.principal,
-        "task": record.task,
-        "streaming": record.streaming,
-        "received_at": record.received_at,
-        "outcome": record.outcome.value,
-        "status": record.status,
-        "prompt_tokens": record.usage.prompt_tokens,
-        "completion_tokens": record.usage.completion_tokens,
-        "cached_tokens": record.usage.cached_tokens,
-        "queue_ms": record.queue_ms,
-        "ttft_ms": record.ttft_ms,
-        "duration_ms": record.duration_ms,
-        "reason": record.reason,
-        "client_request_id": record.client_request_id,
-    }
+@lru_cache(maxsize=8)
+def _insert(rows: int, style: str) -> str:
+    """An insert of so many rows with the driver's own marks for values."""
+    columns = [column.name for column in REQUESTS.columns]
+    numbers = range(1, rows * len(columns) + 1)
+    marks = [f"${number}" for number in numbers] if style == "numeric_dollar" else ["?"] * len(numbers)
+    groups = (", ".join(marks[start : start + len(columns)]) for start in range(0, len(marks), len(columns)))
+    listed = ", ".join(f"({group})" for group in groups)
+    return f"INSERT INTO {REQUESTS.name} ({', '.join(columns)}) VALUES {listed} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own columns
+
+
+def _values(record: RequestRecord) -> tuple[object, ...]:
+    """In the order of the table's columns."""
+    return (
+        record.request_id,
+        record.endpoint_id,
+        record.endpoint_name,
+        record.served_entity,
+        record.replica_id,
+        record.principal,
+        record.task,
+        record.streaming,
+        record.received_at,
+        record.outcome.value,
+        record.status,
+        record.usage.prompt_tokens,
+        record.usage.completion_tokens,
+        record.usage.cached_tokens,
+        record.queue_ms,
+        record.ttft_ms,
+        record.duration_ms,
+        record.reason,
+        record.client_request_id,
+    )
 
 
 def _record(row: Row[Any]) -> RequestRecord:
