@@ -32,7 +32,8 @@ def compile_graph(model: Node, precision: Precision) -> Compiled:
 
 
 def _settings(core: Node, precision: Precision) -> dict[str, str | int]:
-    common: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    # not pinned: threads of several engines would wait for the same core while another is idle
+    common: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     if precision is Precision.FP32:
         return common | {
             "INFERENCE_PRECISION_HINT": "f32",
