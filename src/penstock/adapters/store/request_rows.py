@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.adapters.store.tables.requests import REQUESTS
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 
-MOST_ROWS = 500
-"""In one statement: a database takes some ten thousand values."""
+SIZES = (500, 100, 20, 4, 1)
+"""Rows of a statement. A few sizes only: drivers keep each statement that they have seen, and large ones are large."""
 
 
 class SqlRequestRows:
@@ -23,11 +23,12 @@ class SqlRequestRows:
     async def add(self, records: Sequence[RequestRecord]) -> int:
         """Adds the records that are not there, in statements of many rows: half the time of one row each."""
         style = self._connection.dialect.paramstyle
-        added = 0
-        for start in range(0, len(records), MOST_ROWS):
-            part = records[start : start + MOST_ROWS]
-            values = tuple(value for record in part for value in _values(record))
-            added += (await self._connection.exec_driver_sql(_insert(len(part), style), values)).rowcount
+        added = start = 0
+        while start < len(records):
+            rows = next(size for size in SIZES if size <= len(records) - start)
+            values = tuple(value for record in records[start : start + rows] for value in _values(record))
+            added += (await self._connection.exec_driver_sql(_insert(rows, style), values)).rowcount
+            start += rows
         return added
 
     async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:
