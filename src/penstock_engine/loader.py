@@ -17,6 +17,7 @@ from penstock_engine.config import Config
 from penstock_engine.decoder import PagedDecoder
 from penstock_engine.encoder import TextEncoder
 from penstock_engine.errors import UnsupportedModel
+from penstock_engine.fusion import Fusion
 from penstock_engine.kernels import Compiled, compile_graph
 from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
 from penstock_engine.weight_cache import CacheEntry, EntryWriter, WeightCache
@@ -104,9 +105,10 @@ def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) 
         weight_cache = WeightCache(cache)
         key = weight_cache.key(folder, precision)
         note(f"{checkpoint.parameters():,} parameters, {checkpoint.size():,} bytes")
-    entry = weight_cache.entry(key, partial(_convert, checkpoint, plan, precision, log))
+    weights_over = partial(Weights, checkpoint, precision, fusion=Fusion(cache / "fusion"))
+    entry = weight_cache.entry(key, partial(_convert, checkpoint, plan, weights_over, log))
     with _stage(log, "mapped") as note:
-        weights = Weights(checkpoint, precision, entry)
+        weights = weights_over(entry)
         graph = plan.build(weights)
         note(f"{entry.size:,} bytes of converted weights")
     _refuse_unused(checkpoint, plan)
@@ -115,10 +117,12 @@ def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) 
     return _Opened(folder, plan, checkpoint, entry, weights, compiled)
 
 
-def _convert(checkpoint: Checkpoint, plan: Plan, precision: Precision, log: Log, writer: EntryWriter) -> None:
+def _convert(
+    checkpoint: Checkpoint, plan: Plan, weights_over: Callable[[EntryWriter], Weights], log: Log, writer: EntryWriter
+) -> None:
     """The graph says which weights it needs in which form; it is built again over what was written."""
-    with _stage(log, f"converted to {precision}"):
-        plan.build(Weights(checkpoint, precision, writer))
+    with _stage(log, "converted"):
+        plan.build(weights_over(writer))
         _refuse_unused(checkpoint, plan)
     checkpoint.drop_pages()
     _give_back_free_memory()

@@ -4,6 +4,7 @@ The kernels' library repacks weights into its own layout, so whatever it was giv
 
     cache/
       digests/<file identity>        the content digest of a weight file, so that it is computed once
+      fusion/                        which sizes the fused kernel is right for, on which machine
       <key>/index.json, data.bin     a finished entry: renamed into place when all of it is on the disk
       <key>.lock                     held by the process that writes the entry
       <key>.part-*/                  an entry that is being written, or was when its writer died

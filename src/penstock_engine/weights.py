@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from penstock_engine.checkpoint import Checkpoint
+    from penstock_engine.fusion import Fusion
     from penstock_engine.weight_cache import WeightEntry
 
 FLOATS = {"F32", "F16", "BF16"}
@@ -27,9 +28,10 @@ class Weights:
     `keep` must live as long as the compiled graph: its constants are in that memory.
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: WeightEntry) -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: WeightEntry, fusion: Fusion) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
+        self.fusion = fusion
         self.keep: list[object] = []
         self._cache = cache
         self._made: dict[str, graph.Node] = {}

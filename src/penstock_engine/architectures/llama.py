@@ -13,6 +13,7 @@ from penstock_engine import graph
 from penstock_engine.architectures.plan import Kind, Plan
 from penstock_engine.attention import Heads, PagedAttention
 from penstock_engine.errors import UnsupportedModel
+from penstock_engine.fusion import feed_forward
 from penstock_engine.rope import Rope, read_rope
 from penstock_engine.work import Precision
 
@@ -116,10 +117,6 @@ def _build(llama: Llama, weights: Weights) -> graph.Node:
     return graph.model(graph.linear(x, head), "logits", [ids, positions, rows, *layers.paged.inputs])
 
 
-TILE = 64
-"""8-bit numbers in a row of a tile of AMX."""
-
-
 class _Layers:
     """The parts of a layer, and what they share."""
 
@@ -128,6 +125,8 @@ class _Layers:
         self._llama = llama
         self._weights = weights
         self._tables = graph.rope_tables(positions, llama.rope)
+        in_8_bits = weights.precision is Precision.INT8 and not llama.mlp_bias
+        self._fused = in_8_bits and weights.fusion.allows(llama.hidden, llama.inner)
 
     def norm(self, x: graph.Node, name: str) -> graph.Node:
         weight = self._weights.vector((name + ".weight", self._llama.hidden))
@@ -144,25 +143,29 @@ class _Layers:
         return self._linear(mixed, (name + "o_proj", hidden), inputs=wide, bias=bias)
 
     def mlp(self, x: graph.Node, name: str) -> graph.Node:
-        """In 8 bits, on machines with AMX, the library fuses the layer into one kernel that multiplies whole numbers.
+        """In bf16 the library's fused form is slower at prefill and takes more memory: only 8-bit layers ask for it.
 
-        It recognises three axes and symmetric weights. In bf16 the fused form is slower at prefill and takes more
-        memory, so there the two axes stay. So they do for sizes that are no whole tiles, which the kernel refuses.
+        Their weights are symmetric either way, so that what a machine cached does for one that cannot fuse.
         """
         inner, hidden, bias = self._llama.inner, self._llama.hidden, self._llama.mlp_bias
-        whole_tiles = inner % TILE == 0 and hidden % TILE == 0
-        fused = self._weights.precision is Precision.INT8 and whole_tiles
-        if fused:
-            x = op.unsqueeze(x, graph.i64(1))
-        gate = self._linear(x, (name + "gate_proj", inner), inputs=hidden, bias=bias, symmetric=True)
-        up = self._linear(x, (name + "up_proj", inner), inputs=hidden, bias=bias, symmetric=True)
-        both = op.multiply(graph.silu(gate), up)
-        y = self._linear(both, (name + "down_proj", hidden), inputs=inner, bias=bias, symmetric=True)
-        return op.reshape(y, graph.i64(-1, hidden), False) if fused else y
+        gate, up = ((name + part, inner) for part in ("gate_proj", "up_proj"))
+        down = (name + "down_proj", hidden)
+        if self._fused:
+            weights = (
+                self._weight(gate, inputs=hidden),
+                self._weight(up, inputs=hidden),
+                self._weight(down, inputs=inner),
+            )
+            return feed_forward(x, *weights)
+        gated, upped = (self._linear(x, part, inputs=hidden, bias=bias, symmetric=True) for part in (gate, up))
+        return self._linear(op.multiply(graph.silu(gated), upped), down, inputs=inner, bias=bias, symmetric=True)
 
     def _linear(
         self, x: graph.Node, *parts: tuple[str, int], inputs: int, bias: bool, symmetric: bool = False
     ) -> graph.Node:
-        names = ((name + ".weight", outputs) for name, outputs in parts)
-        y = graph.linear(x, self._weights.matrix(*names, inputs=inputs, symmetric=symmetric))
+        y = graph.linear(x, self._weight(*parts, inputs=inputs, symmetric=symmetric))
         return op.add(y, self._weights.vector(*((name + ".bias", outputs) for name, outputs in parts))) if bias else y
+
+    def _weight(self, *parts: tuple[str, int], inputs: int, symmetric: bool = True) -> graph.Node:
+        names = ((name + ".weight", outputs) for name, outputs in parts)
+        return self._weights.matrix(*names, inputs=inputs, symmetric=symmetric)
