@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway
+.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway
 
 ARGS ?=
 PYTEST = .venv/bin/python -m pytest -q
@@ -16,8 +16,12 @@ setup:  ## A virtual environment with the locked dependencies; leaves .venv/bin/
 setup-clients: setup
 	@sh scripts/venv.sh .clients requirements/clients.txt
 
-setup-tests: setup-clients
+setup-dev: setup
 	@sh scripts/venv.sh .venv requirements/dev.txt --require-hashes
+
+setup-tests: setup-dev setup-clients postgresql
+
+postgresql:
 	@sh scripts/debian.sh postgresql
 
 serve: setup  ## Start the server on port 8080 (ARGS="--port 9000 ...")
@@ -28,7 +32,7 @@ demo: setup-clients  ## Log, register, provision and query a model with unmodifi
 
 test: setup-tests house unit reference acceptance  ## Everything, the unmodified clients included
 
-quick: setup-tests house unit  ## What needs no clients
+quick: setup-dev postgresql house unit  ## What needs no clients
 
 house:
 	$(PYTEST) tests/house
@@ -46,10 +50,10 @@ format:  ## Format the code and fix what ruff can
 	.venv/bin/ruff check --fix-only src tests bench examples scripts
 	.venv/bin/ruff format src tests bench examples scripts
 
-bench-engine: setup  ## Tokens per second against OpenVINO GenAI
+bench-engine: setup-dev  ## Tokens per second against OpenVINO GenAI
 	.venv/bin/python bench/engine.py $(ARGS)
 
-bench-gateway: setup  ## Requests per second against nginx
+bench-gateway: setup-dev  ## Requests per second against nginx
 	@sh scripts/debian.sh nginx wrk
 	.venv/bin/python bench/gateway.py $(ARGS)
 
