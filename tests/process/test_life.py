@@ -1,0 +1,73 @@
+"""A real server with a real engine: scaling to zero and back, and a life on PostgreSQL with a kill in it."""
+
+import json
+
+import pytest
+from stand import Stand
+from storm import ENDPOINTS, LEGACY, MODEL, Storm
+
+from penstock.testing.postgresql import PostgresServer
+
+QUICK = {"PENSTOCK_SERVING_PROFILE_BUDGET_S": "1"}
+
+
+async def serve_tiny(stand, name):
+    """A ready endpoint on a fresh stand."""
+    storm = Storm(stand, 1)
+    await stand.start()
+    await storm.insist("POST", f"{LEGACY}/registered-models/create", {"name": MODEL})
+    status, _ = await storm.call("POST", f"{LEGACY}/model-versions/create", {"name": MODEL, "source": "here"})
+    assert status == 200
+    await storm.upload(1, 1)
+    await storm.deploy(name, 1)
+    assert (await storm.settled(name))["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}
+    return storm
+
+
+async def ends_well(storm, name):
+    await storm.stream(name)
+    seen = storm.promises.streams[-1]
+    assert (seen.status, seen.ended) == (200, "done"), json.dumps(seen.usage)
+
+
+async def test_an_idle_endpoint_gives_up_its_engine_and_the_next_request_waits_for_one(tmp_path):
+    stand = Stand(tmp_path, **QUICK, PENSTOCK_SERVING_SCALE_TO_ZERO_IDLE_S="1")
+    try:
+        storm = await serve_tiny(stand, "sleeper")
+        await ends_well(storm, "sleeper")
+
+        async def asleep():
+            return not stand.engines()
+
+        await stand.until(asleep, 30, "scaling to zero")
+        status, endpoint = await storm.call("GET", f"{ENDPOINTS}/sleeper")
+        assert (status, endpoint["state"]["ready"]) == (200, "READY")
+        await ends_well(storm, "sleeper")
+        assert await stand.stop() == 0
+        outcomes = [row[0] for row in stand.ledger().values()]
+        assert outcomes == ["completed", "completed"]
+    finally:
+        await stand.close()
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    server = PostgresServer()
+    server.start()
+    yield server.make_template()
+    server.stop()
+
+
+async def test_a_server_on_postgresql_survives_a_kill(tmp_path, postgresql):
+    stand = Stand(tmp_path, **QUICK, PENSTOCK_DATABASE=postgresql)
+    try:
+        storm = await serve_tiny(stand, "elephant")
+        await ends_well(storm, "elephant")
+        await stand.kill()
+        await stand.start()
+        assert (await storm.settled("elephant"))["state"]["ready"] == "READY"
+        await ends_well(storm, "elephant")
+        assert await stand.stop() == 0
+        assert not (stand.data / "penstock.db").exists()
+    finally:
+        await stand.close()
