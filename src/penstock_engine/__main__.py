@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--max-running", type=_positive, default=limits.max_running, help="sequences per step")
     serve.add_argument("--max-queue", type=_positive, default=limits.max_queue, help="sequences that may wait")
     serve.add_argument("--kv-bytes", type=_positive, default=_KV_BYTES, help="size of the KV cache")
-    serve.add_argument("--prefill-chunk", type=_positive, default=limits.prefill_chunk, help="prompt tokens per step")
+    serve.add_argument("--prefill-chunk", type=_positive, default=limits.prefill_chunk, help="tokens per step at most")
     serve.add_argument("--drain-seconds", type=float, default=_DRAIN_SECONDS, help="time to finish after SIGTERM")
     return parser
 

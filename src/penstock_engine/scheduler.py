@@ -32,7 +32,11 @@ class Scheduler:
     """
 
     def __init__(self, pool: BlockPool, block_size: int, max_running: int, prefill_chunk: int) -> None:
-        """`prefill_chunk`: most prompt tokens in one step, which bounds how long decodes are held up."""
+        """`prefill_chunk`: most tokens in one step, which bounds how long decodes are held up.
+
+        Decodes count too: full steps are then all of the same length, and the kernels keep something for every length
+        that they have met. Half of it stays for prompts, however many sequences decode.
+        """
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
@@ -58,7 +62,7 @@ class Scheduler:
         self._grow()
         decodes = [Slot(s, 1, 1) for s in self.running if s.length - s.computed == 1]
         slots = decodes
-        budget = self._prefill_chunk
+        budget = max(self._prefill_chunk - len(decodes), (self._prefill_chunk + 1) // 2)
         if len(decodes) < len(self.running):
             for sequence in self.running:
                 if budget and sequence.remaining > 1:

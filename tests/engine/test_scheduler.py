@@ -156,6 +156,19 @@ def test_decodes_go_on_while_a_long_prompt_is_read():
         assert short.generated == said
 
 
+@pytest.mark.parametrize(("decodes", "longest"), [(1, 8), (3, 8), (6, 10)])
+def test_full_steps_have_one_length_and_half_of_it_stays_for_prompts(decodes, longest):
+    decoder = FakeDecoder()
+    loop = loop_of(decoder, max_running=8, prefill_chunk=8)
+    loop.submit([sequence_of([n], 40) for n in range(decodes)])
+    loop.step()
+    loop.submit([sequence_of(range(50, 80), 1)])
+    for _ in range(3):
+        before = decoder.computed
+        loop.step()
+        assert decoder.computed - before == longest
+
+
 def test_without_memory_the_youngest_waits_and_is_computed_again():
     decoder = FakeDecoder(num_blocks=10)
     loop = loop_of(decoder, prefill_chunk=64)
