@@ -10,6 +10,7 @@ import openvino as ov
 
 from penstock_engine.attention import KEY_CACHE, VALUE_CACHE
 from penstock_engine.errors import EngineError
+from penstock_engine.pages import zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,12 @@ class PagedDecoder:
         self.num_blocks = kv_bytes // self.block_bytes
         if self.num_blocks < 1:
             raise EngineError(f"{kv_bytes} bytes of KV cache hold no block of {self.block_bytes} bytes")
+        self._memory = {  # kept: the tensors read and write it
+            name: zeros(self.num_blocks * int(np.prod(shapes[name][1:])) * port.get_element_type().size)
+            for name, port in caches.items()
+        }
         self._caches = {
-            name: ov.Tensor(port.get_element_type(), ov.Shape([self.num_blocks, *shapes[name][1:]]))
+            name: ov.Tensor(self._memory[name], [self.num_blocks, *shapes[name][1:]], port.get_element_type())
             for name, port in caches.items()
         }
         for name, tensor in self._caches.items():

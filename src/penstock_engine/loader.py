@@ -19,6 +19,7 @@ from penstock_engine.encoder import TextEncoder
 from penstock_engine.errors import UnsupportedModel
 from penstock_engine.fusion import Fusion
 from penstock_engine.kernels import Compiled, compile_graph
+from penstock_engine.pages import gather_large_regions
 from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
 from penstock_engine.weight_cache import CacheEntry, EntryWriter, WeightCache
 from penstock_engine.weights import Weights
@@ -64,6 +65,8 @@ def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, 
             check_reference(decoder, precision, read_reference(reference))
             log(f"log probabilities agree with {REFERENCE}")
     opened.drop_pages()
+    with _stage(log, "gathered") as note:
+        note(f"{gather_large_regions():,} bytes into huge pages")
     log(f"{decoder.num_blocks} KV blocks of {decoder.block_size} tokens, {decoder.block_bytes:,} bytes each")
     return decoder
 
