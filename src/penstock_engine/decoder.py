@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import gt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +51,7 @@ class PagedDecoder:
         self._compiled = compiled
         self._keep = keep
         self._request = compiled.create_infer_request()
-        self._fed: _Inputs | None = None
+        self._fed: dict[str, NDArray[np.generic]] = {}
         caches = {
             name: port for port in compiled.inputs if (name := port.get_any_name()).startswith((KEY_CACHE, VALUE_CACHE))
         }
@@ -80,61 +82,63 @@ class PagedDecoder:
 
     def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
         """See `work.Decoder.step`."""
-        inputs = self._fed = self._inputs(work)  # kept: the request reads this memory
+        inputs = self._inputs(work)
         for name in _Inputs.__slots__:
-            self._request.set_tensor(name, ov.Tensor(getattr(inputs, name), shared_memory=True))
+            self._feed(name, getattr(inputs, name))
         self._request.infer()  # other threads run meanwhile
         logits: NDArray[np.float32] = self._request.get_tensor("logits").data
         return logits
 
+    def _feed(self, name: str, values: NDArray[np.generic]) -> None:
+        """One step of decodes is like the one before: to write over its inputs is cheaper than to give new ones."""
+        fed = self._fed.get(name)
+        if fed is not None and fed.shape == values.shape:
+            fed[...] = values
+        else:
+            self._fed[name] = values  # kept: the request reads this memory
+            self._request.set_tensor(name, ov.Tensor(values, shared_memory=True))
+
     def _inputs(self, work: Sequence[Work]) -> _Inputs:
         if not work:
             raise ValueError("a step needs work")
-        count = len(work)
-        past = np.fromiter((each.past for each in work), np.int32, count)
-        lengths = np.fromiter((each.tokens.size for each in work), np.int32, count)
-        rows = np.fromiter((each.rows for each in work), np.int32, count)
-        begins = _prefix_sums(lengths)
-        blocks = -(-(past + lengths) // self.block_size)
+        past = [each.past for each in work]
+        lengths = [each.tokens.size for each in work]
+        rows = [each.rows for each in work]
+        longs = [before + new for before, new in zip(past, lengths, strict=True)]
+        self._check_sizes(past, lengths, rows, longs)
+        blocks = [-(-each // self.block_size) for each in longs]
+        begins = list(accumulate(lengths, initial=0))
         tokens = np.concatenate([each.tokens for each in work])
         table = np.concatenate([each.blocks[:needed] for each, needed in zip(work, blocks, strict=True)])
-        ends = begins[1:]
-        one_each = bool((rows == 1).all())
+        positions = past
+        if begins[-1] > len(work):
+            positions = [place for before, end in zip(past, longs, strict=True) for place in range(before, end)]
+        wanted = [row for end, count in zip(begins[1:], rows, strict=True) for row in range(end - count, end)]
         inputs = _Inputs(
             input_ids=tokens.astype(np.int64, copy=False),
-            position_ids=np.arange(begins[-1], dtype=np.int32) + np.repeat(past - begins[:-1], lengths),
-            past_lens=past,
-            subsequence_begins=begins,
+            position_ids=np.array(positions, np.int32),
+            past_lens=np.array(past, np.int32),
+            subsequence_begins=np.array(begins, np.int32),
             block_indices=table.astype(np.int32, copy=False),
-            block_indices_begins=_prefix_sums(blocks),
-            max_context_len=np.array((past + lengths).max(), np.int32),
-            logit_rows=ends - 1 if one_each else _trailing(ends, rows),
+            block_indices_begins=np.array([0, *accumulate(blocks)], np.int32),
+            max_context_len=np.array(max(longs), np.int32),
+            logit_rows=np.array(wanted, np.int32),
         )
-        self._check(inputs, lengths, rows)
+        self._check_numbers(inputs)
         return inputs
 
-    def _check(self, inputs: _Inputs, lengths: NDArray[np.int32], rows: NDArray[np.int32]) -> None:
+    def _check_sizes(self, past: list[int], lengths: list[int], rows: list[int], longs: list[int]) -> None:
         """The kernels check nothing: a wrong number would be read outside of memory."""
-        tokens, table = inputs.input_ids, inputs.block_indices
-        if inputs.past_lens.min() < 0 or lengths.min() < 1 or rows.min() < 0 or (rows > lengths).any():
+        if min(past) < 0 or min(lengths) < 1 or min(rows) < 0 or any(map(gt, rows, lengths)):
             raise ValueError("past and rows must be 0 or more, tokens 1 or more, rows no more than tokens")
-        if inputs.max_context_len > self.context_length:
+        if max(longs) > self.context_length:
             raise ValueError(f"a sequence is longer than the context of {self.context_length} tokens")
+
+    def _check_numbers(self, inputs: _Inputs) -> None:
+        tokens, table = inputs.input_ids, inputs.block_indices
         if table.size != inputs.block_indices_begins[-1]:
             raise ValueError("a block table does not cover its tokens")
         if table.min() < 0 or table.max() >= self.num_blocks:
             raise ValueError(f"a block number is not between 0 and {self.num_blocks - 1}")
         if tokens.min() < 0 or tokens.max() >= self.vocab_size:
             raise ValueError(f"a token id is not between 0 and {self.vocab_size - 1}")
-
-
-def _prefix_sums(lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-    sums = np.zeros(lengths.size + 1, np.int32)
-    np.cumsum(lengths, out=sums[1:])
-    return sums
-
-
-def _trailing(ends: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The numbers from end - rows to end - 1 of each sequence, one sequence after the other."""
-    first = np.repeat(ends - rows - _prefix_sums(rows)[:-1], rows)
-    return (np.arange(rows.sum(), dtype=np.int32) + first).astype(np.int32, copy=False)
