@@ -1,0 +1,42 @@
+"""What the gate tells the control plane of each served entity, and how it is told an allotment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one served entity stands at the gate, now. Tokens are reference tokens (2,048 in and 256 out cost 2,304).
+
+    `arrived` and `attained` count up from the start of the process: what was offered (refused work too), and what was
+    done. `backlog` waits now, in tokens; `waiting` and `in_flight` are requests. `allotment`, `minimum`, `maximum`,
+    `throughput` (what a whole device does of this version) and `chunk` are tokens per second. `predicted_wait_s` is
+    how long a request that comes now would wait.
+    """
+
+    endpoint_id: str
+    entity: str
+    arrived: float
+    attained: float
+    backlog: float
+    waiting: int
+    in_flight: int
+    allotment: float
+    minimum: float
+    maximum: float
+    throughput: float
+    chunk: float
+    predicted_wait_s: float
+
+
+class Capacity(Protocol):
+    """The gate, as the control plane sees it."""
+
+    def readings(self) -> Sequence[Reading]:
+        """One reading for each served entity that the gate knows, in a stable order. Returns at once."""
+        ...
+
+    def allot(self, endpoint_id: str, entity: str, tokens_per_s: float) -> None:
+        """Gives a served entity an allotment, at once; does nothing if the gate no longer knows it."""
+        ...
