@@ -11,6 +11,7 @@ def record(name, outcome=RequestOutcome.COMPLETED):
     return RequestRecord(
         name, "e1", "guide", "guide-1", "r1", "ann", "llm/v1/chat", True, 1_700_000_000_000, outcome, 200,
         Usage(5, 7, 3), 0.5, 1.5, 9.25, 'a "reason"\nin two lines', "mine",
+        0.5, 1152.25, 2304.5, "shared", "lent", True,
     )  # fmt: skip
 
 

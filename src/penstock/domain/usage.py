@@ -26,7 +26,11 @@ class Usage:
 class RequestRecord:
     """One request in the ledger. Times are epoch milliseconds; durations milliseconds; `ttft_ms` -1 if nothing came.
 
-    `reason` says in a few words why it was rejected, failed or cancelled.
+    `reason` says in a few words why it was rejected, failed or cancelled. `device_s` is what it cost by the cost model,
+    in seconds of the device, and `reference_tokens` the same at the endpoint's own rate, as it was really used;
+    `asked_tokens` is what it was estimated at when it came, refused or not, in reference tokens. `priority` is
+    `reserved`, `shared` or `batch`; `lane` is `guaranteed`, `lent`, or empty if it never went to an engine; `within`
+    says that it came within the endpoint's allotment.
     """
 
     request_id: str
@@ -46,3 +50,14 @@ class RequestRecord:
     duration_ms: float
     reason: str = ""
     client_request_id: str = ""
+    device_s: float = 0.0
+    reference_tokens: float = 0.0
+    asked_tokens: float = 0.0
+    priority: str = ""
+    lane: str = ""
+    within: bool = False
+
+    @property
+    def breach(self) -> bool:
+        """Whether the promise was broken: it came within the allotment, and failed through no fault of the client."""
+        return self.within and self.outcome is RequestOutcome.FAILED

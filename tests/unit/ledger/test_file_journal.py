@@ -48,6 +48,16 @@ def test_an_open_request_is_recovered_as_it_was_admitted(tmp_path):
     assert {one.request_id for one in taken(third)} <= {"b"}
 
 
+def test_a_line_written_before_requests_had_a_price_is_still_read(tmp_path):
+    (tmp_path / "000000000001.journal").write_bytes(
+        b'E {"request_id":"a","endpoint_id":"e1","endpoint_name":"guide","served_entity":"guide-1","replica_id":"r1",'
+        b'"principal":"ann","task":"llm/v1/chat","streaming":false,"received_at":1,"outcome":"completed","status":200,'
+        b'"usage":{"prompt_tokens":0,"completion_tokens":0,"cached_tokens":0},"queue_ms":0,"ttft_ms":0,"duration_ms":0}\n'
+    )
+    journal, _ = opened(tmp_path)
+    assert taken(journal) == [record("a")]
+
+
 def test_a_clean_end_leaves_no_files(tmp_path):
     journal, _ = opened(tmp_path)
     journal.admitted(failed("a"))

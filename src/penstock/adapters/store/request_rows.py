@@ -76,6 +76,12 @@ def _values(record: RequestRecord) -> tuple[object, ...]:
         record.duration_ms,
         record.reason,
         record.client_request_id,
+        record.device_s,
+        record.reference_tokens,
+        record.asked_tokens,
+        record.priority,
+        record.lane,
+        record.within,
     )
 
 
@@ -98,4 +104,10 @@ def _record(row: Row[Any]) -> RequestRecord:
         duration_ms=row.duration_ms,
         reason=row.reason,
         client_request_id=row.client_request_id,
+        device_s=row.device_s,
+        reference_tokens=row.reference_tokens,
+        asked_tokens=row.asked_tokens,
+        priority=row.priority,
+        lane=row.lane,
+        within=row.within,
     )

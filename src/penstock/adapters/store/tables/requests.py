@@ -27,5 +27,11 @@ REQUESTS = Table(
     Column("duration_ms", Float, nullable=False),
     Column("reason", Text, nullable=False),
     Column("client_request_id", Text, nullable=False),
+    Column("device_s", Float, nullable=False),
+    Column("reference_tokens", Float, nullable=False),
+    Column("asked_tokens", Float, nullable=False),
+    Column("priority", String, nullable=False),
+    Column("lane", String, nullable=False),
+    Column("within", Boolean, nullable=False),
     Index(None, "endpoint_id", "received_at"),
 )
