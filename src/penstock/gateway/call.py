@@ -23,6 +23,7 @@ class Call:
     """One request. `task` is what its route is for, None for the endpoint's own; `entity` addresses one served entity.
 
     `read` checks the body for a task and raises InvalidRequest; the body itself is passed on as it came.
+    `priority` is `batch` for what may wait behind everything else, or empty for what the endpoint's own kind gives.
     """
 
     request_id: str
@@ -32,6 +33,7 @@ class Call:
     task: Task | None
     body: bytes
     read: Callable[[Task, bytes], Asked]
+    priority: str = ""
 
 
 class Reply(Protocol):

@@ -79,6 +79,25 @@ async def test_basic_credentials_count_and_none_or_wrong_ones_do_not(served):
     assert (await served.error(INVOKE, HELLO, headers={"Authorization": ""}))[:2] == (401, "UNAUTHENTICATED")
 
 
+@pytest.mark.usefixtures("ready")
+async def test_the_priority_is_a_header_and_an_unknown_one_is_named(served, plane, monkeypatch):
+    seen = []
+    serve = type(plane.app._gateway).serve
+
+    async def watched(gateway, call, reply, interrupt):
+        seen.append(call.priority)
+        await serve(gateway, call, reply, interrupt)
+
+    monkeypatch.setattr(type(plane.app._gateway), "serve", watched)
+    for header in ({}, {"x-penstock-priority": "interactive"}, {"X-Penstock-Priority": "Batch"}):
+        assert (await served.post(INVOKE, HELLO, headers=header)).status == 200
+    assert seen == ["", "", "batch"]
+    status, code, message = await served.error(INVOKE, HELLO, headers={"x-penstock-priority": "now"})
+    assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+    assert "x-penstock-priority" in message
+    assert '"now"' in message
+
+
 async def test_what_does_not_exist(served, plane, engine):
     plane.publish(engine)
     assert (await served.error("/serving-endpoints/other/invocations", HELLO))[:2] == (404, "ENDPOINT_NOT_FOUND")

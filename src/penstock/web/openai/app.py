@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, endpoint_level, require_scope
 from penstock.domain.access import Scope as TokenScope
-from penstock.domain.errors import InvalidRequest, PenstockError, TooLarge
+from penstock.domain.errors import InvalidParameter, InvalidRequest, PenstockError, TooLarge
 from penstock.domain.model import Task
 from penstock.gateway.call import Asked, Call
 from penstock.gateway.interrupt import Interrupt
@@ -28,6 +28,8 @@ from penstock.web.openai.reply import AsgiReply, HangUp
 PREFIX = "/serving-endpoints/"
 _TASKS = {"chat/completions": Task.CHAT, "completions": Task.COMPLETIONS, "embeddings": Task.EMBEDDINGS}
 _MODELS = "models"
+PRIORITY = b"x-penstock-priority"
+_PRIORITIES = {b"": "", b"interactive": "", b"batch": "batch"}
 _log = structlog.stdlib.get_logger("penstock.web")
 
 
@@ -39,6 +41,15 @@ class Target:
     entity: str | None = None
     task: Task | None = None
     lists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The headers that count, as they were sent; empty where they were not, None for the credential."""
+
+    authorization: bytes | None = None
+    length: bytes = b""
+    priority: bytes = b""
 
 
 class _ClientGone(Exception):
@@ -82,13 +93,8 @@ class DataPlane:
             await reply.error(crash_answer(request_id))
 
     async def _serve(self, scope: Scope, receive: Receive, reply: AsgiReply, request_id: str) -> None:
-        authorization, length = None, b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"content-length":
-                length = value
-        caller = await self._authenticator.authenticate(authorization)
+        heads = _heads(scope)
+        caller = await self._authenticator.authenticate(heads.authorization)
         require_scope(caller, TokenScope.SERVING)
         target = find(scope["path"])
         if target is None:
@@ -100,22 +106,23 @@ class DataPlane:
         elif target.lists:
             await reply.whole(200, b"application/json", "", self._models(caller))
         else:
-            call = await self._call(target, caller, receive, length, request_id)
+            call = await self._call(target, caller, receive, heads, request_id)
             interrupt = Interrupt()
             with HangUp(receive, interrupt):
                 await self._gateway.serve(call, reply, interrupt)
 
-    async def _call(self, target: Target, caller: Caller, receive: Receive, length: bytes, request_id: str) -> Call:
+    async def _call(self, target: Target, caller: Caller, receive: Receive, heads: Heads, request_id: str) -> Call:
         """The call, with its body. A body that cannot be taken is refused by the gateway, which keeps the account."""
         check: Callable[[Task, bytes], Asked] = self._read
         try:
-            body = await self._body(receive, length)
+            priority = _priority(heads.priority)
+            body = await self._body(receive, heads.length)
         except InvalidRequest as error:
             if target.endpoint is None:
                 raise
-            body, check = b"", _refusing(error)
+            priority, body, check = "", b"", _refusing(error)
         endpoint = target.endpoint or requests.endpoint_named(body)
-        return Call(request_id, caller, endpoint, target.entity, target.task, body, check)
+        return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority)
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
         if length.isdigit() and int(length) > self._max_body:
@@ -155,6 +162,26 @@ class DataPlane:
             if route.entities and endpoint_level(caller, route.creator) is not None
         ]
         return msgspec.json.encode({"object": "list", "data": models})
+
+
+def _heads(scope: Scope) -> Heads:
+    authorization, length, priority = None, b"", b""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"content-length":
+            length = value
+        elif name == PRIORITY:
+            priority = value
+    return Heads(authorization, length, priority)
+
+
+def _priority(given: bytes) -> str:
+    found = _PRIORITIES.get(given.strip().lower())
+    if found is None:
+        told = given[:40].decode("ascii", "replace")
+        raise InvalidParameter(f'The header {PRIORITY.decode()} must be "interactive" or "batch", but is "{told}".')
+    return found
 
 
 def _refusing(error: InvalidRequest) -> Callable[[Task, bytes], Asked]:
