@@ -1,0 +1,68 @@
+"""Where requests go, and what they look like on the wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from penstock.load.prompts import Prompts
+from penstock.load.workload import Ask
+
+
+class Route(StrEnum):
+    """The two routes that generate text."""
+
+    COMPLETIONS = "completions"
+    CHAT = "chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint of a server. `path` is where the server's routes begin; that of most others is `/v1`.
+
+    With `exact`, requests carry `ignore_eos`, so that answers have exactly the wanted length; a server that refuses
+    unknown fields wants it off. `timeout_s` bounds one request.
+    """
+
+    url: str
+    endpoint: str
+    token: str = ""
+    route: Route = Route.COMPLETIONS
+    path: str = "/serving-endpoints"
+    exact: bool = True
+    timeout_s: float = 597.0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of every request."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def address(self, ask: Ask) -> str:
+        """The URL for a request: a body of one's own goes where its fields belong."""
+        route = self.route
+        if ask.body is not None:
+            route = Route.CHAT if "messages" in ask.body else Route.COMPLETIONS
+        return f"{self.url.rstrip('/')}/{self.path.strip('/')}/{route}"
+
+    def body(self, ask: Ask, prompts: Prompts) -> bytes:
+        """The JSON to send."""
+        if ask.body is not None:
+            return msgspec.json.encode({"max_tokens": ask.tokens_out, **ask.body, **self._always})
+        said: dict[str, Any] = {"max_tokens": ask.max_tokens or ask.tokens_out, "temperature": 0, **self._always}
+        if self.exact:
+            said["ignore_eos"] = True
+        prompt = prompts.make(ask.tokens_in)
+        if self.route is Route.CHAT:
+            said["messages"] = [{"role": "user", "content": prompt}]
+        else:
+            said["prompt"] = prompt
+        return msgspec.json.encode(said)
+
+    @property
+    def _always(self) -> Mapping[str, Any]:
+        always: dict[str, Any] = {"model": self.endpoint, "stream": True}
+        if self.exact:
+            always["stream_options"] = {"include_usage": True}  # others than Penstock send usage only when asked
+        return always
