@@ -1,0 +1,333 @@
+"""One device, many endpoints: which request is admitted, and which goes next. Pure: time is given, nothing is awaited.
+
+The currency is device seconds. Two criteria pick the next request, after hierarchical fair service curves: an endpoint
+below the rate that it bought goes through a real-time lane, by deadline, up to twice the knee in flight; what is left
+is lent by start-time fair queueing with shares as weights, up to the knee. Shared traffic and then batches come after
+all reserved requests. In flight is counted in reference sequences, so that short requests do not strand the device.
+
+Estimates are made with the running mean of an endpoint's answers, charged ahead when an answer outgrows its estimate,
+and settled with what was really used; nothing is banked, so that who comes back gets its share at once and no more.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from penstock.domain.service_order import ServiceOrder
+from penstock.domain.tenancy import Flow, Lane, Priority, Tenant, Terms, Ticket
+
+HARD_FACTOR = 2.0
+"""The real-time lane may fill the device up to so many times the knee."""
+LEAST_PREFILL_S = 0.25
+QUEUE_S = 15.0
+QUEUE_REQUESTS = 8
+QUEUE_RESIDENCES = 4
+LOW_QUEUE = 256
+"""Requests of one user, or of one endpoint's batches, that may wait in the lower classes."""
+OVERRUN = 1.5
+OVERRUN_TOKENS = 16
+OVERDUE = 3.0
+"""A first token that was not told is taken to have come after so many times the work before it."""
+_TINY = 1e-9
+_LONGEST_RETRY_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The request waits for its turn, or needs none. `within`: it is part of what was bought. `seconds`: estimated."""
+
+    within: bool
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Come back after `retry_after_s` whole seconds: a time of one's own, not the same instant for everybody."""
+
+    retry_after_s: int
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Send this request now."""
+
+    request_id: str
+    tenant: str
+    lane: Lane
+
+
+class Arbiter:
+    """The state of one device. Every request that was admitted is settled or cancelled exactly once."""
+
+    def __init__(self) -> None:
+        self.tenants: dict[str, Tenant] = {}
+        self.flying: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._held: dict[str, float] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._order = ServiceOrder()
+        self._prefilling: dict[str, Ticket] = {}
+        self._prefill_s = 0.0
+
+    # ---- who is here
+
+    def set_tenant(self, key: str, model: str, terms: Terms, share: float, now: float) -> None:
+        """Adds an endpoint, or changes its share or its model's terms at once."""
+        self.flying.setdefault(model, 0.0)
+        self._counts.setdefault(model, 0)
+        self._held.setdefault(model, 0.0)
+        tenant = self.tenants.get(key)
+        if tenant is None:
+            self.tenants[key] = Tenant(key, model, terms, share, now)
+            return
+        tenant.fill(now)
+        tenant.share, tenant.terms, tenant.model = share, terms, model
+        tenant.fill(now)
+        for flow in tenant.flows.values():
+            self._order.push(flow, now)
+
+    def remove_tenant(self, key: str) -> None:
+        """Forgets an endpoint. What it has waiting or in flight may still be cancelled and settled."""
+        self.tenants.pop(key, None)
+
+    @property
+    def sold(self) -> float:
+        """The sum of all shares."""
+        return sum(tenant.share for tenant in self.tenants.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are with an engine."""
+        return sum(self._counts.values())
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._tickets) - self.in_flight
+
+    # ---- the life of a request
+
+    def arrive(
+        self,
+        request_id: str,
+        key: str,
+        tokens_in: int,
+        most_out: int,
+        now: float,
+        *,
+        priority: Priority = Priority.RESERVED,
+        user: str = "",
+    ) -> Admitted | Refused:
+        """Admits a request, or refuses it; raises KeyError for an endpoint that is not here."""
+        tenant = self.tenants[key]
+        flow = tenant.flow(priority, user)
+        ticket = Ticket(request_id, flow, tokens_in, most_out)
+        seconds = ticket.charged
+        if priority is Priority.RESERVED:
+            tenant.expect(seconds, now)
+            ticket.within = tenant.share > 0 and tenant.arrivals >= min(seconds, tenant.depth) - _TINY
+        if ticket.within:
+            tenant.arrivals -= seconds
+        elif self._is_full(flow, seconds):
+            return self._refusal(flow, seconds, now)
+        self._tickets[request_id] = ticket
+        flow.add(ticket)
+        if flow.waiting == 1:
+            self._order.join(flow, now)
+        return Admitted(ticket.within, seconds, _why(ticket))
+
+    def dispatch(self, now: float) -> list[Grant]:
+        """The requests to send now, in order."""
+        self._expire(now)
+        return list(self._picked(now))
+
+    def first(self, request_id: str, now: float) -> None:  # noqa: ARG002 - time is part of every event
+        """The first token has come: the prompt is computed."""
+        self._prefilled(self._prefilling.pop(request_id, None))
+
+    def progress(self, request_id: str, tokens_out: int, now: float) -> float:
+        """An answer has so many tokens; returns the number at which to tell again. Charged ahead when it outgrows."""
+        ticket = self._tickets[request_id]
+        if tokens_out > ticket.out:
+            tenant = ticket.flow.tenant
+            ticket.out = min(float(max(ticket.most_out, tokens_out)), tokens_out * OVERRUN + OVERRUN_TOKENS)
+            self._charge(ticket, tenant.terms.cost.seconds(ticket.tokens_in, ticket.out), now)
+        return ticket.out
+
+    def settle(
+        self, request_id: str, tokens_in: int, tokens_out: int, now: float, *, cached: int = 0, whole: bool = True
+    ) -> float:
+        """A request that was sent has ended: charges what it used, and returns that in device seconds.
+
+        `whole`: the answer came to its end, so that its length says what others may have.
+        """
+        ticket = self._tickets.pop(request_id)
+        self._prefilled(self._prefilling.pop(request_id, None))
+        tenant = ticket.flow.tenant
+        self._land(ticket)
+        used = tenant.terms.used_s(tokens_in, tokens_out, cached)
+        self._charge(ticket, used, now)
+        if whole:
+            tenant.learn(tokens_out)
+        self._sweep(ticket.flow)
+        return used
+
+    def cancel(self, request_id: str, now: float) -> None:
+        """A request that waits is not wanted any more: it costs nothing. Safe to repeat."""
+        ticket = self._tickets.get(request_id)
+        if ticket is None or ticket.lane is not None:
+            return
+        del self._tickets[request_id]
+        flow = ticket.flow
+        was_head = flow.head() is ticket
+        ticket.withdrawn = True
+        flow.leave(ticket)
+        if ticket.within:
+            flow.tenant.fill(now)
+            flow.tenant.arrivals = min(flow.tenant.depth, flow.tenant.arrivals + ticket.charged)
+        if was_head and flow.waiting:
+            self._order.push(flow, now)
+        self._sweep(flow)
+
+    def wake(self, now: float) -> float | None:
+        """When to dispatch again though nothing happens: a request becomes due, or a first token is overdue."""
+        times = [ticket.expected_first for ticket in self._prefilling.values()]
+        times += self._order.eligible_times()
+        later = [time for time in times if time > now]
+        return min(later) if later else None
+
+    def wait_s(self, key: str) -> float:
+        """How long one more request of the endpoint would wait, about: until its rate has worked off what waits."""
+        tenant = self.tenants[key]
+        seconds = tenant.waiting_s
+        return seconds / max(tenant.share, 1 / max(len(self.tenants), 1)) if seconds else 0.0
+
+    # ---- admission
+
+    def _is_full(self, flow: Flow, seconds: float) -> bool:
+        tenant, terms = flow.tenant, flow.tenant.terms
+        if flow.priority is not Priority.RESERVED:
+            return flow.waiting >= LOW_QUEUE
+        if self.flying[tenant.model] < terms.knee and not self.waiting:
+            return False
+        most = max(
+            QUEUE_S * tenant.share, QUEUE_REQUESTS * seconds, QUEUE_RESIDENCES * terms.residence_s * tenant.share
+        )
+        return flow.waiting_s + seconds > most
+
+    def _refusal(self, flow: Flow, seconds: float, now: float) -> Refused:
+        tenant = flow.tenant
+        rate = max(tenant.share, 0.01)
+        room = (min(seconds, tenant.depth) - tenant.arrivals) / rate
+        at = now + (max(room, 0.05) if flow.priority is Priority.RESERVED else flow.waiting_s)
+        at = max(at, tenant.retry_at)
+        tenant.retry_at = at + seconds / rate
+        wait = min(max(math.ceil(at - now), 1), _LONGEST_RETRY_S)
+        allotted = tenant.share * tenant.terms.throughput
+        return Refused(
+            wait,
+            seconds,
+            f"Exceeded the allotted throughput of {allotted:,.0f} tokens/s: {flow.waiting} requests worth "
+            f"{flow.waiting_s * tenant.terms.throughput:,.0f} reference tokens wait already.",
+        )
+
+    # ---- order of service
+
+    def _picked(self, now: float) -> Iterator[Grant]:
+        while True:
+            flow, lane = self._order.due(now, self._has_room_when_due), Lane.GUARANTEED
+            if flow is None:
+                flow, lane = self._order.next(self._has_room), Lane.LENT
+            if flow is None:
+                return
+            yield self._send(flow, lane, now)
+
+    def _has_room_when_due(self, flow: Flow) -> bool:
+        return self._has_room(flow, HARD_FACTOR)
+
+    def _has_room(self, flow: Flow, factor: float = 1.0) -> bool:
+        head, tenant = flow.queue[0], flow.tenant
+        terms = tenant.terms
+        count, held = self._counts[tenant.model], self._held[tenant.model]
+        if not count and not self._prefilling:
+            return True
+        if terms.running and count >= terms.running:
+            return False
+        if count and terms.kv_tokens and held + head.tokens_in + head.out > terms.kv_tokens:
+            return False
+        if self.flying[tenant.model] >= factor * terms.knee:
+            return False
+        most = factor * max(LEAST_PREFILL_S, terms.reference_s / 2)
+        return not self._prefilling or self._prefill_s + terms.prefill_s(head.tokens_in) <= most
+
+    def _send(self, flow: Flow, lane: Lane, now: float) -> Grant:
+        ticket = flow.queue.popleft()
+        tenant, terms = flow.tenant, flow.tenant.terms
+        flow.leave(ticket)
+        ticket.lane, ticket.model = lane, tenant.model
+        tenant.fill(now)
+        if lane is Lane.GUARANTEED:
+            tenant.service -= ticket.charged
+        elif tenant.service > 0:
+            # What is lent may use up credit, but never makes a debt.
+            tenant.service = max(0.0, tenant.service - ticket.charged)
+        self._order.served(flow, ticket.charged, lane)
+        ticket.prefill_s = terms.prefill_s(ticket.tokens_in)
+        self._prefill_s += ticket.prefill_s
+        ticket.expected_first = now + OVERDUE * self._prefill_s
+        self._prefilling[ticket.request_id] = ticket
+        ticket.slot = terms.slot(ticket.tokens_in, ticket.out)
+        self.flying[tenant.model] += ticket.slot
+        self._counts[tenant.model] += 1
+        ticket.held = ticket.tokens_in + ticket.out
+        self._held[tenant.model] += ticket.held
+        self._order.push(flow, now)
+        return Grant(ticket.request_id, tenant.key, lane)
+
+    def _land(self, ticket: Ticket) -> None:
+        model = ticket.model
+        self._counts[model] -= 1
+        some = self._counts[model] > 0
+        self._held[model] = self._held[model] - ticket.held if some else 0.0
+        self.flying[model] = self.flying[model] - ticket.slot if some else 0.0
+
+    def _charge(self, ticket: Ticket, seconds: float, now: float) -> None:
+        """Brings what a request in flight was charged to `seconds`."""
+        flow, more = ticket.flow, seconds - ticket.charged
+        tenant = flow.tenant
+        ticket.charged = seconds
+        tenant.fill(now)
+        if ticket.within:
+            tenant.arrivals = min(tenant.depth, tenant.arrivals - more)
+        if ticket.lane is Lane.GUARANTEED:
+            tenant.service = min(tenant.depth, tenant.service - more)
+        flow.start += more / flow.weight
+        self._order.push(flow, now)
+
+    def _expire(self, now: float) -> None:
+        """Answers that are not streamed do not tell their first token: it is taken to have come when it was due."""
+        late = [ticket for ticket in self._prefilling.values() if ticket.expected_first <= now]
+        for ticket in late:
+            self._prefilled(self._prefilling.pop(ticket.request_id))
+
+    def _prefilled(self, ticket: Ticket | None) -> None:
+        if ticket is not None:
+            self._prefill_s = self._prefill_s - ticket.prefill_s if self._prefilling else 0.0
+
+    def _sweep(self, flow: Flow) -> None:
+        """Flows of users and batches are forgotten when they are empty and nothing of theirs is ahead of its turn."""
+        if not flow.waiting and flow.priority is not Priority.RESERVED and self._order.is_past(flow):
+            flow.tenant.flows.pop(flow.key, None)
+
+
+def _why(ticket: Ticket) -> str:
+    if ticket.within:
+        return "within the allotment"
+    return {
+        Priority.RESERVED: "above the allotment: waits for time that nobody needs",
+        Priority.SHARED: "pay-per-token: after reserved traffic",
+        Priority.BATCH: "batch: after all other traffic",
+    }[ticket.flow.priority]

@@ -1,0 +1,247 @@
+"""Who shares a device and what its models cost: the words in which `penstock.domain.fairness` decides."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT, CostModel, Profile
+
+SMALLEST_SLOT = 0.1
+NEW_REQUEST_OUT = 256
+"""Tokens that an endpoint's answers are taken to have before the first one has ended."""
+OLD_PART = 0.9
+"""Of the running mean of answers, when a new one is counted."""
+BURST_REQUESTS = 3.0
+"""A bucket holds so many mean requests at least: one that is smaller would refuse endpoints with small shares."""
+IDLE_WEIGHT = 0.001
+"""The weight of an endpoint that has nothing reserved: it still gets on when the device is idle."""
+
+
+class Priority(IntEnum):
+    """Classes of traffic, served in this order; within a class nobody starves."""
+
+    RESERVED = 0
+    SHARED = 1
+    BATCH = 2
+
+
+class Lane(StrEnum):
+    """How a request came to the device: as part of what was bought, or in time that nobody needed."""
+
+    GUARANTEED = "guaranteed"
+    LENT = "lent"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What requests to one model cost on its device.
+
+    `throughput` is T in tokens per second, `knee` the reference requests in flight at which it is reached. `fixed_s`
+    are the seconds of a step that are shared by all its sequences (reading the weights). `running` requests with together
+    `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
+    reference request's.
+    """
+
+    throughput: float
+    knee: int
+    cost: CostModel
+    fixed_s: float = 0.0
+    running: int = 0
+    kv_tokens: int = 0
+    tokens_in: int = REFERENCE_INPUT
+    tokens_out: int = REFERENCE_OUTPUT
+
+    @property
+    def reference_s(self) -> float:
+        """Device seconds of a reference request."""
+        return (self.tokens_in + self.tokens_out) / self.throughput
+
+    @property
+    def residence_s(self) -> float:
+        """How long a reference request is in flight at the knee."""
+        return self.knee * self.reference_s
+
+    def slot(self, tokens_in: float, tokens_out: float) -> float:
+        """How much of the batch a request takes, in reference sequences: a short one strands less of the device."""
+        own = max(self.cost.b - self.fixed_s / self.knee, 0.0)
+        mean, reference = tokens_in + tokens_out / 2, self.tokens_in + self.tokens_out / 2
+        whole = own + self.cost.d * reference
+        return max(SMALLEST_SLOT, (own + self.cost.d * mean) / whole) if whole > 0 else 1.0
+
+    def prefill_s(self, tokens_in: float) -> float:
+        """Device seconds until the first token."""
+        return self.cost.seconds(tokens_in, 0)
+
+    def used_s(self, tokens_in: int, tokens_out: int, cached: int = 0) -> float:
+        """Device seconds of what was computed: tokens found in the prefix cache were not."""
+        found = min(cached, tokens_in)
+        return max(self.cost.seconds(tokens_in, tokens_out) - self.cost.a * found - self.cost.e * found * found, 0.0)
+
+
+def fixed_step_s(profile: Profile) -> float:
+    """The shared seconds of a step, from the curve: 1/X(n) = alpha + beta/n requests per second, beta per token."""
+    tokens = profile.input_tokens + profile.output_tokens
+    ends = [point for point in profile.curve if point.parallel in {1, profile.knee} and point.tokens_per_s > 0]
+    if len(ends) < 2 or not profile.output_tokens:  # noqa: PLR2004 - a line has two ends
+        return 0.0
+    low, high = tokens / ends[0].tokens_per_s, tokens / ends[-1].tokens_per_s
+    return max((low - high) / (1 - 1 / profile.knee) / profile.output_tokens, 0.0)
+
+
+class Ticket:
+    """One request from its arrival to its settlement.
+
+    `charged` is what it has been charged, in device seconds; `held` the tokens of KV cache that it is expected to fill.
+    `model` is where it was sent.
+    """
+
+    __slots__ = (
+        "charged",
+        "expected_first",
+        "flow",
+        "held",
+        "lane",
+        "model",
+        "most_out",
+        "out",
+        "prefill_s",
+        "request_id",
+        "slot",
+        "tokens_in",
+        "withdrawn",
+        "within",
+    )
+
+    def __init__(self, request_id: str, flow: "Flow", tokens_in: int, most_out: int) -> None:
+        self.request_id = request_id
+        self.flow = flow
+        self.tokens_in = tokens_in
+        self.most_out = most_out
+        self.out = flow.tenant.likely_out(most_out)
+        self.charged = flow.tenant.terms.cost.seconds(tokens_in, self.out)
+        self.slot = self.prefill_s = self.held = 0.0
+        self.expected_first = -1.0
+        self.lane: Lane | None = None
+        self.model = ""
+        self.within = False
+        self.withdrawn = False
+
+
+class Tenant:
+    """An endpoint on a device: its share, and two buckets of device seconds that fill at that rate.
+
+    `arrivals` decides what is within the allotment and never refused, `service` what goes through the real-time lane.
+    """
+
+    __slots__ = (
+        "arrivals",
+        "burst",
+        "filled_at",
+        "flows",
+        "key",
+        "mean_out",
+        "mean_s",
+        "model",
+        "retry_at",
+        "service",
+        "share",
+        "terms",
+    )
+
+    def __init__(self, key: str, model: str, terms: Terms, share: float, now: float) -> None:
+        self.key = key
+        self.model = model
+        self.terms = terms
+        self.share = share
+        self.burst = 0.5
+        self.arrivals = self.service = 0.0
+        self.filled_at = now
+        self.mean_out = self.mean_s = -1.0
+        self.retry_at = now
+        self.flows: dict[tuple[Priority, str], Flow] = {}
+
+    def flow(self, priority: Priority, user: str) -> "Flow":
+        """Where a request of that class waits; only pay-per-token tells users apart."""
+        key = (priority, user if priority is Priority.SHARED else "")
+        flow = self.flows.get(key)
+        if flow is None:
+            flow = self.flows[key] = Flow(key, self, priority)
+        return flow
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return sum(flow.waiting for flow in self.flows.values())
+
+    @property
+    def waiting_s(self) -> float:
+        """Device seconds of what waits, by its estimates."""
+        return sum(flow.waiting_s for flow in self.flows.values())
+
+    @property
+    def depth(self) -> float:
+        """Device seconds that a bucket holds at most."""
+        return max(self.burst * self.terms.residence_s * self.share, BURST_REQUESTS * max(self.mean_s, 0.0))
+
+    def likely_out(self, most: int) -> float:
+        """Tokens that an answer is likely to have: the running mean, which `max_tokens` bounds and seldom tells."""
+        return float(min(most, NEW_REQUEST_OUT if self.mean_out < 0 else self.mean_out))
+
+    def fill(self, now: float) -> None:
+        """Fills both buckets for the time that has passed."""
+        passed = max(now - self.filled_at, 0.0)
+        self.filled_at = max(now, self.filled_at)
+        self.arrivals = min(self.depth, self.arrivals + self.share * passed)
+        self.service = min(self.depth, self.service + self.share * passed)
+
+    def expect(self, seconds: float, now: float) -> None:
+        """Counts a request of that cost; a new endpoint starts with room for one."""
+        if self.mean_s < 0:
+            self.mean_s = self.arrivals = self.service = seconds
+            self.filled_at = now
+        else:
+            self.mean_s = 0.95 * self.mean_s + 0.05 * seconds
+            self.fill(now)
+
+    def learn(self, out: int) -> None:
+        """Counts a whole answer's length."""
+        self.mean_out = float(out) if self.mean_out < 0 else OLD_PART * self.mean_out + (1 - OLD_PART) * out
+
+
+class Flow:
+    """A queue of one tenant in one class; of one user, where users are to share fairly. `start` is its next tag."""
+
+    __slots__ = ("edition", "key", "priority", "queue", "start", "tenant", "waiting", "waiting_s")
+
+    def __init__(self, key: tuple[Priority, str], tenant: Tenant, priority: Priority) -> None:
+        self.key = key
+        self.tenant = tenant
+        self.priority = priority
+        self.queue: deque[Ticket] = deque()
+        self.waiting = 0
+        self.waiting_s = 0.0
+        self.start = 0.0
+        self.edition = 0
+
+    @property
+    def weight(self) -> float:
+        """In proportion to which time is lent: shares among endpoints, alike among users of a shared one."""
+        return 1.0 if self.priority is Priority.SHARED else max(self.tenant.share, IDLE_WEIGHT)
+
+    def head(self) -> Ticket | None:
+        """The oldest request that still waits."""
+        queue = self.queue
+        while queue and queue[0].withdrawn:
+            queue.popleft()
+        return queue[0] if queue else None
+
+    def add(self, ticket: Ticket) -> None:
+        """A request begins to wait."""
+        self.queue.append(ticket)
+        self.waiting += 1
+        self.waiting_s += ticket.charged
+
+    def leave(self, ticket: Ticket) -> None:
+        """A request waits no longer."""
+        self.waiting -= 1
+        self.waiting_s = self.waiting_s - ticket.charged if self.waiting else 0.0
