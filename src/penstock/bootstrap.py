@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
-from penstock.adapters.clusters.local import LocalCluster, device_class
+from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.cpu import CpuRecipe
 from penstock.adapters.engines.gauge import CpuGauge
@@ -169,7 +169,8 @@ async def _access(
 def _cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
     """Where engines run, ended with us."""
     run = settings.data_dir.absolute() / "engines" / "run"
-    cluster = LocalCluster(run, memory_fraction=settings.serving.device_memory_fraction)
+    serving = settings.serving
+    cluster = LocalCluster(run, memory_fraction=serving.device_memory_fraction, devices=serving.devices)
     stack.push_async_callback(cluster.close)
     return cluster
 
@@ -190,7 +191,8 @@ async def _serving(
     folders.cache.mkdir(parents=True, exist_ok=True)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
     client = HttpEngineClient()
-    offers = Offers(store, cluster, recipe, CpuGauge(folder / "speed.json", f"{device_class()} {recipe.version}"))
+    gauge = CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
+    offers = Offers(store, cluster, recipe, gauge)
     profiler = Profiler(store, client, cluster, clock, budget_s=settings.serving.profile_budget_s)
     measuring = Loop("profiler", profiler.step, clock, period_s=60)
     profiler.on_request(measuring.hint)

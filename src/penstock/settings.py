@@ -86,6 +86,8 @@ class ServingSettings(BaseModel):
     """Longest time for measuring a model version on this machine, in seconds."""
     device_memory_fraction: float = Field(default=0.8, gt=0, le=1)
     """Share of a device's memory that replicas may take."""
+    devices: int = Field(default=1, ge=1)
+    """Devices that this machine's cores and memory are divided into, in equal parts; each replica runs on one."""
 
 
 class ArtifactSettings(BaseModel):

@@ -9,8 +9,8 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from penstock.adapters.clusters.local import LOG_LIMIT, LocalCluster, device_class
-from penstock.domain.errors import EngineFailed
+from penstock.adapters.clusters.local import LOG_LIMIT, LocalCluster, device_class, divided
+from penstock.domain.errors import EngineFailed, InvalidParameter
 from penstock.ports.cluster import Process
 from penstock.ports.engine import Launch
 from penstock.testing.clock import FakeClock
@@ -143,6 +143,15 @@ async def test_what_cannot_be_started_raises(kit, tmp_path):
         await kit.cluster.start(kit.impossible(tmp_path / "x.log"))
 
 
+async def test_a_process_runs_on_a_device_by_name(kit, tmp_path):
+    [device] = await kit.cluster.devices()
+    process = await kit.cluster.start(replace(kit.serves(tmp_path / "a.log"), device=device.name))
+    assert await kit.cluster.exit_code(process) is None
+    await kit.cluster.stop(process, 5)
+    with pytest.raises(EngineFailed, match="There is no device 'gpu9'"):
+        await kit.cluster.start(replace(kit.serves(tmp_path / "b.log"), device="gpu9"))
+
+
 async def test_an_unknown_process_is_gone(kit):
     nobody = Process(2**22 + 1, 1.0)
     assert await kit.cluster.exit_code(nobody) == -1
@@ -233,6 +242,30 @@ async def test_a_log_keeps_its_end_when_it_grows_too_large(tmp_path):
     assert log.stat().st_size <= LOG_LIMIT // 2 + 10
     assert (await kit.cluster.tail(log, 100)).endswith("the end\n")
     await kit.cluster.close()
+
+
+def test_cores_are_divided_evenly_and_what_is_left_over_belongs_to_no_device():
+    assert divided([0, 1, 2], 1) == {"cpu": {0, 1, 2}}
+    assert divided([0, 1, 2, 5, 7], 2) == {"cpu0": {0, 1}, "cpu1": {2, 5}}
+    with pytest.raises(InvalidParameter, match=r"serving\.devices must be at most .* \(2\), but is 3"):
+        divided([0, 1], 3)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is one device")
+async def test_a_device_is_a_part_of_the_cores_and_of_the_memory(tmp_path):
+    whole = LocalCluster(tmp_path / "whole", memory_fraction=0.5)
+    parts = LocalCluster(tmp_path / "parts", memory_fraction=0.5, devices=2)
+    [all_there_is] = await whole.devices()
+    devices = await parts.devices()
+    assert [device.name for device in devices] == ["cpu0", "cpu1"]
+    assert devices[0].memory == devices[1].memory == all_there_is.memory // 2
+    assert devices[0].device_class.endswith(f"/{len(os.sched_getaffinity(0)) // 2}")
+    kit = LocalKit(tmp_path)
+    processes = [await parts.start(replace(kit.serves(tmp_path / one.name), device=one.name)) for one in devices]
+    cores = [os.sched_getaffinity(process.pid) for process in processes]
+    assert not cores[0] & cores[1]
+    assert {len(one) for one in cores} == {len(os.sched_getaffinity(0)) // 2}
+    await parts.close()
 
 
 def test_the_device_class_names_the_cpu_and_its_cores():

@@ -24,7 +24,7 @@ def endpoint(name="one", key="0" * 32, latest=FIRST):
 def replica(key="r1", created=1_000):
     return Replica(
         key, "0" * 32, GUIDE.spec, "main.default.guide", "1", ReplicaState.REQUESTED, "", 0.25, 10**10, "", 0, 0.0,
-        created, created,
+        created, created, "cpu1",
     )  # fmt: skip
 
 

@@ -146,6 +146,7 @@ class Acts:
             pid_started=0.0,
             created_at=now,
             changed_at=now,
+            device=start.device,
         )
         async with self._store.unit() as unit:
             await unit.replicas.add(replica)
@@ -188,7 +189,7 @@ class Acts:
 
     async def _run(self, replica: Replica, launch: Launch, changes: dict[str, Any]) -> None:
         try:
-            process = await self._cluster.start(launch)
+            process = await self._cluster.start(replace(launch, device=replica.device))
         except EngineFailed as error:
             await self._save(replica, state=ReplicaState.FAILED, message=error.message)
             return

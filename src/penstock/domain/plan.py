@@ -58,13 +58,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Add a replica of the spec."""
+    """Add a replica of the spec, on the device of that name."""
 
     spec: str
     entity_name: str
     entity_version: str
     share: float
     memory: int
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ def _starts(facts: Facts, steps: Sequence[Step], wanted: frozenset[str]) -> tupl
             blocked.append(f"{entity.entity_name}/{entity.entity_version} is not started: {problem}")
             continue
         part = held[spec].share if spec in held else 0.0
-        starts.append(Start(spec, entity.entity_name, entity.entity_version, part, offer.memory))
+        starts.append(Start(spec, entity.entity_name, entity.entity_version, part, offer.memory, facts.device.name))
         held[spec] = Claim(spec, part, offer.memory + (held[spec].memory if spec in held else 0))
     return starts, "; ".join(blocked)
 

@@ -40,6 +40,9 @@ ENDED = frozenset({ReplicaState.STOPPED, ReplicaState.FAILED})
 class Replica:
     """One replica as stored. `spec` is `ServedEntity.spec`; `share` is of the device's time, `memory` is bytes.
 
+    `device` is the name of the device it runs on, empty for those of a time when there was only one. `share` is what
+    was held for it when it was added.
+
     `address` is where its engine listens ("unix:PATH" or "http://127.0.0.1:PORT"), empty before it runs. `pid` and
     `pid_started` (epoch seconds) name its process beyond doubt. `message` says what it does or why it failed.
     `changed_at` is epoch milliseconds.
@@ -59,6 +62,7 @@ class Replica:
     pid_started: float
     created_at: int
     changed_at: int
+    device: str = ""
 
     @property
     def ended(self) -> bool:

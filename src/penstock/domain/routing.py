@@ -8,12 +8,18 @@ from penstock.domain.traffic import Route
 
 @dataclass(frozen=True, slots=True)
 class ReadyReplica:
-    """A replica that serves. `address` is where its engine listens; it runs `max_running` at once, and queues more."""
+    """A replica that serves. `address` is where its engine listens; it runs `max_running` at once, and queues more.
+
+    `device` is what it runs on, empty if there is only one; `share` the part of that device's time (0 to 0.9) that the
+    endpoint holds there for what this replica runs.
+    """
 
     id: str
     address: str
     max_running: int
     max_queue: int
+    device: str = ""
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

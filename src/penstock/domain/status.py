@@ -77,7 +77,7 @@ def route(endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, S
         EntityRoute(
             entity.name,
             tuple(
-                ReadyReplica(one.id, one.address, slots[one.spec].max_running, slots[one.spec].max_queue)
+                ReadyReplica(one.id, one.address, slots[one.spec].max_running, slots[one.spec].max_queue, one.device)
                 for one in replicas
                 if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
             ),

@@ -21,7 +21,7 @@ class Cluster(Protocol):
     """Processes on devices. Nothing here raises for a process that is already gone."""
 
     async def devices(self) -> Sequence[Device]:
-        """The devices that engines can run on."""
+        """The devices that engines can run on: at least one, all of one class, always the same, in a fixed order."""
         ...
 
     def address(self, replica_id: str) -> str:
@@ -29,7 +29,10 @@ class Cluster(Protocol):
         ...
 
     async def start(self, launch: Launch) -> Process:
-        """Starts a process that ends with this one, even when this one is killed; raises EngineFailed if it cannot."""
+        """Starts a process on the launch's device; it ends with this one, even when this one is killed.
+
+        Raises EngineFailed if it cannot be started, or there is no such device.
+        """
         ...
 
     async def exit_code(self, process: Process) -> int | None:

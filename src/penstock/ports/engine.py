@@ -14,13 +14,15 @@ from penstock.domain.usage import Usage
 class Launch:
     """One process to run: `command` and `environment` (added to the parent's), logging to `log`.
 
-    `stdin_watch`: the process ends by itself when its standard input closes.
+    `stdin_watch`: the process ends by itself when its standard input closes. `device` is the name of the device that it
+    is to run on; empty: wherever it likes.
     """
 
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     log: Path
     stdin_watch: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,10 @@ class Run:
 class FakeCluster:
     """See `penstock.ports.cluster.Cluster`. Set its fields to say how processes behave from now on."""
 
-    def __init__(self, clock: Clock, *, memory: int = 8 * GIB) -> None:
+    def __init__(self, clock: Clock, *, memory: int = 8 * GIB, devices: int = 1) -> None:
         self.clock = clock
         self.memory_of_device = memory
+        self.devices_in_all = devices
         self.build_s = 4.0
         self.build_status = 0
         self.drain_s = 0.0
@@ -50,8 +51,9 @@ class FakeCluster:
         self._pids = itertools.count(100)
 
     async def devices(self) -> Sequence[Device]:
-        """One."""
-        return (Device("cpu", "test/1", self.memory_of_device),)
+        """One, or as many as were asked for, all alike."""
+        names = ["cpu"] if self.devices_in_all == 1 else [f"cpu{number}" for number in range(self.devices_in_all)]
+        return tuple(Device(name, "test/1", self.memory_of_device) for name in names)
 
     def address(self, replica_id: str) -> str:
         """A name, not a place."""
@@ -61,6 +63,8 @@ class FakeCluster:
         """Starts a process of virtual time."""
         if self.refuses:
             raise EngineFailed(self.refuses)
+        if launch.device and launch.device not in {device.name for device in await self.devices()}:
+            raise EngineFailed(f"There is no device '{launch.device}'.")
         pid = next(self._pids)
         now = self.clock.monotonic()
         run = self.runs[pid] = Run(launch, now)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from penstock.domain.errors import EngineFailed
+from penstock.domain.errors import EngineFailed, InvalidParameter
 from penstock.domain.placement import Device
 from penstock.ports.cluster import Process
 from penstock.ports.engine import Launch
@@ -32,20 +32,35 @@ _SECRETS = ("PENSTOCK_", "DATABRICKS_", "MLFLOW_", "OPENAI_")
 
 
 class LocalCluster:
-    """Processes on this machine's CPU. `runtime` is a folder for sockets, `memory_fraction` what engines may take."""
+    """Processes on this machine's CPU. `runtime` is a folder for sockets, `memory_fraction` what engines may take.
 
-    def __init__(self, runtime: Path, *, memory_fraction: float) -> None:
+    The cores and the memory are divided evenly among `devices` devices; cores that are left over belong to none. Raises
+    InvalidParameter if there are fewer cores than devices.
+    """
+
+    def __init__(self, runtime: Path, *, memory_fraction: float, devices: int = 1) -> None:
         self._runtime = runtime
         self._memory_fraction = memory_fraction
+        self._cores = divided(sorted(os.sched_getaffinity(0)), devices)
         self._sockets: Path | None = None
         self._made: Path | None = None
         self._children: dict[int, tuple[Process, Child]] = {}
         self._logs: dict[int, Path] = {}
 
     async def devices(self) -> Sequence[Device]:
-        """The CPU."""
-        memory = int(_memory() * self._memory_fraction)
-        return (Device("cpu", device_class(), memory),)
+        """The CPU, or its parts."""
+        memory = int(_memory() * self._memory_fraction) // len(self._cores)
+        return tuple(Device(name, self.device_class, memory) for name in self._cores)
+
+    @property
+    def device_class(self) -> str:
+        """What kind of device each of them is."""
+        return device_class(len(self.cores))
+
+    @property
+    def cores(self) -> frozenset[int]:
+        """The cores of the first device."""
+        return next(iter(self._cores.values()))
 
     def address(self, replica_id: str) -> str:
         """A Unix socket, in a folder whose path is short enough."""
@@ -58,6 +73,9 @@ class LocalCluster:
 
     async def start(self, launch: Launch) -> Process:
         """Starts it, in a session of its own. Its standard input stays open until it ends or we do."""
+        cores = self._cores.get(launch.device) if launch.device else None
+        if launch.device and cores is None:
+            raise EngineFailed(f"There is no device '{launch.device}'; there are: {', '.join(self._cores)}.")
         try:
             launch.log.parent.mkdir(parents=True, exist_ok=True)
             with launch.log.open("ab") as log:
@@ -71,6 +89,10 @@ class LocalCluster:
                 )
         except OSError as error:
             raise EngineFailed(f"The engine's process could not be started: {error}") from error
+        if cores is not None:
+            # Threads that it starts from here on stay there; it has had no time to start any.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(child.pid, cores)
         process = Process(child.pid, _started(child.pid) or time.time())
         self._children[child.pid] = (process, child)
         self._logs[child.pid] = launch.log
@@ -133,15 +155,31 @@ class LocalCluster:
         return not _runs(process)
 
 
-def device_class() -> str:
-    """What kind of CPU this is: equal names, comparable measurements."""
+def divided(cores: Sequence[int], devices: int) -> dict[str, frozenset[int]]:
+    """Equal parts of the cores by the name of their device: `cpu` if there is one, else `cpu0`, `cpu1` and so on.
+
+    Raises InvalidParameter if there are fewer cores than devices.
+    """
+    each = len(cores) // devices
+    if not each:
+        raise InvalidParameter(
+            f"serving.devices must be at most the number of cores that the server may use ({len(cores)}), "
+            f"but is {devices}."
+        )
+    if devices == 1:
+        return {"cpu": frozenset(cores)}
+    return {f"cpu{number}": frozenset(cores[number * each : (number + 1) * each]) for number in range(devices)}
+
+
+def device_class(cores: int | None = None) -> str:
+    """What kind of CPU this is, with so many cores or all there are: equal names, comparable measurements."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    return f"cpu/{model}/{len(os.sched_getaffinity(0))}"
+    return f"cpu/{model}/{cores or len(os.sched_getaffinity(0))}"
 
 
 def _memory() -> int:

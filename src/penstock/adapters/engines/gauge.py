@@ -5,9 +5,10 @@ The server imports neither the kernels nor numpy; this file run as a program doe
 
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from penstock.domain.errors import EngineFailed
@@ -21,11 +22,15 @@ _COPY_BYTES = 128 * 2**20
 
 
 class CpuGauge:
-    """See `penstock.ports.engine.Gauge`. `path` keeps the result for `key`: the machine and the engine."""
+    """See `penstock.ports.engine.Gauge`. `path` keeps the result for `key`: the machine and the engine.
 
-    def __init__(self, path: Path, key: str) -> None:
+    `cores` are those of the device; None: all there are.
+    """
+
+    def __init__(self, path: Path, key: str, cores: Iterable[int] | None = None) -> None:
         self._path = path
         self._key = key
+        self._cores = sorted(cores or ())
         self._speed: Speed | None = None
         self._lock = asyncio.Lock()
 
@@ -48,6 +53,7 @@ class CpuGauge:
             sys.executable,
             "-m",
             __name__,
+            *(str(core) for core in self._cores),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -71,7 +77,12 @@ class CpuGauge:
 
 
 def main() -> None:
-    """Prints operations and bytes per second: an int8 matrix product as engines run it, and reading memory."""
+    """Prints operations and bytes per second: an int8 matrix product as engines run it, and reading memory.
+
+    Arguments are the cores to use; none: all.
+    """
+    if sys.argv[1:]:
+        os.sched_setaffinity(0, [int(core) for core in sys.argv[1:]])
     import numpy as np
     import openvino as ov
     from openvino import opset13 as op

@@ -70,6 +70,7 @@ def _values(replica: Replica) -> dict[str, object]:
         "pid_started": replica.pid_started,
         "created_at": replica.created_at,
         "changed_at": replica.changed_at,
+        "device": replica.device,
     }
 
 
@@ -89,4 +90,5 @@ def _replica(row: Row[Any]) -> Replica:
         pid_started=row.pid_started,
         created_at=row.created_at,
         changed_at=row.changed_at,
+        device=row.device,
     )

@@ -49,6 +49,7 @@ REPLICAS = Table(
     Column("message", Text, nullable=False),
     Column("share", Float, nullable=False),
     Column("memory", BIG, nullable=False),
+    Column("device", String, nullable=False),
     Column("address", String, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("pid_started", Float, nullable=False),
