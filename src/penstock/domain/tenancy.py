@@ -37,9 +37,9 @@ class Terms:
     """What requests to one model cost on its device.
 
     `throughput` is T in tokens per second, `knee` the reference requests in flight at which it is reached. `fixed_s`
-    are the seconds of a step that are shared by all its sequences (reading the weights). `running` requests with together
-    `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
-    reference request's.
+    are the seconds of a step that are shared by all its sequences (reading the weights). `running` requests with
+    together `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are
+    the reference request's.
     """
 
     throughput: float
