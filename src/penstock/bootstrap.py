@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
@@ -175,6 +176,10 @@ def _cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
     return cluster
 
 
+def _gauge(folder: Path, cluster: LocalCluster, recipe: CpuRecipe) -> CpuGauge:
+    return CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
+
+
 async def _serving(
     settings: Settings,
     store: SqlStore,
@@ -191,8 +196,7 @@ async def _serving(
     folders.cache.mkdir(parents=True, exist_ok=True)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
     client = HttpEngineClient()
-    gauge = CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
-    offers = Offers(store, cluster, recipe, gauge)
+    offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe))
     profiler = Profiler(store, client, cluster, clock, budget_s=settings.serving.profile_budget_s)
     measuring = Loop("profiler", profiler.step, clock, period_s=60)
     profiler.on_request(measuring.hint)
