@@ -44,6 +44,27 @@ def serve(
 
 
 @app.command()
+def batch(
+    endpoint: Annotated[str, typer.Argument(help="Name of the serving endpoint.")],
+    rows: Annotated[Path, typer.Argument(help="Rows as JSON lines: request bodies, or lines of an OpenAI batch.")],
+    *,
+    out: Annotated[Path, typer.Option(help="File of the answers. A batch goes on where this one stops.")],
+    url: Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="Address of the server.")],
+    token: Annotated[str, typer.Option(envvar="PENSTOCK_TOKEN", help="Token; better given by its variable.")],
+    window: Annotated[int, typer.Option(min=1, max=1024, help="Most rows on their way at a time.")] = 16,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Answer a few rows, and say how long all take.")] = False,
+    retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Send rows with errors again.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for a server that is away.")] = 600,
+) -> None:
+    """Send a file of rows to an endpoint, behind everything else that it serves."""
+    from penstock.batch.run import Wish
+    from penstock.cli.batch import batch as run
+
+    wish = Wish(endpoint, rows, out, url, token, window, estimate, retry_errors, patience)
+    raise typer.Exit(run(wish))
+
+
+@app.command()
 def settings() -> None:
     """Print the page of all settings."""
     from penstock.cli.settings_page import settings_page

@@ -131,6 +131,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "output_tokens": profile.output_tokens,
         "startup_s": round(profile.startup_s, 3),
         "memory": profile.memory,
+        "cost": dict(zip("caebd", profile.cost.coefficients, strict=True)),
         "cost_error": round(profile.cost.error, 4),
         "curve": [
             {

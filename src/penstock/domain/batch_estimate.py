@@ -1,0 +1,132 @@
+"""How long a batch takes: the cost model applied to its rows, their sizes learned from those that are done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.domain.profile import CostModel
+
+CHARACTERS_PER_TOKEN = 4.0
+UNTOLD_OUTPUT = 256.0
+"""Tokens that are expected of a row without `max_tokens` before one has been answered."""
+SAMPLE = 2000
+"""Rows that an estimate looks at; more are stood for by these, evenly chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What is known of a row before it is sent: characters of its texts, and the most tokens it may produce.
+
+    `most_out` is None where the body sets no limit.
+    """
+
+    characters: int
+    most_out: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a row that is done used."""
+
+    size: Size
+    tokens_in: int
+    tokens_out: int
+
+
+def size_of(body: Any) -> Size:
+    """The size of a request's body. Prompts of tokens count as four characters each."""
+    limits = (body.get("max_completion_tokens"), body.get("max_tokens"))
+    limit = next((value for value in limits if type(value) is int and value >= 0), None)
+    if "input" in body:
+        return Size(_characters(body["input"]), 0)
+    return Size(sum(_characters(body.get(field)) for field in ("messages", "prompt", "tools")), limit)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(_characters(item) for item in value)
+    if isinstance(value, dict):
+        return sum(_characters(item) for item in value.values())
+    return int(CHARACTERS_PER_TOKEN) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+class Learned:
+    """Tokens by characters, and tokens produced, from the rows that are done."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._x = self._y = self._xx = self._xy = 0.0
+        self._out = 0.0
+
+    def learn(self, used: Used) -> None:
+        """One more row is done."""
+        x, y = float(used.size.characters), float(used.tokens_in)
+        self._n += 1
+        self._x += x
+        self._y += y
+        self._xx += x * x
+        self._xy += x * y
+        self._out += used.tokens_out
+
+    @property
+    def rows(self) -> int:
+        """Rows learned from."""
+        return self._n
+
+    @property
+    def mean_out(self) -> float:
+        """Tokens that a row produces."""
+        return self._out / self._n if self._n else UNTOLD_OUTPUT
+
+    def tokens_in(self, size: Size) -> float:
+        """Prompt tokens of a row: a fixed part (a chat's frame) and one by characters, as far as they can be told."""
+        if not self._n:
+            return size.characters / CHARACTERS_PER_TOKEN
+        spread = self._n * self._xx - self._x * self._x
+        slope = (self._n * self._xy - self._x * self._y) / spread if spread > 0.01 * self._n * self._xx else -1.0
+        fixed = (self._y - slope * self._x) / self._n
+        if slope < 0 or fixed < 0:
+            slope, fixed = (self._y / self._x if self._x else 0.0), (0.0 if self._x else self._y / self._n)
+        return fixed + slope * size.characters
+
+    def tokens_out(self, size: Size) -> float:
+        """Tokens that a row will produce: its limit until something is known, then no more than the mean."""
+        if size.most_out is None:
+            return self.mean_out
+        return min(float(size.most_out), self.mean_out) if self._n else float(size.most_out)
+
+
+class Workload:
+    """The rows that are to be done; `total` says what they cost by what is known now."""
+
+    def __init__(self, sizes: Sequence[Size]) -> None:
+        step = max(1, -(-len(sizes) // SAMPLE))
+        self._sample = sizes[::step]
+        self._factor = len(sizes) / len(self._sample) if self._sample else 0.0
+        self.rows = len(sizes)
+
+    def tokens(self, learned: Learned) -> tuple[float, float]:
+        """Tokens in and out of all rows."""
+        return (
+            self._factor * sum(learned.tokens_in(size) for size in self._sample),
+            self._factor * sum(learned.tokens_out(size) for size in self._sample),
+        )
+
+    def device_s(self, learned: Learned, cost: CostModel) -> float:
+        """Device seconds of all rows."""
+        seconds = (cost.seconds(learned.tokens_in(size), learned.tokens_out(size)) for size in self._sample)
+        return self._factor * sum(seconds)
+
+
+def duration_s(device_s: float, rows: int, window: int, share: float) -> float:
+    """Seconds from the first row to the last, at a `share` of the device in (0, 1] with `window` rows at a time.
+
+    The cost model holds for a full device. When the rows run out it empties, which takes half of the time that a
+    window full of rows takes.
+    """
+    if rows <= 0:
+        return 0.0
+    mean = device_s / rows
+    return (device_s + mean * (min(window, rows) - 1) / 2) / share
