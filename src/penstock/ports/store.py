@@ -15,6 +15,7 @@ from penstock.ports.endpoint_rows import EndpointRows
 from penstock.ports.profile_rows import ProfileRows
 from penstock.ports.replica_rows import ReplicaRows
 from penstock.ports.request_rows import RequestRows
+from penstock.ports.scaling_rows import ScalingRows
 from penstock.ports.upload_rows import UploadRows
 
 
@@ -54,6 +55,11 @@ class Unit(Protocol):
     @property
     def requests(self) -> RequestRows:
         """The request ledger."""
+        ...
+
+    @property
+    def scaling(self) -> ScalingRows:
+        """Changes of allotments."""
         ...
 
 

@@ -14,6 +14,7 @@ from penstock.testing.endpoint_rows import FakeEndpointRows
 from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
 from penstock.testing.request_rows import FakeRequestRows
+from penstock.testing.scaling_rows import FakeScalingRows
 from penstock.testing.upload_rows import FakeUploadRows
 
 
@@ -32,6 +33,7 @@ class FakeUnit:
     catalog: FakeCatalogRows = field(default_factory=FakeCatalogRows)
     uploads: FakeUploadRows = field(default_factory=FakeUploadRows)
     requests: FakeRequestRows = field(default_factory=FakeRequestRows)
+    scaling: FakeScalingRows = field(default_factory=FakeScalingRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

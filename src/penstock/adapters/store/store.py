@@ -16,6 +16,7 @@ from penstock.adapters.store.migrate import migrate
 from penstock.adapters.store.profile_rows import SqlProfileRows
 from penstock.adapters.store.replica_rows import SqlReplicaRows
 from penstock.adapters.store.request_rows import SqlRequestRows
+from penstock.adapters.store.scaling_rows import SqlScalingRows
 from penstock.adapters.store.upload_rows import SqlUploadRows
 from penstock.domain.errors import PenstockError
 
@@ -31,6 +32,7 @@ class SqlUnit:
         self.catalog = SqlCatalogRows(connection)
         self.uploads = SqlUploadRows(connection)
         self.requests = SqlRequestRows(connection)
+        self.scaling = SqlScalingRows(connection)
 
 
 class SqlStore:
