@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.load import load
+
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
+
+app.command()(load)
 
 
 @app.command()

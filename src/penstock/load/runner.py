@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import aiohttp
@@ -80,10 +79,9 @@ async def run(
         raise InvalidParameter(f"duration must be positive seconds, but is {duration_s}")
     if isinstance(prompts, Ids) and target.route is Route.CHAT:
         raise InvalidParameter("token ids can be sent to completions only, not to chat")
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(open_session())
-        if prompts is None:
-            prompts = await _calibrated(session, target, workload)
+    if prompts is None:
+        prompts = await prompts_for(target, workload)
+    async with open_session() as session:
         began = asyncio.get_running_loop().time()
         origin = began if origin is None else origin
         rows: list[Row] = []
@@ -105,8 +103,16 @@ async def calibrate(target: Target, longest: int) -> Words:
 
     Raises InvalidRequest or Temporary when it does not answer well, InvalidParameter when it does not tell.
     """
+    counts = (SHORT_WORDS, max(longest // 2, 2 * SHORT_WORDS))
     async with open_session() as session:
-        return await _fitted(session, target, longest)
+        return fit([(count, await _prompt_tokens(session, target, count)) for count in counts])
+
+
+async def prompts_for(target: Target, workload: Workload) -> Words:
+    """Prompts calibrated for a workload, unless all its requests bring their own; raises as `calibrate` does."""
+    if all(ask.body is not None for ask in workload.asks):
+        return Words()
+    return await calibrate(target, workload.longest)
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -117,20 +123,8 @@ def open_session() -> aiohttp.ClientSession:
     )
 
 
-async def _calibrated(session: aiohttp.ClientSession, target: Target, workload: Workload) -> Words:
-    if all(ask.body is not None for ask in workload.asks):
-        return Words()  # bodies of one's own have their prompts
-    return await _fitted(session, target, workload.longest)
-
-
-async def _fitted(session: aiohttp.ClientSession, target: Target, longest: int) -> Words:
-    plain = Words()
-    counts = (SHORT_WORDS, max(longest // 2, 2 * SHORT_WORDS))
-    return fit([(count, await _prompt_tokens(session, target, plain, count)) for count in counts])
-
-
-async def _prompt_tokens(session: aiohttp.ClientSession, target: Target, plain: Words, words: int) -> int:
-    caller = Caller(session, target, plain, asyncio.get_running_loop().time(), lambda _: None)
+async def _prompt_tokens(session: aiohttp.ClientSession, target: Target, words: int) -> int:
+    caller = Caller(session, target, Words(), asyncio.get_running_loop().time(), lambda _: None)
     for attempt in range(TRIES):
         row = await caller.send(Ask(words, 1), Turn(0, attempt, caller.now()))
         if row.outcome is not Outcome.REFUSED:

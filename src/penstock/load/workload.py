@@ -71,9 +71,11 @@ class Workload:
         return max(ask.tokens_in for ask in self.asks)
 
 
-def uniform(tokens_in: int = REFERENCE_INPUT, tokens_out: int = REFERENCE_OUTPUT) -> Workload:
+def uniform(
+    tokens_in: int = REFERENCE_INPUT, tokens_out: int = REFERENCE_OUTPUT, max_tokens: int | None = None
+) -> Workload:
     """All requests alike; without arguments the reference workload."""
-    return Workload((Ask(tokens_in, tokens_out),))
+    return Workload((Ask(tokens_in, tokens_out, max_tokens),))
 
 
 def read_rows(path: Path, tokens_out: int = REFERENCE_OUTPUT) -> Workload:

@@ -1,0 +1,198 @@
+"""`penstock load`: its options, and the order of its work. What it needs is imported when it runs."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.domain.errors import InvalidParameter, PenstockError
+
+if TYPE_CHECKING:
+    from penstock.load.arrivals import Arrivals
+    from penstock.load.report import Report
+    from penstock.load.row import Row
+    from penstock.load.runner import Retry
+    from penstock.load.target import Target
+    from penstock.load.workload import Workload
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+_Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
+_Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
+_Path = Annotated[str, typer.Option(help="Where the server's routes begin; /v1 on most others.")]
+_Closed = Annotated[str, typer.Option(help="Closed loop: so many at a time, one run each.", show_default="1,2,4,8")]
+_Rate = Annotated[float, typer.Option(help="Open loop: requests per second.", show_default=False)]
+_Arrivals = Annotated[str, typer.Option(help="Of the open loop: poisson, gamma or constant.")]
+_Cv = Annotated[float, typer.Option(help="Coefficient of variation of gamma arrivals: above 1, bursts.")]
+_Trace = Annotated[Path | None, typer.Option(help='JSONL of {"t", "input_tokens", "output_tokens"} to replay.')]
+_Speed = Annotated[float, typer.Option(help="How many times as fast the trace is replayed.")]
+_Rows = Annotated[Path | None, typer.Option(help="JSONL of requests of your own, sent over and over.")]
+_Input = Annotated[int, typer.Option(help="Tokens of each prompt.")]
+_Output = Annotated[int, typer.Option(help="Tokens of each answer.")]
+_Most = Annotated[int, typer.Option(help="max_tokens to ask for; the client hangs up at --output-tokens. 0: the same.")]
+_Duration = Annotated[float, typer.Option(help="Seconds of each run.", show_default="60, or the trace's")]
+_Chat = Annotated[bool, typer.Option("--chat", help="Ask the chat route, not completions.")]
+_Plain = Annotated[bool, typer.Option("--plain", help="Send standard fields only; answers may end early.")]
+_Ttft = Annotated[float, typer.Option(help="Goodput counts requests with the first token within so many seconds.")]
+_Tpot = Annotated[float, typer.Option(help="Goodput counts requests with at most so many seconds a token.")]
+_Retries = Annotated[int, typer.Option(help="Send again so often when refused, after Retry-After.")]
+_Seed = Annotated[int, typer.Option(help="Seed of arrival times.")]
+_Png = Annotated[Path | None, typer.Option(help="Write a picture here.")]
+_Json = Annotated[Path | None, typer.Option("--json", help="Write the figures here; - is standard output.")]
+_Raw = Annotated[Path | None, typer.Option(help="Write a JSONL row for every attempt here.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go, beside the terminal; and the limits that goodput is counted by, 0 for none."""
+
+    png: Path | None
+    json: Path | None
+    raw: Path | None
+    slo_ttft: float
+    slo_tpot: float
+
+
+def load(  # noqa: PLR0917 - typer calls it by name
+    endpoint: Annotated[str, typer.Argument(help="The endpoint's name.")],
+    url: _Url = "",
+    token: _Token = "",
+    path: _Path = "/serving-endpoints",
+    closed: _Closed = "",
+    rate: _Rate = 0.0,
+    arrivals: _Arrivals = "poisson",
+    cv: _Cv = 4.0,
+    trace: _Trace = None,
+    speed: _Speed = 1.0,
+    rows: _Rows = None,
+    input_tokens: _Input = 2048,
+    output_tokens: _Output = 256,
+    max_tokens: _Most = 0,
+    duration: _Duration = 0.0,
+    chat: _Chat = False,
+    plain: _Plain = False,
+    slo_ttft: _Ttft = 0.0,
+    slo_tpot: _Tpot = 0.0,
+    retries: _Retries = 0,
+    seed: _Seed = 0,
+    png: _Png = None,
+    json: _Json = None,
+    raw: _Raw = None,
+) -> None:
+    """Put load on an endpoint and tell what it did: throughput, latency, refusals, goodput."""
+    import asyncio
+
+    from penstock.load.runner import Retry
+    from penstock.load.workload import read_rows, uniform
+
+    outputs = Outputs(png, json, raw, slo_ttft, slo_tpot)
+    try:
+        if duration < 0:
+            raise InvalidParameter(f"--duration must be positive seconds, but is {duration:g}")
+        target = _target(url, token, endpoint, path, chat=chat, exact=not plain)
+        workload = read_rows(rows, output_tokens) if rows else uniform(input_tokens, output_tokens, max_tokens or None)
+        if trace is None:
+            runs = _plan(closed, rate, arrivals, cv, seed)
+            seconds = duration or 60.0
+        else:
+            runs, workload, seconds = _replayed(trace, speed, duration, others=bool(closed or rate or rows))
+        status = asyncio.run(_measure(target, workload, runs, seconds, retry=Retry(retries), outputs=outputs))
+    except PenstockError as error:
+        print(error.message, file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("stopped: no report of an unfinished measurement", file=sys.stderr)
+        raise typer.Exit(130) from None
+    raise typer.Exit(status)
+
+
+async def _measure(
+    target: "Target",
+    workload: "Workload",
+    runs: "list[Arrivals]",
+    seconds: float,
+    *,
+    retry: "Retry",
+    outputs: Outputs,
+) -> int:
+    """Runs one after another, shows and writes the results; 1 if no request was served."""
+    from penstock.cli.load_screen import Screen
+    from penstock.load.document import document, row_lines
+    from penstock.load.plot import draw
+    from penstock.load.report import Slo, summarise
+    from penstock.load.runner import prompts_for, run
+
+    slo = Slo(outputs.slo_ttft or None, outputs.slo_tpot or None) if outputs.slo_ttft or outputs.slo_tpot else None
+    prompts = await prompts_for(target, workload)
+    reports: list[Report] = []
+    rows: list[Row] = []
+    with Screen(target.endpoint, quiet=str(outputs.json) == "-") as screen:
+        for arrivals in runs:
+            screen.begin(str(arrivals), seconds)
+            results = await run(target, workload, arrivals, seconds, prompts=prompts, retry=retry, seen=screen.seen)
+            rows.extend(results.rows)
+            reports.append(summarise(results, slo))
+            screen.end(reports[-1])
+    screen.table(reports)
+    told = document(target.endpoint, reports)
+    if outputs.json is not None:
+        _write_json(outputs.json, told)
+    if outputs.png is not None:
+        draw(outputs.png, reports, target.endpoint)
+    if outputs.raw is not None:
+        outputs.raw.write_bytes(row_lines(rows))
+    return 0 if any(row.served for row in rows) else 1
+
+
+def _target(url: str, token: str, endpoint: str, path: str, *, chat: bool, exact: bool) -> "Target":
+    from penstock.load.target import Route, Target
+
+    env = os.environ
+    url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
+    if "://" not in url:
+        url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
+    token = token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or ""
+    return Target(url, endpoint, token, Route.CHAT if chat else Route.COMPLETIONS, path, exact)
+
+
+def _plan(closed: str, rate: float, kind: str, cv: float, seed: int) -> "list[Arrivals]":
+    """The runs: one for each number of parallel requests, or one open loop."""
+    from penstock.load.arrivals import Closed, Gaps
+
+    if closed and rate:
+        raise InvalidParameter("--closed and --rate exclude each other: a loop is closed or open")
+    if rate:
+        variation = {"poisson": 1.0, "gamma": cv, "constant": 0.0}.get(kind)
+        if variation is None:
+            raise InvalidParameter(f'--arrivals must be poisson, gamma or constant, but is "{kind}"')
+        return [Gaps(rate, variation, seed)]
+    try:
+        return [Closed(int(count)) for count in (closed or "1,2,4,8").split(",")]
+    except ValueError:
+        raise InvalidParameter(
+            f'--closed must be numbers with commas between, such as 1,2,4, but is "{closed}"'
+        ) from None
+
+
+def _replayed(trace: Path, speed: float, duration: float, *, others: bool) -> "tuple[list[Arrivals], Workload, float]":
+    from penstock.load.arrivals import Replay
+    from penstock.load.workload import read_trace
+
+    if others:
+        raise InvalidParameter("--trace says when and what is sent: --closed, --rate and --rows do not go with it")
+    times, workload = read_trace(trace)
+    replay = Replay(times, speed)
+    return [replay], workload, duration or times[-1] / speed + 1.0
+
+
+def _write_json(path: Path, told: object) -> None:
+    import json
+
+    text = json.dumps(told, indent=1) + "\n"
+    if str(path) == "-":
+        print(text, end="")
+    else:
+        path.write_text(text, encoding="utf-8")
