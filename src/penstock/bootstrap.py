@@ -37,6 +37,7 @@ from penstock.control.health import Health
 from penstock.control.installation import Installation, prepare
 from penstock.control.janitor import Janitor
 from penstock.control.ledger import LedgerKeeper
+from penstock.control.ledger_minutes import LedgerMinutes
 from penstock.control.loop import Loop
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
@@ -57,6 +58,7 @@ from penstock.gateway.ledger import Ledger
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
+from penstock.ports.capacity import Reading
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
@@ -240,7 +242,7 @@ async def _gateway(
     clock = SystemClock()
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
-    keeper = LedgerKeeper(journal, store)
+    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, _no_readings))
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)
@@ -296,10 +298,14 @@ async def _last_uses(authenticator: Authenticator) -> None:
         await authenticator.write_uses()
 
 
+def _no_readings() -> Sequence[Reading]:
+    return ()
+
+
 async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:
     # What the database does not take now, the next start finds in the journal.
     with contextlib.suppress(Temporary):
-        await keeper.step()
+        await keeper.finish()
     journal.close()
 
 

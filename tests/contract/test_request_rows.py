@@ -7,7 +7,7 @@ from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 FIRST = RequestRecord(
     "a", "e1", "guide", "guide-1", "r1", "ann@example.org", "llm/v1/chat", True, 1_700_000_000_000,
     RequestOutcome.CANCELLED, 499, Usage(2**33, 7, 3), 0.25, 12.5, 99.125, "the client hung up", "mine-1",
-    0.75, 3456.5, 4321.25, "reserved", "guaranteed", True,
+    0.75, 3456.5, 4321.25, "reserved", "guaranteed", True, 1_700_000_040_000, 1_699_999_980_000, "d" * 64,
 )  # fmt: skip
 
 
@@ -43,3 +43,18 @@ async def test_a_full_batch_fits_in_one_call(store):
     records = [replace(FIRST, request_id=str(number)) for number in range(1000)]
     async with store.unit() as unit:
         assert await unit.requests.add(records) == 1000
+
+
+async def test_what_the_ledger_counts_comes_by_minute_and_id(store):
+    before = replace(FIRST, request_id="before", minute=0)
+    placed = [
+        replace(FIRST, request_id=name, minute=minute, duration_ms=float(minute))
+        for name, minute in (("c", 1), ("a", 2), ("b", 2))
+    ]
+    async with store.unit() as unit:
+        assert (await unit.requests.count(), await unit.requests.longest_ms()) == (0, 0.0)
+        await unit.requests.add([before, *placed[::-1]])
+        assert await unit.requests.in_ledger((0, "")) == placed
+        assert await unit.requests.in_ledger((1, "c"), limit=1) == placed[1:2]
+        assert await unit.requests.in_ledger((2, "a")) == placed[2:]
+        assert (await unit.requests.count(), await unit.requests.longest_ms()) == (3, FIRST.duration_ms)

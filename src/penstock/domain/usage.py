@@ -30,7 +30,9 @@ class RequestRecord:
     in seconds of the device, and `reference_tokens` the same at the endpoint's own rate, as it was really used;
     `asked_tokens` is what it was estimated at when it came, refused or not, in reference tokens. `priority` is
     `reserved`, `shared` or `batch`; `lane` is `guaranteed`, `lent`, or empty if it never went to an engine; `within`
-    says that it came within the endpoint's allotment.
+    says that it came within the endpoint's allotment. The rest is set when it is stored (`domain.ledger_entry`):
+    `minute` is the minute that counts it, `open_from` the first one that was not closed then, both epoch milliseconds,
+    and `digest` the SHA-256 of all else. A `minute` of 0 is before the ledger.
     """
 
     request_id: str
@@ -56,6 +58,9 @@ class RequestRecord:
     priority: str = ""
     lane: str = ""
     within: bool = False
+    minute: int = 0
+    open_from: int = 0
+    digest: str = ""
 
     @property
     def breach(self) -> bool:

@@ -17,6 +17,18 @@ class RequestRows(Protocol):
         """The newest records of an endpoint, newest first."""
         ...
 
+    async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
+        """Records that the ledger counts, by (minute, request id), from the first that is greater than `after`."""
+        ...
+
+    async def longest_ms(self) -> float:
+        """The longest duration of a record, milliseconds; 0 if there is none."""
+        ...
+
+    async def count(self) -> int:
+        """How many records the ledger counts."""
+        ...
+
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
         ...

@@ -12,6 +12,7 @@ from typing import Protocol
 from penstock.ports.access_rows import AccessRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
+from penstock.ports.ledger_rows import LedgerRows
 from penstock.ports.profile_rows import ProfileRows
 from penstock.ports.replica_rows import ReplicaRows
 from penstock.ports.request_rows import RequestRows
@@ -60,6 +61,11 @@ class Unit(Protocol):
     @property
     def scaling(self) -> ScalingRows:
         """Changes of allotments."""
+        ...
+
+    @property
+    def ledger(self) -> LedgerRows:
+        """The ledger's minutes and hours."""
         ...
 
 

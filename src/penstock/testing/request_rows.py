@@ -24,6 +24,20 @@ class FakeRequestRows:
         found = [record for record in self.by_id.values() if record.endpoint_id == endpoint_id]
         return sorted(found, key=lambda record: (-record.received_at, record.request_id))[:limit]
 
+    async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
+        """Records by (minute, request id)."""
+        found = [record for record in self.by_id.values() if record.minute]
+        ordered = sorted(found, key=lambda record: (record.minute, record.request_id))
+        return [record for record in ordered if (record.minute, record.request_id) > after][:limit]
+
+    async def longest_ms(self) -> float:
+        """The longest duration."""
+        return max((record.duration_ms for record in self.by_id.values()), default=0.0)
+
+    async def count(self) -> int:
+        """How many the ledger counts."""
+        return sum(1 for record in self.by_id.values() if record.minute)
+
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
         return self.by_id.get(request_id)

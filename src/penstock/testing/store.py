@@ -11,6 +11,7 @@ from penstock.domain.errors import PenstockError, Temporary
 from penstock.testing.access_rows import FakeAccessRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
+from penstock.testing.ledger_rows import FakeLedgerRows
 from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
 from penstock.testing.request_rows import FakeRequestRows
@@ -34,6 +35,7 @@ class FakeUnit:
     uploads: FakeUploadRows = field(default_factory=FakeUploadRows)
     requests: FakeRequestRows = field(default_factory=FakeRequestRows)
     scaling: FakeScalingRows = field(default_factory=FakeScalingRows)
+    ledger: FakeLedgerRows = field(default_factory=FakeLedgerRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

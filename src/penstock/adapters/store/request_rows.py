@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.tables.requests import REQUESTS
@@ -36,6 +36,22 @@ class SqlRequestRows:
         newest = (REQUESTS.c.received_at.desc(), REQUESTS.c.request_id)
         query = select(REQUESTS).where(REQUESTS.c.endpoint_id == endpoint_id).order_by(*newest).limit(limit)
         return [_record(row) for row in await self._connection.execute(query)]
+
+    async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
+        """Records by (minute, request id)."""
+        minute, request_id = REQUESTS.c.minute, REQUESTS.c.request_id
+        beyond = or_(minute > after[0], and_(minute == after[0], request_id > after[1]))
+        query = select(REQUESTS).where(minute >= max(after[0], 1), beyond).order_by(minute, request_id).limit(limit)
+        return [_record(row) for row in await self._connection.execute(query)]
+
+    async def longest_ms(self) -> float:
+        """The longest duration."""
+        return float(await self._connection.scalar(select(func.max(REQUESTS.c.duration_ms))) or 0.0)
+
+    async def count(self) -> int:
+        """How many the ledger counts."""
+        query = select(func.count()).select_from(REQUESTS).where(REQUESTS.c.minute > 0)
+        return int(await self._connection.scalar(query) or 0)
 
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
@@ -82,6 +98,9 @@ def _values(record: RequestRecord) -> tuple[object, ...]:
         record.priority,
         record.lane,
         record.within,
+        record.minute,
+        record.open_from,
+        record.digest,
     )
 
 
@@ -110,4 +129,7 @@ def _record(row: Row[Any]) -> RequestRecord:
         priority=row.priority,
         lane=row.lane,
         within=row.within,
+        minute=row.minute,
+        open_from=row.open_from,
+        digest=row.digest,
     )

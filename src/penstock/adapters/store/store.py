@@ -12,6 +12,7 @@ from penstock.adapters.store.catalog_rows import SqlCatalogRows
 from penstock.adapters.store.claim import claim_for
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.endpoint_rows import SqlEndpointRows
+from penstock.adapters.store.ledger_rows import SqlLedgerRows
 from penstock.adapters.store.migrate import migrate
 from penstock.adapters.store.profile_rows import SqlProfileRows
 from penstock.adapters.store.replica_rows import SqlReplicaRows
@@ -33,6 +34,7 @@ class SqlUnit:
         self.uploads = SqlUploadRows(connection)
         self.requests = SqlRequestRows(connection)
         self.scaling = SqlScalingRows(connection)
+        self.ledger = SqlLedgerRows(connection)
 
 
 class SqlStore:

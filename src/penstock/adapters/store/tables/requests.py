@@ -33,5 +33,9 @@ REQUESTS = Table(
     Column("priority", String, nullable=False),
     Column("lane", String, nullable=False),
     Column("within", Boolean, nullable=False),
+    Column("minute", BIG, nullable=False),
+    Column("open_from", BIG, nullable=False),
+    Column("digest", String, nullable=False),
     Index(None, "endpoint_id", "received_at"),
+    Index(None, "minute", "request_id"),
 )
