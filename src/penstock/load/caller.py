@@ -61,7 +61,7 @@ class Caller:
     async def send(self, ask: Ask, turn: Turn) -> Row:
         """Sends the request and reads its answer; failures are rows too. A cancelled one is told of as CUT."""
         body = self._target.body(ask, self._prompts)
-        attempt = _Attempt(turn, self.now())
+        attempt = _Attempt(ask, turn, self.now())
         try:
             await asyncio.wait_for(self._exchange(ask, body, attempt), self._target.timeout_s)
         except asyncio.CancelledError:
@@ -101,7 +101,8 @@ class Caller:
 class _Attempt:
     """What is known of a request while it is under way."""
 
-    def __init__(self, turn: Turn, sent_at: float) -> None:
+    def __init__(self, ask: Ask, turn: Turn, sent_at: float) -> None:
+        self.ask = ask
         self.turn = turn
         self.sent_at = sent_at
         self.status = 0
@@ -143,6 +144,8 @@ class _Attempt:
             retry_after=self.retry_after,
             message=message,
             chunks=tuple(self.events.chunks),
+            asked_in=self.ask.tokens_in,
+            asked_out=self.ask.tokens_out,
         )
 
 

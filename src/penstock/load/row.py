@@ -28,6 +28,7 @@ class Row:
     `number` is the request's, the same for all `attempt`s (0 is the first). `due_at` is when it should have been
     sent: the client itself is late by `sent_at - due_at`. Tokens are those of the answer's usage, as far as it came;
     for refused and failed requests `tokens_in` is 0. `chunks` are (time, tokens so far), kept only on demand.
+    `asked_in` and `asked_out` are the sizes that were wanted, known of refused requests too.
     """
 
     number: int
@@ -43,6 +44,8 @@ class Row:
     retry_after: float | None = None
     message: str = ""
     chunks: tuple[tuple[float, int], ...] = ()
+    asked_in: int = 0
+    asked_out: int = 0
 
     @property
     def served(self) -> bool:

@@ -43,6 +43,7 @@ async def test_a_refusal_is_retried_after_the_time_told(endpoint):
     first, second = (await run(endpoint.target, uniform(5, 1), arrivals, 0.5, prompts=WORDS, retry=Retry(2))).rows
     assert (first.outcome, first.status, first.retry_after) == (Outcome.REFUSED, 429, 0.1)
     assert first.message == "too much"
+    assert (first.tokens_in, first.asked_in, first.asked_out) == (0, 5, 1)
     assert (second.number, second.attempt, second.served) == (0, 1, True)
     assert second.sent_at - first.ended_at >= 0.09
 
