@@ -56,6 +56,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.ports.capacity import Reading
@@ -115,12 +116,13 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     catalogue, janitor = _catalogue(settings, store, artifacts)
 
     # Endpoints and their engines
-    table = Table(clock)
+    gate = Gate(clock)
+    table = Table(clock, gate)
     cluster = _cluster(settings, stack)
     serving, reconciler, measuring = await _serving(settings, store, artifacts, cluster, table=table, stack=stack)
 
     # The data plane
-    gateway, keeping = await _gateway(settings, store, table, reconciler, stack)
+    gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, stack=stack)
 
     # Loops
     loops = [
@@ -236,7 +238,7 @@ async def _serving(
 
 
 async def _gateway(
-    settings: Settings, store: SqlStore, table: Table, reconciler: Reconciler, stack: AsyncExitStack
+    settings: Settings, store: SqlStore, table: Table, gate: Gate, *, reconciler: Reconciler, stack: AsyncExitStack
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
     clock = SystemClock()
@@ -246,7 +248,7 @@ async def _gateway(
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)
-    carrier = Carrier(table, Gate(clock), relay, reconciler, waits=Waits(), pick=random.random)
+    carrier = Carrier(table, gate, relay, reconciler, rooms=Rooms(clock), waits=Waits(), pick=random.random)
     running = Running(clock, settings.gateway.request_timeout_s)
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from penstock.domain.catalog import ModelVersion, VersionStatus
-from penstock.domain.estimate import estimate
+from penstock.domain.estimate import BATCH, estimate
 from penstock.domain.model import ModelFacts, Precision
 from penstock.domain.placement import Device, Offer
 from penstock.domain.profile import CostModel, Fingerprint, Profile, reference_shape
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.tenancy import Terms, fixed_step_s
 from penstock.domain.throughput import divide
 from penstock.ports.cluster import Cluster
 from penstock.ports.engine import EngineRecipe, Gauge, Needs
@@ -30,6 +31,21 @@ class Appraisal:
     profile: Profile | None
     cost: CostModel
     offer: Offer
+
+    @property
+    def terms(self) -> Terms:
+        """What its requests cost, and what a replica holds at once."""
+        tokens_in, tokens_out = workload(self.facts)
+        return Terms(
+            throughput=self.offer.chunks.throughput,
+            knee=self.profile.knee if self.profile else BATCH,
+            cost=self.cost,
+            fixed_s=fixed_step_s(self.profile) if self.profile else 0.0,
+            running=self.needs.max_running,
+            kv_tokens=self.needs.kv_tokens,
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+        )
 
 
 class Offers:

@@ -240,7 +240,10 @@ class Reconciler:
         if endpoint is None or endpoint.deleted:
             self._withdraw(ward)
             return
-        slots = {spec: Slots(one.needs.max_running, one.needs.max_queue) for spec, one in appraisals.items()}
+        slots = {
+            spec: Slots(one.needs.max_running, one.needs.max_queue, one.offer.chunks, one.terms)
+            for spec, one in appraisals.items()
+        }
         news = route(endpoint, replicas, slots)
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served

@@ -120,8 +120,12 @@ class Arbiter:
         *,
         priority: Priority = Priority.RESERVED,
         user: str = "",
+        owed: bool = False,
     ) -> Admitted | Refused:
-        """Admits a request, or refuses it; raises KeyError for an endpoint that is not here."""
+        """Admits a request, or refuses it; raises KeyError for an endpoint that is not here.
+
+        `owed`: it was admitted before and lost its place through no fault of its own, so it is not refused now.
+        """
         tenant = self.tenants[key]
         flow = tenant.flow(priority, user)
         ticket = Ticket(request_id, flow, tokens_in, most_out)
@@ -131,7 +135,7 @@ class Arbiter:
             ticket.within = tenant.share > 0 and tenant.arrivals >= min(seconds, tenant.depth) - _TINY
         if ticket.within:
             tenant.arrivals -= seconds
-        elif self._is_full(flow, seconds):
+        elif not owed and self._is_full(flow, seconds):
             return self._refusal(flow, seconds, now)
         self._tickets[request_id] = ticket
         flow.add(ticket)

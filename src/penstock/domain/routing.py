@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from penstock.domain.model import Task
+from penstock.domain.tenancy import Sale
 from penstock.domain.traffic import Route
 
 
@@ -24,11 +25,15 @@ class ReadyReplica:
 
 @dataclass(frozen=True, slots=True)
 class EntityRoute:
-    """One served entity with its ready replicas. `scales_to_zero`: no replica means "start one", not "broken"."""
+    """One served entity with its ready replicas. `scales_to_zero`: no replica means "start one", not "broken".
+
+    `sale` is what it has bought of the devices; without it only the engines' queues bound what is sent.
+    """
 
     name: str
     replicas: tuple[ReadyReplica, ...]
     scales_to_zero: bool
+    sale: Sale | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.tenancy import Sale, Terms
+from penstock.domain.throughput import SOLD_FRACTION, Chunks
 
 _DOING = {
     ReplicaState.REQUESTED: "Waiting to be started.",
@@ -26,10 +28,26 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How many requests a replica runs at once, and how many may wait in it."""
+    """How many requests a replica runs at once, and how many may wait in it; in what and on which terms it is sold."""
 
     max_running: int
     max_queue: int
+    chunks: Chunks | None = None
+    terms: Terms | None = None
+
+    def sale(self, entity: ServedEntity) -> Sale | None:
+        """What the served entity has bought, in whole chunks; None where nothing is sold."""
+        if self.chunks is None or self.terms is None:
+            return None
+        chunk = self.chunks.chunk
+        return Sale(
+            model=entity.spec,
+            terms=self.terms,
+            minimum=self.chunks.count(entity.min_provisioned_throughput) * chunk,
+            maximum=self.chunks.count(entity.max_provisioned_throughput) * chunk,
+            chunk=chunk,
+            chunk_share=SOLD_FRACTION / self.chunks.slices,
+        )
 
 
 def entity_status(
@@ -82,6 +100,7 @@ def route(endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, S
                 if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
             ),
             entity.scales_to_zero,
+            slots[entity.spec].sale(entity) if entity.spec in slots else None,
         )
         for entity in active.entities
     )

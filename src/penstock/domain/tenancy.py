@@ -37,9 +37,9 @@ class Terms:
     """What requests to one model cost on its device.
 
     `throughput` is T in tokens per second, `knee` the reference requests in flight at which it is reached. `fixed_s`
-    are the seconds of a step that are shared by all its sequences (reading the weights). `running` requests with
-    together `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are
-    the reference request's.
+    are the seconds of a step that all its sequences share (reading the weights). `running` requests with together
+    `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
+    reference request's.
     """
 
     throughput: float
@@ -86,6 +86,30 @@ def fixed_step_s(profile: Profile) -> float:
         return 0.0
     low, high = tokens / ends[0].tokens_per_s, tokens / ends[-1].tokens_per_s
     return max((low - high) / (1 - 1 / profile.knee) / profile.output_tokens, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """What a served entity has bought, and what its model's requests cost.
+
+    `model` is what runs (`ServedEntity.spec`). `minimum` and `maximum` are whole chunks in tokens per second; each
+    `chunk` is `chunk_share` of a device's time.
+    """
+
+    model: str
+    terms: Terms
+    minimum: float
+    maximum: float
+    chunk: float
+    chunk_share: float
+
+    def share(self, tokens_per_s: float) -> float:
+        """The share of a device's time that so many tokens per second take."""
+        return tokens_per_s / self.chunk * self.chunk_share
+
+    def tokens_per_s(self, share: float) -> float:
+        """The tokens per second that a share gives."""
+        return share / self.chunk_share * self.chunk
 
 
 class Ticket:

@@ -12,10 +12,18 @@ from penstock.domain.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was read from a body. `client_request_id` is the client's own name for the request, for the ledger."""
+    """What was read from a body. `client_request_id` is the client's own name for the request, for the ledger.
+
+    `size` is the prompt's length: in tokens if they are `counted`, else in characters. `choices` answers are wanted
+    with `most_out` tokens each at most, None if the body does not say.
+    """
 
     streaming: bool
     client_request_id: str
+    size: int = 0
+    counted: bool = False
+    most_out: int | None = None
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,80 +1,322 @@
-"""The door of every replica: who is in, and whether one more may enter.
+"""The gate: one arbiter for each device, through which every request to what was sold there goes.
 
-Keeps the state; `penstock.domain.admission` decides. Everything a decision needs comes through `Gate.enter`, so that
-the one gate per device (docs/capacity.md) takes this place without its callers noticing.
+Keeps the state and the time; `penstock.domain.fairness` decides. Hears of endpoints from the table, and of allotments
+from the control plane (`penstock.ports.capacity.Capacity`).
 """
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from penstock.domain import admission
-from penstock.domain.admission import Load, Reject
-from penstock.domain.errors import Overloaded
-from penstock.domain.routing import ReadyReplica
+from penstock.domain.fairness import Arbiter, Refused
+from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.domain.tenancy import Lane, Priority, Sale
+from penstock.domain.throughput import SOLD_FRACTION
+from penstock.domain.usage import Usage
+from penstock.gateway.count import Size
+from penstock.ports.capacity import Reading
 from penstock.ports.clock import Clock
 
-FIRST_GUESS_S = 1.0
-"""How long a request is taken to last before the first one has ended."""
-_WEIGHT = 0.1
-"""Of the newest request in the running mean."""
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to a served entity, as the gate needs it. `owed`: it was admitted before, and lost its replica."""
+
+    endpoint_id: str
+    entity: str
+    ticket: str
+    size: Size
+    priority: Priority = Priority.RESERVED
+    user: str = ""
+    owed: bool = False
 
 
-class _Room:
-    """Requests in one replica, and how long they last."""
+class Turn:
+    """One request at the gate: it waits until it is granted, and is ended once."""
 
-    __slots__ = ("in_flight", "mean_s")
+    __slots__ = ("account", "device", "ended", "future", "lane", "priority", "seconds", "ticket", "told", "within")
 
-    def __init__(self) -> None:
-        self.in_flight = 0
-        self.mean_s = FIRST_GUESS_S
+    def __init__(self, account: "_Account", device: "_Device", ticket: str, priority: Priority) -> None:
+        self.account = account
+        self.device = device
+        self.ticket = ticket
+        self.priority = priority
+        self.future: asyncio.Future[Lane | None] = asyncio.get_running_loop().create_future()
+        self.lane: Lane | None = None
+        self.within = False
+        self.seconds = 0.0
+        self.told = 0.0
+        self.ended = False
+
+    @property
+    def sale(self) -> Sale:
+        """On what terms."""
+        return self.account.sale
 
 
-class Pass:
-    """The right to use a replica; given back to the gate once."""
+@dataclass(slots=True)
+class _Account:
+    """A served entity at the gate. `arrived` and `attained` count reference tokens since the start."""
 
-    __slots__ = ("entered", "replica")
+    endpoint_id: str
+    entity: str
+    sale: Sale
+    allotment: float
+    devices: tuple[str, ...]
+    arrived: float = 0.0
+    attained: float = 0.0
 
-    def __init__(self, replica: ReadyReplica, entered: float) -> None:
-        self.replica = replica
-        self.entered = entered
+    @property
+    def key(self) -> str:
+        return f"{self.endpoint_id}/{self.entity}"
+
+
+@dataclass(slots=True)
+class _Device:
+    name: str
+    arbiter: Arbiter = field(default_factory=Arbiter)
+    turns: dict[str, Turn] = field(default_factory=dict)
+    timer: asyncio.Task[None] | None = None
+    wakes_at: float = 0.0
+    busy_since: float = -1.0
+    busy_s: float = 0.0
 
 
 class Gate:
-    """Admits requests to replicas."""
+    """Admits requests, and sends each when its turn comes. Lives on one event loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._rooms: dict[str, _Room] = {}
+        self._devices: dict[str, _Device] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}
 
-    def enter(self, replicas: Sequence[ReadyReplica]) -> Pass:
-        """Admits a request to the least loaded of `replicas` (at least one).
+    # ---- what is sold
 
-        Raises:
-            Overloaded: that one is full; the message names the limit, its value and its use.
-        """
-        replica = replicas[0] if len(replicas) == 1 else min(replicas, key=self._fullness)
-        room = self._rooms.get(replica.id)
-        if room is None:
-            room = self._rooms[replica.id] = _Room()
-        limit = replica.max_running + replica.max_queue
-        decision = admission.decide(Load(room.in_flight, limit, replica.max_running, room.mean_s))
-        if isinstance(decision, Reject):
-            raise Overloaded(decision.reason, decision.retry_after_s)
-        room.in_flight += 1
-        return Pass(replica, self._clock.monotonic())
+    def publish(self, endpoint: EndpointRoute) -> None:
+        """Takes over what the endpoint's served entities have bought; the allotment stays within the new band."""
+        kept = {entity.name for entity in endpoint.entities if entity.sale is not None}
+        for key in [key for key in self._accounts if key[0] == endpoint.id and key[1] not in kept]:
+            self._remove(self._accounts.pop(key))
+        for entity in endpoint.entities:
+            if entity.sale is not None:
+                self._set(endpoint.id, entity, entity.sale)
 
-    def leave(self, passed: Pass) -> None:
-        """The request has left the replica, however it ended."""
-        room = self._rooms[passed.replica.id]
-        room.in_flight -= 1
-        room.mean_s += _WEIGHT * (self._clock.monotonic() - passed.entered - room.mean_s)
-        if not room.in_flight:
-            # An idle replica needs no memory of its load, and one that is gone must leave none behind.
-            del self._rooms[passed.replica.id]
+    def withdraw(self, endpoint_id: str) -> None:
+        """The endpoint is gone, and so is what waits for it."""
+        for key in [key for key in self._accounts if key[0] == endpoint_id]:
+            self._remove(self._accounts.pop(key))
 
-    def in_flight(self, replica_id: str) -> int:
-        """Requests in the replica now."""
-        room = self._rooms.get(replica_id)
-        return room.in_flight if room else 0
+    def allot(self, endpoint_id: str, entity: str, tokens_per_s: float) -> None:
+        """See `penstock.ports.capacity.Capacity`. What others hold is not touched: only free time can be had."""
+        account = self._accounts.get((endpoint_id, entity))
+        if account is None:
+            return
+        sale = account.sale
+        account.allotment = min(max(tokens_per_s, sale.minimum), sale.maximum)
+        self._fit(account)
+        self._apply(account)
 
-    def _fullness(self, replica: ReadyReplica) -> float:
-        return self.in_flight(replica.id) / max(replica.max_running, 1)
+    def readings(self) -> Sequence[Reading]:
+        """See `penstock.ports.capacity.Capacity`."""
+        return [self._reading(account) for _, account in sorted(self._accounts.items())]
+
+    def busy_s(self, device: str = "") -> float:
+        """Seconds for which the device has had work."""
+        found = self._devices.get(device)
+        if found is None:
+            return 0.0
+        return found.busy_s + (self._clock.monotonic() - found.busy_since if found.busy_since >= 0 else 0.0)
+
+    def _set(self, endpoint_id: str, entity: EntityRoute, sale: Sale) -> None:
+        devices = tuple(dict.fromkeys(replica.device for replica in entity.replicas)) or ("",)
+        key = (endpoint_id, entity.name)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(endpoint_id, entity.name, sale, sale.minimum, devices)
+        gone = set(account.devices) - set(devices)
+        account.sale, account.devices = sale, devices
+        account.allotment = min(max(account.allotment, sale.minimum), sale.maximum)
+        self._make_room(account)
+        self._apply(account)
+        for device in gone:
+            self._leave(account, device)
+
+    def _make_room(self, newest: _Account) -> None:
+        """A minimum that comes displaces what others were allotted above theirs."""
+        for device in newest.devices:
+            over = self._sold(device, None) - SOLD_FRACTION
+            for account in self._accounts.values():
+                extra = _part(account) - account.sale.share(account.sale.minimum) / len(account.devices)
+                if over > 0 and device in account.devices and extra > 0:
+                    cut = min(extra, over)
+                    over -= cut
+                    account.allotment -= account.sale.tokens_per_s(cut * len(account.devices))
+                    self._apply(account)
+
+    def _fit(self, account: _Account) -> None:
+        free = min(SOLD_FRACTION - self._sold(device, account) for device in account.devices) * len(account.devices)
+        most = max(account.sale.tokens_per_s(max(free, 0.0)), account.sale.minimum)
+        account.allotment = min(account.allotment, most)
+
+    def _sold(self, device: str, but: _Account | None) -> float:
+        return sum(_part(one) for one in self._accounts.values() if device in one.devices and one is not but)
+
+    def _apply(self, account: _Account) -> None:
+        now = self._clock.monotonic()
+        for name in account.devices:
+            device = self._devices.setdefault(name, _Device(name))
+            sale = account.sale
+            device.arbiter.set_tenant(account.key, sale.model, sale.terms, _part(account), now)
+            self._pump(device)
+
+    def _remove(self, account: _Account) -> None:
+        for device in account.devices:
+            self._leave(account, device)
+
+    def _leave(self, account: _Account, name: str) -> None:
+        """What waits on that device is sent away, to be asked for anew where there is somewhere else."""
+        device = self._devices.get(name)
+        if device is None:
+            return
+        now = self._clock.monotonic()
+        for turn in [turn for turn in device.turns.values() if turn.account is account and not turn.future.done()]:
+            device.arbiter.cancel(turn.ticket, now)
+            turn.future.set_result(None)
+        device.arbiter.remove_tenant(account.key)
+
+    def _reading(self, account: _Account) -> Reading:
+        sale = account.sale
+        waiting, backlog_s, wait_s, in_flight = 0, 0.0, [], 0
+        for name in account.devices:
+            device = self._devices[name]
+            tenant = device.arbiter.tenants[account.key]
+            waiting += tenant.waiting
+            backlog_s += tenant.waiting_s
+            wait_s.append(device.arbiter.wait_s(account.key))
+            in_flight += sum(turn.account is account for turn in device.turns.values())
+        return Reading(
+            endpoint_id=account.endpoint_id,
+            entity=account.entity,
+            arrived=account.arrived,
+            attained=account.attained,
+            backlog=backlog_s * sale.terms.throughput,
+            waiting=waiting,
+            in_flight=in_flight - waiting,
+            allotment=account.allotment,
+            minimum=sale.minimum,
+            maximum=sale.maximum,
+            throughput=sale.terms.throughput,
+            chunk=sale.chunk,
+            predicted_wait_s=min(wait_s, default=0.0),
+        )
+
+    # ---- requests
+
+    def ask(self, asked: Ask) -> Turn | Refused | None:
+        """A request comes: its turn, or why it is refused; None where nothing is sold."""
+        account = self._accounts.get((asked.endpoint_id, asked.entity))
+        if account is None:
+            return None
+        key, now = account.key, self._clock.monotonic()
+        name = account.devices[0]
+        if len(account.devices) > 1:
+            name = min(account.devices, key=lambda one: self._devices[one].arbiter.wait_s(key))
+        device = self._devices[name]
+        size = asked.size
+        answer = device.arbiter.arrive(
+            asked.ticket,
+            key,
+            size.tokens_in,
+            size.most_out,
+            now,
+            priority=asked.priority,
+            user=asked.user,
+            owed=asked.owed,
+        )
+        if not asked.owed:
+            account.arrived += answer.seconds * account.sale.terms.throughput
+        if isinstance(answer, Refused):
+            return answer
+        turn = device.turns[asked.ticket] = Turn(account, device, asked.ticket, asked.priority)
+        turn.within, turn.seconds = answer.within, answer.seconds
+        self._pump(device)
+        return turn
+
+    async def granted(self, turn: Turn) -> bool:
+        """Returns when it is the request's turn; False if what it waited for is gone, and it must ask anew."""
+        turn.lane = turn.future.result() if turn.future.done() else await turn.future
+        return turn.lane is not None
+
+    def first(self, turn: Turn) -> None:
+        """The first token has come."""
+        turn.device.arbiter.first(turn.ticket, self._clock.monotonic())
+        self._pump(turn.device)
+
+    def progress(self, turn: Turn, tokens_out: int) -> None:
+        """So many tokens have come. Cheap: an answer within its estimate changes nothing."""
+        if tokens_out > turn.told and not turn.ended:
+            turn.told = turn.device.arbiter.progress(turn.ticket, tokens_out, self._clock.monotonic())
+
+    def end(self, turn: Turn, usage: Usage, *, whole: bool) -> None:
+        """The request has ended, or is not wanted any more, and used this. Safe to repeat."""
+        if turn.ended:
+            return
+        turn.ended = True
+        device, arbiter, now = turn.device, turn.device.arbiter, self._clock.monotonic()
+        device.turns.pop(turn.ticket, None)
+        if turn.future.done() and not turn.future.cancelled() and turn.future.result() is not None:
+            seconds = arbiter.settle(
+                turn.ticket,
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                now,
+                cached=usage.cached_tokens,
+                whole=whole,
+            )
+            if usage.prompt_tokens:
+                turn.account.attained += seconds * turn.sale.terms.throughput
+        else:
+            arbiter.cancel(turn.ticket, now)
+        self._pump(device)
+
+    def _pump(self, device: _Device) -> None:
+        """Sends what may go now, and sees to it that nobody is forgotten."""
+        now = self._clock.monotonic()
+        for grant in device.arbiter.dispatch(now):
+            future = device.turns[grant.request_id].future
+            if future.done():
+                # Its client has left in this very moment; `end` follows.
+                device.arbiter.settle(grant.request_id, 0, 0, now, whole=False)
+            else:
+                future.set_result(grant.lane)
+        _count_busy(device, now)
+        if device.arbiter.waiting:
+            self._arm(device, now)
+
+    def _arm(self, device: _Device, now: float) -> None:
+        at = device.arbiter.wake(now)
+        if at is None or (device.timer is not None and not device.timer.done() and device.wakes_at <= at):
+            return
+        if device.timer is not None:
+            device.timer.cancel()
+        device.wakes_at = at
+        device.timer = asyncio.ensure_future(self._wake(device, at - now))
+
+    async def _wake(self, device: _Device, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        device.timer = None
+        self._pump(device)
+
+
+def _part(account: _Account) -> float:
+    """The share of each of its devices."""
+    return account.sale.share(account.allotment) / len(account.devices)
+
+
+def _count_busy(device: _Device, now: float) -> None:
+    if device.arbiter.in_flight:
+        if device.busy_since < 0:
+            device.busy_since = now
+    elif device.busy_since >= 0:
+        device.busy_s += now - device.busy_since
+        device.busy_since = -1.0

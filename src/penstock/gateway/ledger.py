@@ -1,11 +1,16 @@
 """The account of every request: opened at arrival, journaled when admitted, ended exactly once."""
 
+from typing import TYPE_CHECKING
+
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 from penstock.gateway.call import Call
 from penstock.gateway.interrupt import Cut
 from penstock.ports.clock import Clock
 from penstock.ports.journal import Journal
+
+if TYPE_CHECKING:
+    from penstock.domain.tenancy import Sale
 
 NOTHING = Usage()
 MOST_TEXT = 500
@@ -23,14 +28,20 @@ class Entry:
         "_sent",
         "_spoke",
         "admitted",
+        "asked_s",
         "began",
         "client_request_id",
         "ended",
         "entity",
+        "lane",
+        "outcome",
+        "priority",
         "received_at",
         "replica_id",
+        "sale",
         "streaming",
         "usage",
+        "within",
     )
 
     def __init__(self, journal: Journal, clock: Clock, call: Call, endpoint: EndpointRoute) -> None:
@@ -46,6 +57,11 @@ class Entry:
         self.streaming = False
         self.client_request_id = self.entity = self.replica_id = ""
         self.usage = NOTHING
+        self.sale: Sale | None = None
+        self.outcome: RequestOutcome | None = None
+        self.asked_s = 0.0
+        self.priority = self.lane = ""
+        self.within = False
 
     def admit(self) -> None:
         """From here on the request is in the ledger whatever happens to this process. Safe to repeat."""
@@ -65,10 +81,16 @@ class Entry:
         """The request ended. Only the first call counts, so that the last resort may always call it."""
         if not self.ended:
             self.ended = True
+            self.outcome = outcome
             self._journal.ended(self._record(outcome, status, reason, self._clock.monotonic()))
 
     def _record(self, outcome: RequestOutcome, status: int, reason: str, now: float) -> RequestRecord:
-        began = self.began
+        began, terms = self.began, self.sale.terms if self.sale is not None else None
+        throughput = terms.throughput if terms is not None else 0.0
+        used = self.usage
+        used_s = 0.0
+        if terms is not None and (used.prompt_tokens or used.completion_tokens):
+            used_s = terms.used_s(used.prompt_tokens, used.completion_tokens, used.cached_tokens)
         return RequestRecord(
             self._call.request_id,
             self._endpoint.id,
@@ -87,6 +109,12 @@ class Entry:
             round((now - began) * 1000, 3),
             _short(reason),
             _short(self.client_request_id),
+            used_s,
+            used_s * throughput,
+            self.asked_s * throughput,
+            self.priority,
+            self.lane,
+            self.within,
         )
 
 

@@ -4,12 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.domain.errors import EndpointNotFound, EngineFailed, InvalidRequest, Overloaded, Temporary
+from penstock.domain.fairness import Refused
 from penstock.domain.model import Task
 from penstock.domain.routing import EntityRoute, ReadyReplica
+from penstock.domain.tenancy import Priority
 from penstock.domain.traffic import choose
-from penstock.gateway.gate import Gate
+from penstock.domain.usage import RequestOutcome
+from penstock.gateway.count import Counter
+from penstock.gateway.gate import Ask, Gate, Turn
+from penstock.gateway.ledger import NOTHING
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.table import Table
-from penstock.gateway.tail import Tail
+from penstock.gateway.tail import END, Tail
 from penstock.gateway.trip import Trip
 from penstock.ports.relay import Answer, Relay
 from penstock.ports.routing import Demand
@@ -41,11 +47,21 @@ class Carrier:
     """Brings requests to replicas."""
 
     def __init__(
-        self, table: Table, gate: Gate, relay: Relay, demand: Demand, *, waits: Waits, pick: Callable[[], float]
+        self,
+        table: Table,
+        gate: Gate,
+        relay: Relay,
+        demand: Demand,
+        *,
+        rooms: Rooms,
+        waits: Waits,
+        pick: Callable[[], float],
     ) -> None:
         """`pick` gives uniform numbers in [0, 1) for the traffic split."""
         self._table = table
         self._gate = gate
+        self._rooms = rooms
+        self._counter = Counter()
         self._relay = relay
         self._demand = demand
         self._waits = waits
@@ -102,7 +118,16 @@ class Carrier:
         if not (entry.streaming and answer.status < 400):  # noqa: PLR2004 - HTTP: errors begin here
             return await answer.whole()
         trip.tail = Tail()
-        return await next_events(answer, trip.tail)
+        events = await next_events(answer, trip.tail)
+        if trip.turn is not None:
+            self._gate.first(trip.turn)
+        return events
+
+    def passed_on(self, trip: Trip, events: bytes) -> None:
+        """Events of an answer have come: each has a token or so."""
+        if trip.turn is not None:
+            trip.tokens += events.count(END)
+            self._gate.progress(trip.turn, trip.tokens)
 
     def lose(self, trip: Trip) -> None:
         """The replica that has the request failed it."""
@@ -115,19 +140,73 @@ class Carrier:
             trip.answer.close()
             trip.answer = None
         if trip.passed is not None:
-            self._gate.leave(trip.passed)
+            self._rooms.leave(trip.passed)
             trip.passed = None
+        if trip.turn is not None:
+            ended = trip.entry.ended
+            used = trip.entry.usage if ended else NOTHING
+            self._gate.end(trip.turn, used, whole=trip.entry.outcome is RequestOutcome.COMPLETED)
+            if ended and trip.asked is not None:
+                self._counter.learn(trip.endpoint.id, trip.entity, trip.asked, used)
+            trip.turn = None
 
     async def _enter(self, trip: Trip) -> ReadyReplica:
+        """A replica for the request, when it is its turn."""
+        while True:
+            entity = trip.endpoint.entity(trip.entity)
+            ready = entity.replicas if entity is not None and not trip.lost else ()
+            if not ready:
+                ready = await self._replicas(trip)
+            turn = self._ask(trip)
+            if turn is not None:
+                if not turn.future.done():
+                    trip.entry.admit()
+                if not await self._gate.granted(turn):
+                    self.close(trip)
+                    self._newest(trip)
+                    continue
+                trip.entry.lane = turn.lane or ""
+                ready = self._still(trip, turn)
+                if not ready:
+                    self.close(trip)
+                    continue
+            trip.passed = self._rooms.enter(ready)
+            replica = trip.passed.replica
+            trip.entry.replica_id = replica.id
+            trip.entry.admit()
+            return replica
+
+    def _ask(self, trip: Trip) -> Turn | None:
+        """The request's turn at the gate, granted or not; raises Overloaded if it is refused."""
+        call, entry, asked, task = trip.call, trip.entry, trip.asked, trip.task
+        if asked is None or task is None:
+            return None
+        size = self._counter.size(trip.endpoint.id, trip.entity, task, asked)
+        priority = Priority.BATCH if call.priority == "batch" else Priority.RESERVED
         entity = trip.endpoint.entity(trip.entity)
-        ready = entity.replicas if entity is not None and not trip.lost else ()
-        if not ready:
-            ready = await self._replicas(trip)
-        trip.passed = self._gate.enter(ready)
-        replica = trip.passed.replica
-        trip.entry.replica_id = replica.id
-        trip.entry.admit()
-        return replica
+        trip.tries += 1
+        ticket = call.request_id if trip.tries == 1 else f"{call.request_id}#{trip.tries}"
+        user, owed = call.caller.principal.name, entry.admitted
+        answer = self._gate.ask(Ask(trip.endpoint.id, trip.entity, ticket, size, priority, user, owed))
+        entry.priority = priority.name.lower()
+        entry.sale = entity.sale if entity is not None else None
+        if answer is None:
+            return None
+        if not owed or not entry.asked_s:
+            entry.asked_s = answer.seconds
+        if isinstance(answer, Refused):
+            raise Overloaded(answer.reason, answer.retry_after_s)
+        entry.within = entry.within or answer.within
+        trip.turn = answer
+        return answer
+
+    def _still(self, trip: Trip, turn: Turn) -> tuple[ReadyReplica, ...]:
+        """The replicas that are ready now that it is the request's turn."""
+        entity = self._newest(trip).replicas
+        ready = tuple(one for one in entity if one.id not in trip.lost)
+        if any(one.device != turn.device.name for one in ready):
+            ready = tuple(one for one in ready if one.device == turn.device.name)
+        return ready
 
     async def _replicas(self, trip: Trip) -> tuple[ReadyReplica, ...]:
         """The replicas that have not failed this request; waits until there is one."""

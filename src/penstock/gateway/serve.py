@@ -3,7 +3,7 @@
     1 find      the endpoint, in memory
     2 check     may the caller, is the body right
     3 route     traffic split -> served entity
-    4 enter     a replica's queue; wait for a replica when there is none
+    4 gate      its turn on the device; wait for a replica when there is none
     5 relay     the answer passes as opaque bytes; what it used is read from its end
     6 settle    always, once: completed | failed | cancelled | rejected
 
@@ -110,6 +110,7 @@ class Gateway:
             raise PermissionDenied(f"{name} does not have CAN_QUERY permission on endpoint '{endpoint.name}'.")
         task = _task(call, endpoint)
         asked = call.read(task, call.body)
+        trip.task, trip.asked = task, asked
         trip.entry.streaming = asked.streaming
         trip.entry.client_request_id = asked.client_request_id
         return task
@@ -135,6 +136,7 @@ class Gateway:
             if tail.done:
                 entry.usage = tail.usage() or NOTHING
                 entry.end(RequestOutcome.COMPLETED, answer.status)
+            self.carrier.passed_on(trip, events)
             await reply.send(events)
             events = await next_events(answer, tail)
         if not tail.done:

@@ -6,7 +6,8 @@ from msgspec import Struct
 from penstock.domain.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
-_END = b"\n\n"
+END = b"\n\n"
+"""What ends an event."""
 _DATA = b"data: "
 
 
@@ -62,9 +63,9 @@ class Tail:
         if self._rest:
             chunk = self._rest + chunk
             self._rest = b""
-        if not chunk.endswith(_END):
-            end = chunk.rfind(_END)
-            cut = end + len(_END) if end >= 0 else 0
+        if not chunk.endswith(END):
+            end = chunk.rfind(END)
+            cut = end + len(END) if end >= 0 else 0
             self._rest = chunk[cut:]
             chunk = chunk[:cut]
             if not chunk:
@@ -88,5 +89,5 @@ class Tail:
         return answer is not None and answer.error is not None
 
     def _newest_first(self) -> list[bytes]:
-        lines = reversed(self._last.split(_END))
+        lines = reversed(self._last.split(END))
         return [line[len(_DATA) :] for line in lines if line.startswith(_DATA)]

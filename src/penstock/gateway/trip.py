@@ -2,17 +2,22 @@
 
 from dataclasses import dataclass, field
 
+from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
-from penstock.gateway.call import Call, Reply
-from penstock.gateway.gate import Pass
+from penstock.gateway.call import Asked, Call, Reply
+from penstock.gateway.gate import Turn
 from penstock.gateway.ledger import Entry
+from penstock.gateway.rooms import Pass
 from penstock.gateway.tail import Tail
 from penstock.ports.relay import Answer
 
 
 @dataclass(slots=True)
 class Trip:
-    """One request. `entity` is the served entity's name; `lost` are replicas that failed it."""
+    """One request. `entity` is the served entity's name; `lost` are replicas that failed it.
+
+    `tries` counts its turns at the gate, and `tokens` the events that were passed on.
+    """
 
     call: Call
     endpoint: EndpointRoute
@@ -21,6 +26,11 @@ class Trip:
     entity: str = ""
     lost: set[str] = field(default_factory=set)
     losses: int = 0
+    task: Task | None = None
+    asked: Asked | None = None
+    turn: Turn | None = None
+    tries: int = 0
+    tokens: int = 0
     passed: Pass | None = None
     answer: Answer | None = None
     tail: Tail | None = None

@@ -4,6 +4,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.ports.clock import Clock
@@ -23,6 +24,7 @@ class NoDemand:
 
 def fake_gateway(clock: Clock) -> Gateway:
     """A gateway without endpoints, with `FakeEngines` behind it."""
-    table, engines = Table(clock), FakeEngines()
-    carrier = Carrier(table, Gate(clock), engines, NoDemand(), waits=Waits(), pick=lambda: 0.5)
+    gate, engines = Gate(clock), FakeEngines()
+    table = Table(clock, gate)
+    carrier = Carrier(table, gate, engines, NoDemand(), rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5)
     return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0))

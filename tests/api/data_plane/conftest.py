@@ -16,6 +16,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.testing.engine import SocketEngine
@@ -59,12 +60,15 @@ class Plane:
 
     def __init__(self, store, clock, *, strict=False):
         self.clock = clock
-        self.table = Table(clock)
+        gate = Gate(clock)
+        self.table = Table(clock, gate)
         self.journal = NotingJournal()
         self.demand = Demands()
         self.running = Running(clock, 597.0)
         self.relay = EngineRelay()
-        carrier = Carrier(self.table, Gate(clock), self.relay, self.demand, waits=Waits(), pick=lambda: 0.5)
+        carrier = Carrier(
+            self.table, gate, self.relay, self.demand, rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5
+        )
         ledger = Ledger(self.journal, clock)
         gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running)
         self.app = DataPlane(gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY)

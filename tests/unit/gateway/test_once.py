@@ -84,7 +84,7 @@ class Play:
         assert len(set(began)) == len(began), "each is admitted once"
         assert set(began) <= set(ended), "what was admitted has ended"
         assert len(world.running) == 0
-        assert all(world.gate.in_flight(f"r{one}") == 0 for one in range(4))
+        assert all(world.rooms.in_flight(f"r{one}") == 0 for one in range(4))
         assert world.table.waiting("e1") == 0
         assert all(answer.closed for answer in self.answers.values())
         for record in world.journal.records:

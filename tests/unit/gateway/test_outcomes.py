@@ -42,7 +42,7 @@ async def test_an_answer_is_passed_on_as_it_is_and_accounted(world):
     assert (record.queue_ms, record.ttft_ms, record.duration_ms) == (0, 2000, 2000)
     assert (record.task, record.client_request_id, record.streaming) == ("llm/v1/chat", "mine-q1", False)
     assert answer.closed
-    assert world.gate.in_flight("r1") == 0
+    assert world.rooms.in_flight("r1") == 0
 
 
 async def test_a_request_that_was_admitted_would_be_recovered_as_failed(world):
@@ -133,7 +133,7 @@ async def test_a_full_replica_refuses_and_says_when_to_come_back(world):
     for request in first:
         request.interrupt.cut(Cut.GONE)
     await world.settle()
-    assert world.gate.in_flight("r1") == 0
+    assert world.rooms.in_flight("r1") == 0
 
 
 async def test_the_emptier_replica_is_taken(world):
@@ -187,7 +187,7 @@ async def test_a_hang_up_reaches_the_engine_which_knows_the_usage(world, streami
     assert world.engines.cancelled == [("unix:/r1", "q1")]
     record = world.record(request)
     assert (record.outcome, record.status, record.usage) == (RequestOutcome.CANCELLED, 499, Usage(5, 2, 1))
-    assert world.gate.in_flight("r1") == 0
+    assert world.rooms.in_flight("r1") == 0
 
 
 async def test_usage_so_far_counts_when_the_engine_cannot_tell(world):
@@ -285,7 +285,7 @@ async def test_a_task_that_is_cancelled_from_elsewhere_is_settled_too(world):
     with pytest.raises(asyncio.CancelledError):
         await request.task
     assert world.record(request).reason == Cut.STOPPED
-    assert world.gate.in_flight("r1") == 0
+    assert world.rooms.in_flight("r1") == 0
     assert len(world.running) == 0
 
 

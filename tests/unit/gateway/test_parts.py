@@ -10,7 +10,7 @@ from world import DONE, endpoint, event, replica
 
 from penstock.domain.errors import Overloaded
 from penstock.domain.usage import Usage
-from penstock.gateway.gate import Gate
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.table import Table
 from penstock.gateway.tail import Tail, usage_of
 from penstock.testing.clock import FakeClock
@@ -50,7 +50,7 @@ def test_a_broken_stream_is_told_by_its_last_event():
 
 async def test_the_gate_learns_how_long_requests_last():
     clock = FakeClock()
-    gate = Gate(clock)
+    gate = Rooms(clock)
     only = replica(1, running=1, queue=0)
     for _ in range(60):
         passed = gate.enter([only])

@@ -12,6 +12,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Interrupt, Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.relay import Carrier, Waits
+from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.testing.clock import FakeClock
@@ -109,8 +110,9 @@ class World:
 
     def __init__(self, *, most_waiting=64):
         self.clock = FakeClock()
-        self.table = Table(self.clock)
         self.gate = Gate(self.clock)
+        self.rooms = Rooms(self.clock)
+        self.table = Table(self.clock, self.gate)
         self.engines = FakeEngines()
         self.demand = Demands()
         self.journal = FakeJournal()
@@ -118,7 +120,7 @@ class World:
         self.point = 0.0
         carrier = Carrier(
             self.table, self.gate, self.engines, self.demand,
-            waits=Waits(most=most_waiting), pick=lambda: self.point,
+            rooms=self.rooms, waits=Waits(most=most_waiting), pick=lambda: self.point,
         )  # fmt: skip
         self.gateway = Gateway(self.table, carrier, Ledger(self.journal, self.clock), self.engines, self.running)
         self.count = 0

@@ -191,22 +191,47 @@ def _read_chat(request: ChatRequest) -> Asked:
         rules.check_tool_choice(request.tool_choice, {name for _, name in tools})
     if request.response_format is not None:
         _check_format(request.response_format, request.messages)
-    return _asked(request)
+    most = request.max_tokens if request.max_completion_tokens is None else request.max_completion_tokens
+    size = sum(len(text) for message in request.messages for text in _texts(message))
+    return _asked(request, size, most)
 
 
 def _read_completion(request: CompletionRequest) -> Asked:
     _check_generation(request)
     rules.check_texts("prompt", request.prompt)
-    return _asked(request)
+    prompts = len(request.prompt) if isinstance(request.prompt, list) and not _is_tokens(request.prompt) else 1
+    size, counted = _length(request.prompt)
+    return _asked(request, size, request.max_tokens, counted=counted, prompts=prompts)
 
 
 def _read_embedding(request: EmbeddingRequest) -> Asked:
     rules.check_texts("input", request.input)
-    return Asked(streaming=False, client_request_id=request.client_request_id or "")
+    size, counted = _length(request.input)
+    return Asked(streaming=False, client_request_id=request.client_request_id or "", size=size, counted=counted)
 
 
-def _asked(request: Generation) -> Asked:
-    return Asked(streaming=bool(request.stream), client_request_id=request.client_request_id or "")
+def _asked(request: Generation, size: int, most_out: int | None, *, counted: bool = False, prompts: int = 1) -> Asked:
+    return Asked(
+        streaming=bool(request.stream),
+        client_request_id=request.client_request_id or "",
+        size=size,
+        counted=counted,
+        most_out=most_out,
+        choices=(request.n or 1) * prompts,
+    )
+
+
+def _is_tokens(value: list[Any]) -> bool:
+    return bool(value) and isinstance(value[0], int)
+
+
+def _length(value: str | list[Any]) -> tuple[int, bool]:
+    """The length of texts in characters, or of lists of tokens in tokens; and which of the two it is."""
+    if isinstance(value, str):
+        return len(value), False
+    if _is_tokens(value):
+        return len(value), True
+    return sum(len(one) for one in value), isinstance(value[0], list)
 
 
 def _check_generation(request: Generation) -> None:

@@ -1,0 +1,195 @@
+"""Requests at the gate: who waits, who is refused, and what the ledger and the control plane are told of it."""
+
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from world import DONE, World, event, replica
+
+from penstock.domain.errors import EndpointNotFound, Overloaded
+from penstock.domain.model import Task
+from penstock.domain.profile import CostModel
+from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.domain.tenancy import Sale, Terms
+from penstock.domain.throughput import SOLD_FRACTION
+from penstock.domain.traffic import Route
+from penstock.domain.usage import RequestOutcome
+from penstock.gateway.call import Asked
+from penstock.gateway.gate import Gate
+from penstock.gateway.interrupt import Cut
+from penstock.testing.clock import FakeClock
+
+COST = CostModel(c=0.0, a=0.001, e=0.0, b=0.01, d=0.0)
+TERMS = Terms(2304 / COST.seconds(2048, 256), 2, COST)
+CHUNK = 100.0
+
+
+def sale(minimum=400.0, maximum=400.0, chunk_share=0.05):
+    return Sale("m", TERMS, minimum, maximum, CHUNK, chunk_share)
+
+
+def endpoint(number, sold, *replicas, to_zero=False):
+    entity = EntityRoute("it", replicas, to_zero, sold)
+    return EndpointRoute(f"e{number}", f"n{number}", "boss@x.org", Task.CHAT, (Route("it", 100),), (entity,))
+
+
+def asked(size=1000, out=100, *, streaming=False):
+    return lambda _task, _body: Asked(streaming, "", size, True, out)
+
+
+async def finish(world, request, prompt=1000, completion=100):
+    answer = world.begin(request)
+    answer.feed(b'{"usage":{"prompt_tokens":%d,"completion_tokens":%d}}' % (prompt, completion))
+    answer.finish()
+    await request.task
+
+
+def reading(world, number=1):
+    (found,) = [one for one in world.gate.readings() if one.endpoint_id == f"e{number}"]
+    return found
+
+
+async def test_more_than_the_device_takes_waits_for_its_turn_and_the_rest_is_refused():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(60)]
+    sent = [one for one in requests if world.engines.waits(one.id)]
+    refused = [one for one in requests if one.client.error is not None]
+    waiting = [one for one in requests if one not in sent and one not in refused]
+    assert sent
+    assert waiting
+    assert all(isinstance(one.client.error, Overloaded) for one in refused)
+    assert "allotted throughput of 400 tokens/s" in refused[0].client.error.message
+    record = world.record(refused[0])
+    assert (record.outcome, record.lane, record.within) == (RequestOutcome.REJECTED, "", False)
+    assert record.asked_tokens > 0 == record.reference_tokens
+    assert reading(world).waiting == len(waiting)
+    assert len(world.journal.began) == len(sent) + len(waiting)
+    await finish(world, sent[0])
+    await world.settle()
+    assert world.engines.waits(waiting[0].id)
+    record = world.record(sent[0])
+    assert record.priority == "reserved"
+    assert record.lane in {"guaranteed", "lent"}
+    assert abs(record.device_s - COST.seconds(1000, 100)) < 1e-9
+    assert abs(record.reference_tokens - record.device_s * TERMS.throughput) < 1e-6
+    assert abs(reading(world).attained - record.reference_tokens) < 1e-6
+
+
+async def test_who_waits_may_leave_and_others_move_up():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(12)]
+    waiting = [one for one in requests if not world.engines.waits(one.id) and one.client.error is None]
+    assert waiting
+    for one in waiting:
+        one.interrupt.cut(Cut.GONE)
+        await one.task
+        record = world.record(one)
+        assert (record.outcome, record.reference_tokens) == (RequestOutcome.CANCELLED, 0)
+    assert reading(world).waiting == 0
+    assert reading(world).backlog == 0
+
+
+async def test_a_deleted_endpoint_sends_away_what_waits():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(12)]
+    waiting = [one for one in requests if not world.engines.waits(one.id) and one.client.error is None]
+    world.table.withdraw("e1")
+    await world.settle()
+    for one in waiting:
+        await one.task
+        assert isinstance(one.client.error, EndpointNotFound)
+    for one in requests:
+        if world.engines.waits(one.id):
+            await finish(world, one)
+            assert world.record(one).outcome is RequestOutcome.COMPLETED
+    assert world.gate.readings() == []
+
+
+async def test_a_stream_is_charged_ahead_and_settled_with_what_it_used():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    request = await world.ask(name="n1", streaming=True, read=asked(10, 5000, streaming=True))
+    answer = world.begin(request, events=True)
+    for number in range(1, 601):
+        answer.feed(event(number, prompt=10))
+    await world.settle()
+    answer.feed(DONE)
+    answer.finish()
+    await request.task
+    record = world.record(request)
+    assert record.outcome is RequestOutcome.COMPLETED
+    assert abs(record.device_s - COST.seconds(10, 600)) < 1e-9
+
+
+async def test_a_request_that_lost_its_replica_is_not_refused():
+    world = World()
+    world.engines.dead = {"unix:/r1"}
+    world.table.publish(endpoint(1, sale(), replica(1, running=32), replica(2, running=32)))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(4)]
+    for one in requests:
+        if world.engines.waits(one.id):
+            await finish(world, one)
+    await world.settle()
+    for one in requests:
+        if not one.task.done():
+            await finish(world, one)
+    assert {world.record(one).outcome for one in requests} == {RequestOutcome.COMPLETED}
+
+
+async def test_a_minimum_that_comes_displaces_what_was_lent_and_an_allotment_stays_in_its_band():
+    gate = Gate(FakeClock())
+    gate.publish(endpoint(1, sale(400, 1800)))
+    gate.allot("e1", "it", 5000)
+    assert gate.readings()[0].allotment == 1800
+    gate.publish(endpoint(2, sale(800, 800)))
+    first, second = gate.readings()
+    assert second.allotment == 800
+    assert abs(first.allotment - 1000) < 1e-6
+    gate.allot("e1", "it", 1800)
+    assert abs(gate.readings()[0].allotment - 1000) < 1e-6
+    gate.allot("e1", "it", 0)
+    assert gate.readings()[0].allotment == 400
+    gate.allot("nobody", "it", 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["come", "go", "allot"]), st.integers(1, 4), st.integers(0, 18)), max_size=40)
+)
+def test_the_sum_of_allotments_never_exceeds_the_device(changes):
+    async def check():
+        gate = Gate(FakeClock())
+        here = {}
+        for kind, who, chunks in changes:
+            if kind == "come":
+                held = sum(one for key, one in here.items() if key != who)
+                here[who] = min(chunks, 18 - held)
+                gate.publish(endpoint(who, sale(here[who] * CHUNK, 1800)))
+            elif kind == "go":
+                here.pop(who, None)
+                gate.withdraw(f"e{who}")
+            else:
+                gate.allot(f"e{who}", "it", chunks * CHUNK)
+            shares = [one.allotment / CHUNK * 0.05 for one in gate.readings()]
+            assert sum(shares) <= SOLD_FRACTION + 1e-6
+            assert all(one.minimum - 1e-6 <= one.allotment <= one.maximum for one in gate.readings())
+
+    import asyncio
+
+    asyncio.run(check())
+
+
+async def test_a_timer_sends_what_becomes_due_though_nothing_happens():
+    world = World()
+    world.table.publish(endpoint(1, sale(800, 800), replica(1, running=32)))
+    numbers = count()
+    while True:
+        request = await world.ask(name="n1", read=asked(4000, 10))
+        if not world.engines.waits(request.id):
+            break
+        assert next(numbers) < 50
+    await world.clock.advance(60)
+    assert world.engines.waits(request.id)
