@@ -116,8 +116,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     catalogue, janitor = _catalogue(settings, store, artifacts)
 
     # Endpoints and their engines
-    gate = Gate(clock)
-    table = Table(clock, gate)
+    table = Table(clock, gate := Gate(clock))
     cluster = _cluster(settings, stack)
     serving, reconciler, measuring = await _serving(settings, store, artifacts, cluster, table=table, stack=stack)
 

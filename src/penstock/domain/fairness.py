@@ -230,13 +230,8 @@ class Arbiter:
         at = max(at, tenant.retry_at)
         tenant.retry_at = at + seconds / rate
         wait = min(max(math.ceil(at - now), 1), _LONGEST_RETRY_S)
-        allotted = tenant.share * tenant.terms.throughput
-        return Refused(
-            wait,
-            seconds,
-            f"Exceeded the allotted throughput of {allotted:,.0f} tokens/s: {flow.waiting} requests worth "
-            f"{flow.waiting_s * tenant.terms.throughput:,.0f} reference tokens wait already.",
-        )
+        tokens = flow.waiting_s * tenant.terms.throughput
+        return Refused(wait, seconds, f"{flow.waiting} requests worth {tokens:,.0f} reference tokens wait already")
 
     # ---- order of service
 

@@ -6,7 +6,7 @@ from the control plane (`penstock.ports.capacity.Capacity`).
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.domain.fairness import Arbiter, Refused
 from penstock.domain.routing import EndpointRoute, EntityRoute
@@ -236,7 +236,10 @@ class Gate:
         if not asked.owed:
             account.arrived += answer.seconds * account.sale.terms.throughput
         if isinstance(answer, Refused):
-            return answer
+            limit = (
+                f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
+            )
+            return replace(answer, reason=f"Exceeded {limit}: {answer.reason}.")
         turn = device.turns[asked.ticket] = Turn(account, device, asked.ticket, asked.priority)
         turn.within, turn.seconds = answer.within, answer.seconds
         self._pump(device)

@@ -171,7 +171,7 @@ def test_retry_after_differs_from_caller_to_caller():
     assert len(waits) > 5
     assert waits == sorted(waits)
     assert len(set(waits)) > len(waits) / 2
-    assert "allotted throughput" in refused[0].reason
+    assert "wait already" in refused[0].reason
 
 
 def test_a_cancelled_request_costs_nothing_and_lets_the_next_pass():
