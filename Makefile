@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway
+.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-gate
 
 ARGS ?=
 PYTEST = .venv/bin/python -m pytest -q
@@ -56,6 +56,9 @@ bench-engine: setup-dev  ## Tokens per second against OpenVINO GenAI
 bench-gateway: setup-dev  ## Requests per second against nginx
 	@sh scripts/debian.sh nginx wrk
 	.venv/bin/python bench/gateway.py $(ARGS)
+
+bench-gate: setup  ## Microseconds that the gate takes for a request
+	.venv/bin/python bench/gate.py $(ARGS)
 
 COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-options --strip-extras --no-header --no-annotate \
 	--allow-unsafe

@@ -83,9 +83,7 @@ class Arbiter:
         if tenant is None:
             self.tenants[key] = Tenant(key, model, terms, share, now)
             return
-        tenant.fill(now)
-        tenant.share, tenant.terms, tenant.model = share, terms, model
-        tenant.fill(now)
+        tenant.change(model, terms, share, now)
         for flow in tenant.flows.values():
             self._order.push(flow, now)
 
@@ -192,16 +190,15 @@ class Arbiter:
         if ticket.within:
             flow.tenant.fill(now)
             flow.tenant.arrivals = min(flow.tenant.depth, flow.tenant.arrivals + ticket.charged)
-        if was_head and flow.waiting:
+        if was_head:
             self._order.push(flow, now)
         self._sweep(flow)
 
     def wake(self, now: float) -> float | None:
         """When to dispatch again though nothing happens: a request becomes due, or a first token is overdue."""
-        times = [ticket.expected_first for ticket in self._prefilling.values()]
-        times += self._order.eligible_times()
-        later = [time for time in times if time > now]
-        return min(later) if later else None
+        times = self._order.eligible_times()
+        times += [ticket.expected_first for ticket in self._prefilling.values()]
+        return min([time for time in times if time > now], default=None)
 
     def wait_s(self, key: str) -> float:
         """How long one more request of the endpoint would wait, about: until its rate has worked off what waits."""
@@ -308,9 +305,9 @@ class Arbiter:
 
     def _expire(self, now: float) -> None:
         """Answers that are not streamed do not tell their first token: it is taken to have come when it was due."""
-        late = [ticket for ticket in self._prefilling.values() if ticket.expected_first <= now]
-        for ticket in late:
-            self._prefilled(self._prefilling.pop(ticket.request_id))
+        for ticket in list(self._prefilling.values()):
+            if ticket.expected_first <= now:
+                self._prefilled(self._prefilling.pop(ticket.request_id))
 
     def _prefilled(self, ticket: Ticket | None) -> None:
         if ticket is not None:

@@ -29,7 +29,7 @@ class ServiceOrder:
         self.push(flow, now)
 
     def push(self, flow: Flow, now: float) -> None:
-        """Enters a flow's head, in place of an older entry; nothing if the flow does not wait."""
+        """Enters a flow's head, in place of an older entry; only takes that away if the flow does not wait any more."""
         head = flow.head()
         self._edition += 1
         flow.edition = self._edition
@@ -40,7 +40,7 @@ class ServiceOrder:
         if flow.priority is Priority.RESERVED and tenant.share > 0:
             tenant.fill(now)
             missing = min(head.charged, tenant.depth) - tenant.service
-            at = now + max(missing, 0.0) / tenant.share
+            at = now + missing / tenant.share if missing > 0 else now
             heapq.heappush(self._eligible.setdefault(tenant.model, []), (at, self._edition, flow))
 
     def due(self, now: float, has_room: Callable[[Flow], bool]) -> Flow | None:
@@ -65,8 +65,8 @@ class ServiceOrder:
 
     def next(self, has_room: Callable[[Flow], bool]) -> Flow | None:
         """In the highest class that waits, the flow with the smallest tag that there is room for."""
-        for priority in Priority:
-            tops = [top for heap in self._links[priority].values() if (top := _top(heap)) is not None]
+        for heaps in self._links.values():
+            tops = [top for heap in heaps.values() if (top := _top(heap)) is not None]
             if not tops:
                 continue
             tops.sort()
@@ -101,6 +101,9 @@ class ServiceOrder:
 
 
 def _top(heap: list[_Entry]) -> _Entry | None:
-    while heap and (heap[0][1] != heap[0][2].edition or heap[0][2].head() is None):
+    while heap:
+        top = heap[0]
+        if top[1] == top[2].edition:
+            return top
         heapq.heappop(heap)
-    return heap[0] if heap else None
+    return None

@@ -1,7 +1,7 @@
 """Who shares a device and what its models cost: the words in which `penstock.domain.fairness` decides."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT, CostModel, Profile
@@ -11,6 +11,7 @@ NEW_REQUEST_OUT = 256
 """Tokens that an endpoint's answers are taken to have before the first one has ended."""
 OLD_PART = 0.9
 """Of the running mean of answers, when a new one is counted."""
+BURST_RESIDENCES = 0.5
 BURST_REQUESTS = 3.0
 """A bucket holds so many mean requests at least: one that is smaller would refuse endpoints with small shares."""
 IDLE_WEIGHT = 0.001
@@ -39,7 +40,7 @@ class Terms:
     `throughput` is T in tokens per second, `knee` the reference requests in flight at which it is reached. `fixed_s`
     are the seconds of a step that all its sequences share (reading the weights). `running` requests with together
     `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
-    reference request's.
+    reference request's. `reference_s` are its device seconds, and `residence_s` how long one is in flight at the knee.
     """
 
     throughput: float
@@ -50,23 +51,26 @@ class Terms:
     kv_tokens: int = 0
     tokens_in: int = REFERENCE_INPUT
     tokens_out: int = REFERENCE_OUTPUT
+    # Computed once: they are read many times for every request.
+    reference_s: float = field(init=False, compare=False)
+    residence_s: float = field(init=False, compare=False)
+    _own_s: float = field(init=False, compare=False, repr=False)
+    _whole_s: float = field(init=False, compare=False, repr=False)
 
-    @property
-    def reference_s(self) -> float:
-        """Device seconds of a reference request."""
-        return (self.tokens_in + self.tokens_out) / self.throughput
-
-    @property
-    def residence_s(self) -> float:
-        """How long a reference request is in flight at the knee."""
-        return self.knee * self.reference_s
+    def __post_init__(self) -> None:
+        own = max(self.cost.b - self.fixed_s / self.knee, 0.0)
+        reference_s = (self.tokens_in + self.tokens_out) / self.throughput
+        object.__setattr__(self, "reference_s", reference_s)
+        object.__setattr__(self, "residence_s", self.knee * reference_s)
+        object.__setattr__(self, "_own_s", own)
+        object.__setattr__(self, "_whole_s", own + self.cost.d * (self.tokens_in + self.tokens_out / 2))
 
     def slot(self, tokens_in: float, tokens_out: float) -> float:
         """How much of the batch a request takes, in reference sequences: a short one strands less of the device."""
-        own = max(self.cost.b - self.fixed_s / self.knee, 0.0)
-        mean, reference = tokens_in + tokens_out / 2, self.tokens_in + self.tokens_out / 2
-        whole = own + self.cost.d * reference
-        return max(SMALLEST_SLOT, (own + self.cost.d * mean) / whole) if whole > 0 else 1.0
+        if self._whole_s <= 0:
+            return 1.0
+        own = self._own_s + self.cost.d * (tokens_in + tokens_out / 2)
+        return max(SMALLEST_SLOT, own / self._whole_s)
 
     def prefill_s(self, tokens_in: float) -> float:
         """Device seconds until the first token."""
@@ -160,6 +164,7 @@ class Tenant:
     __slots__ = (
         "arrivals",
         "burst",
+        "depth",
         "filled_at",
         "flows",
         "key",
@@ -177,12 +182,19 @@ class Tenant:
         self.model = model
         self.terms = terms
         self.share = share
-        self.burst = 0.5
+        self.burst = BURST_RESIDENCES
         self.arrivals = self.service = 0.0
         self.filled_at = now
         self.mean_out = self.mean_s = -1.0
         self.retry_at = now
         self.flows: dict[tuple[Priority, str], Flow] = {}
+        self._size()
+
+    def change(self, model: str, terms: Terms, share: float, now: float) -> None:
+        """Another share or other terms from now on: what has filled until now did so at the old rate."""
+        self.fill(now)
+        self.share, self.terms, self.model = share, terms, model
+        self._size()
 
     def flow(self, priority: Priority, user: str) -> "Flow":
         """Where a request of that class waits; only pay-per-token tells users apart."""
@@ -202,21 +214,20 @@ class Tenant:
         """Device seconds of what waits, by its estimates."""
         return sum(flow.waiting_s for flow in self.flows.values())
 
-    @property
-    def depth(self) -> float:
-        """Device seconds that a bucket holds at most."""
-        return max(self.burst * self.terms.residence_s * self.share, BURST_REQUESTS * max(self.mean_s, 0.0))
-
     def likely_out(self, most: int) -> float:
         """Tokens that an answer is likely to have: the running mean, which `max_tokens` bounds and seldom tells."""
         return float(min(most, NEW_REQUEST_OUT if self.mean_out < 0 else self.mean_out))
 
     def fill(self, now: float) -> None:
         """Fills both buckets for the time that has passed."""
-        passed = max(now - self.filled_at, 0.0)
-        self.filled_at = max(now, self.filled_at)
-        self.arrivals = min(self.depth, self.arrivals + self.share * passed)
-        self.service = min(self.depth, self.service + self.share * passed)
+        passed = now - self.filled_at
+        if passed <= 0:
+            return
+        self.filled_at = now
+        more, depth = self.share * passed, self.depth
+        arrivals, service = self.arrivals + more, self.service + more
+        self.arrivals = min(depth, arrivals)
+        self.service = min(depth, service)
 
     def expect(self, seconds: float, now: float) -> None:
         """Counts a request of that cost; a new endpoint starts with room for one."""
@@ -226,6 +237,14 @@ class Tenant:
         else:
             self.mean_s = 0.95 * self.mean_s + 0.05 * seconds
             self.fill(now)
+        self._size()
+
+    def _size(self) -> None:
+        """How deep the buckets are, in device seconds; what is above that is poured out."""
+        residence = self.burst * self.terms.residence_s * self.share
+        self.depth = depth = max(residence, BURST_REQUESTS * self.mean_s)
+        self.arrivals = min(self.arrivals, depth)
+        self.service = min(self.service, depth)
 
     def learn(self, out: int) -> None:
         """Counts a whole answer's length."""
