@@ -1,0 +1,156 @@
+"""The check of the ledger finds what was changed in a real database, and names it."""
+
+import sqlite3
+
+import pytest
+from ledger_requests import HOUR, refused, request
+
+from penstock.adapters.store.reader import SqlReader
+from penstock.adapters.store.store import SqlStore
+from penstock.control.ledger import LedgerKeeper
+from penstock.control.ledger_audit import verify
+from penstock.control.ledger_minutes import LedgerMinutes
+from penstock.domain.errors import Conflict, DoesNotExist, Temporary
+from penstock.domain.ledger_entry import MINUTE_MS
+from penstock.ports.capacity import Reading
+from penstock.testing.clock import FakeClock
+from penstock.testing.journal import FakeJournal
+
+READING = Reading("e1", "guide-1", 0, 0, 0, 0, 0, 600.0, 0, 1200, 6000, 300, 0)
+
+
+async def _written(file):
+    """An hour and some minutes of two requests a minute, one refusal, and a request of three minutes."""
+    store, clock, journal = SqlStore(f"sqlite:///{file}"), FakeClock(HOUR), FakeJournal()
+    await store.open()
+    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, lambda: [READING]))
+    for minute in range(65):
+        at = HOUR + minute * MINUTE_MS
+        journal.ended(request(f"a{minute}", at + 1000))
+        journal.ended(request(f"b{minute}", at + 20_000, 70.0, reference_tokens=1 / 3))
+        if minute == 3:
+            journal.ended(refused("no", at + 5000))
+            journal.ended(request("long", at + 5000, 180.0))
+        await clock.advance(60)
+        await keeper.step()
+    await keeper.finish()
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    import asyncio
+
+    file = tmp_path_factory.mktemp("ledger") / "penstock.db"
+    asyncio.run(_written(file))
+    return file.read_bytes()
+
+
+@pytest.fixture
+def file(written, tmp_path):
+    path = tmp_path / "penstock.db"
+    path.write_bytes(written)
+    return path
+
+
+def change(file, statement):
+    with sqlite3.connect(file) as connection:
+        assert connection.execute(statement).rowcount > 0
+    connection.close()
+
+
+async def checked(file, noted=None):
+    reader = SqlReader(f"sqlite:///{file}")
+    try:
+        async with reader.unit() as unit:
+            return await verify(unit, noted)
+    finally:
+        await reader.close()
+
+
+async def test_a_ledger_as_it_was_written_has_nothing_to_find(file):
+    steps = []
+    reader = SqlReader(f"sqlite:///{file}")
+    async with reader.unit() as unit:
+        verdict = await verify(unit, None, lambda done, total: steps.append((done, total)))
+    await reader.close()
+    assert verdict.findings == []
+    assert (verdict.minutes, verdict.hours, verdict.requests) == (63, 1, 132)
+    assert verdict.pending == 5
+    assert steps[-1] == (195, 195)
+    assert (await checked(file, verdict.head)).findings == []
+
+
+CHANGES = [
+    ("UPDATE requests SET principal = 'bob' WHERE request_id = 'a7'", "request a7 of .*: its row is not what was"),
+    ("UPDATE requests SET reference_tokens = 99.999 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET reference_tokens = 99.999 WHERE request_id = 'a7'", "row 8 .*attained_milli is"),
+    ("UPDATE requests SET digest = replace(digest, substr(digest, 1, 1), 'x') WHERE request_id = 'a7'", "request a7"),
+    ("DELETE FROM requests WHERE request_id = 'a7'", "row 8 .*guide/guide-1.*written for 2 requests, 1 are there"),
+    ("DELETE FROM requests WHERE request_id = 'no'", "row 4 .*rejected is 1, its requests add up to 0"),
+    ("UPDATE requests SET minute = 0 WHERE request_id = 'a7'", "row 8 .*written for 2 requests, 1 are there"),
+    ("UPDATE ledger_minutes SET attained_milli = attained_milli + 1 WHERE number = 9", "row 9 .*attained_milli is"),
+    ("UPDATE ledger_minutes SET attained_milli = attained_milli + 1 WHERE number = 9", "row 9 .*not what was hashed"),
+    ("UPDATE ledger_minutes SET promised_milli = 1 WHERE number = 9", "row 9 .*not what was hashed"),
+    ("UPDATE ledger_minutes SET ttft_p99_ms = 1 WHERE number = 9", r"row 9 .*ttft is .*p99=1\.0"),
+    ("UPDATE ledger_minutes SET refusals = 'x' WHERE number = 4", "row 4 .*refusals is"),
+    ("UPDATE ledger_minutes SET hash = 'x' WHERE number = 9", "row 10 .*not chained"),
+    ("DELETE FROM ledger_minutes WHERE number = 9", "^row 9 is missing"),
+    ("DELETE FROM ledger_minutes WHERE number = 9", "its requests are in no row"),
+    ("DELETE FROM ledger_minutes WHERE number IN (9, 10)", "^rows 9 to 10 are missing"),
+    ("UPDATE ledger_hours SET requests = requests + 1", "hour 2023-11-14T23:00Z of guide/guide-1: requests is"),
+    ("UPDATE ledger_hours SET peak = 601", r"hour .*: peak is 601\.0, its minutes give 600\.0"),
+    ("UPDATE ledger_hours SET endpoint_id = 'x'", "hour .*: it has no minutes"),
+    ("UPDATE ledger_hours SET endpoint_id = 'x'", "hour .*: it is missing"),
+]
+
+
+@pytest.mark.parametrize(("statement", "named"), CHANGES)
+async def test_a_change_is_found_and_named(file, statement, named):
+    import re
+
+    change(file, statement)
+    findings = (await checked(file)).findings
+    assert [finding for finding in findings if re.search(named, finding)], findings
+
+
+async def test_an_end_that_is_cut_off_is_found_by_a_hash_that_was_noted(file):
+    head = (await checked(file)).head
+    change(file, "DELETE FROM ledger_minutes WHERE number > 62")
+    assert (await checked(file)).findings == []
+    assert any("row 63, which was noted, is missing" in finding for finding in (await checked(file, head)).findings)
+
+
+async def test_a_flipped_byte_of_the_file_itself_is_found(file):
+    content = bytearray(file.read_bytes())
+    at = content.index(b"llm/v1/chat")
+    content[at] ^= 1
+    file.write_bytes(content)
+    assert any(finding.startswith("request ") for finding in (await checked(file)).findings)
+
+
+async def test_a_server_may_write_meanwhile_and_nothing_is_written_by_the_reader(file):
+    server = SqlStore(f"sqlite:///{file}")
+    await server.open()
+    reader = SqlReader(f"sqlite:///{file}")
+    async with reader.unit() as seen:
+        before = await seen.requests.count()
+        async with server.unit() as unit:
+            await unit.requests.add([request("new", minute=HOUR)])
+        assert await seen.requests.count() == before
+    with pytest.raises(Temporary, match="readonly"):
+        async with reader.unit() as unit:
+            await unit.requests.add([request("other")])
+    await reader.close()
+    await server.close()
+
+
+async def test_what_is_no_database_of_ours_is_refused(tmp_path):
+    with pytest.raises(DoesNotExist, match="There is no database"):
+        SqlReader(f"sqlite:///{tmp_path}/none.db")
+    sqlite3.connect(tmp_path / "other.db").execute("CREATE TABLE a (b)").connection.close()
+    reader = SqlReader(f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(Conflict, match="not one of Penstock"):
+        async with reader.unit():
+            pass
+    await reader.close()
