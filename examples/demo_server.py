@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PENSTOCK = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "penstock"
 START_S, STOP_S = 60, 60
 LOG_LINES = 40
+QUICK = {"PENSTOCK_SERVING_PROFILE_BUDGET_S": "15"}  # nobody wants to wait for two digits in a demonstration
 
 
 class DemoError(Exception):
@@ -61,7 +62,11 @@ def running_server(folder: Path, console: Console) -> Iterator[Server]:
     with log.open("wb") as out:
         # in a session of its own: Ctrl-C is for this program, which then stops the server
         process = subprocess.Popen(
-            command, env={**os.environ, "PENSTOCK_ADMIN_TOKEN": token}, stdout=out, stderr=out, start_new_session=True
+            command,
+            env={**QUICK, **os.environ, "PENSTOCK_ADMIN_TOKEN": token},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
         await_ready(f"{url}/health/ready", process)

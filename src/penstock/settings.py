@@ -82,7 +82,7 @@ class ServingSettings(BaseModel):
     """Idle time after which a served entity that may scale to zero does, in seconds."""
     deploy_timeout_s: float = Field(default=1800, gt=0)
     """Longest time for a deployment, from the request to all its replicas being ready, in seconds."""
-    profile_budget_s: float = Field(default=20, gt=0)
+    profile_budget_s: float = Field(default=60, gt=0)
     """Longest time for measuring a model version on this machine, in seconds."""
     device_memory_fraction: float = Field(default=0.8, gt=0, le=1)
     """Share of a device's memory that replicas may take."""

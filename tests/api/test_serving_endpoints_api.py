@@ -272,7 +272,7 @@ async def test_optimization_info_is_an_estimate_until_measured(admin, store, clo
     await settle(admin, clock)
     after = (await admin.get(path + "/")).json()
     assert after["estimated"] is False
-    assert [point["parallel"] for point in after["profile"]["curve"]] == [1, 2, 4, 8, 16]
+    assert [point["parallel"] for point in after["profile"]["curve"]] == [1, 2, 4]
     await add_model(store, "main.default.odd", problem="its architecture 'Odd' is not known")
     odd = (await admin.get(f"{ROOT}/get-model-optimization-info/main.default.odd/1")).json()
     assert odd["optimizable"] is False

@@ -146,7 +146,7 @@ async def test_a_profile_replaces_one_of_the_same_fingerprint(store):
         assert await unit.profiles.get(print_) is None
         await unit.profiles.put(profile)
         assert await unit.profiles.get(print_) == profile
-        newer = replace(profile, throughput=2100.0, knee=1)
+        newer = replace(profile, throughput=2100.0, knee=1, held_out_mean=0.05, held_out_worst=0.11)
         await unit.profiles.put(newer)
     async with store.unit() as unit:
         assert await unit.profiles.get(print_) == newer

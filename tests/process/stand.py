@@ -34,7 +34,7 @@ class Stand:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
-        self.variables = {"PENSTOCK_ADMIN_TOKEN": TOKEN, **variables}
+        self.variables = {"PENSTOCK_ADMIN_TOKEN": TOKEN, "PENSTOCK_SERVING_PROFILE_BUDGET_S": "5", **variables}
         self.process = None
         self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"})
 

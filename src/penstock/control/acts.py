@@ -207,6 +207,7 @@ class Acts:
                 facts=appraisal.facts,
                 startup_s=startup_s,
                 prior=appraisal.cost,
+                max_running=appraisal.needs.max_running,
             )
         )
         if replica.state is not ReplicaState.MEASURING:

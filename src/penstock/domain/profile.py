@@ -26,13 +26,15 @@ class Fingerprint:
 class Point:
     """One point of the curve: `parallel` requests at a time gave `tokens_per_s` (input and output together).
 
-    `latency_s` is the median of a whole request; `ttft_s` the median time to first token, 0 for embeddings.
+    `latency_s` is the median of a whole request; `ttft_s` the median time to first token, 0 for embeddings. `scaled`:
+    it was measured with shortened requests; its tokens per second are those of whole ones, its times are not.
     """
 
     parallel: int
     tokens_per_s: float
     latency_s: float
     ttft_s: float
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Profile:
     `throughput` is T: tokens per second of the reference workload at the knee of the curve. `input_tokens` and
     `output_tokens` are the shape that was measured: the reference workload, scaled down where the context is shorter.
     `startup_s` is seconds from launch to ready; `memory` bytes the process takes. `measured_at` is epoch milliseconds.
+    `held_out_mean` and `held_out_worst` are the cost model's relative errors on shapes that it was not fitted to; None
+    if time did not permit to measure any.
     """
 
     fingerprint: Fingerprint
@@ -81,6 +85,13 @@ class Profile:
     startup_s: float
     memory: int
     measured_at: int
+    held_out_mean: float | None = None
+    held_out_worst: float | None = None
+
+    @property
+    def scaled(self) -> bool:
+        """Whether T comes from shortened requests: the budget did not suffice for whole ones."""
+        return any(point.scaled for point in self.curve if point.parallel == self.knee)
 
 
 def terms(tokens_in: float, tokens_out: float) -> tuple[float, float, float, float, float]:

@@ -58,7 +58,7 @@ async def test_measurements_take_turns(world):
         await create(world, "two", config(entity(OTHER)))
         await settled(world, "one")
         await settled(world, "two")
-    assert world.client.most_parallel == 16
+    assert world.client.most_parallel == 4
 
 
 async def test_an_update_that_changes_only_the_band_keeps_the_replica(world, clock):

@@ -45,13 +45,15 @@ def _values(profile: Profile) -> dict[str, object]:
         "device": profile.fingerprint.device,
         "throughput": profile.throughput,
         "knee": profile.knee,
-        "curve": [[p.parallel, p.tokens_per_s, p.latency_s, p.ttft_s] for p in profile.curve],
+        "curve": [[p.parallel, p.tokens_per_s, p.latency_s, p.ttft_s, p.scaled] for p in profile.curve],
         "cost": [*profile.cost.coefficients, profile.cost.error],
         "input_tokens": profile.input_tokens,
         "output_tokens": profile.output_tokens,
         "startup_s": profile.startup_s,
         "memory": profile.memory,
         "measured_at": profile.measured_at,
+        "held_out_mean": profile.held_out_mean,
+        "held_out_worst": profile.held_out_worst,
     }
 
 
@@ -68,4 +70,6 @@ def _profile(row: Row[Any]) -> Profile:
         startup_s=row.startup_s,
         memory=row.memory,
         measured_at=row.measured_at,
+        held_out_mean=row.held_out_mean,
+        held_out_worst=row.held_out_worst,
     )

@@ -5,8 +5,8 @@ from typing import Any
 from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
 from penstock.domain.endpoint import Endpoint
-from penstock.domain.profile import Profile
 from penstock.domain.served_entity import ServedEntity
+from penstock.web.databricks.profile_answers import profile_answer
 
 
 def detailed(view: EndpointView) -> dict[str, Any]:
@@ -116,30 +116,5 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
         "slices": info.chunks.slices,
     }
     if info.profile is not None:
-        body["profile"] = _profile(info.profile)
+        body["profile"] = profile_answer(info.profile)
     return body
-
-
-def _profile(profile: Profile) -> dict[str, Any]:
-    return {
-        "measured_at": profile.measured_at,
-        "engine": profile.fingerprint.engine,
-        "precision": profile.fingerprint.precision,
-        "device": profile.fingerprint.device,
-        "knee": profile.knee,
-        "input_tokens": profile.input_tokens,
-        "output_tokens": profile.output_tokens,
-        "startup_s": round(profile.startup_s, 3),
-        "memory": profile.memory,
-        "cost": dict(zip("caebd", profile.cost.coefficients, strict=True)),
-        "cost_error": round(profile.cost.error, 4),
-        "curve": [
-            {
-                "parallel": point.parallel,
-                "tokens_per_s": round(point.tokens_per_s, 1),
-                "latency_s": round(point.latency_s, 4),
-                "ttft_s": round(point.ttft_s, 4),
-            }
-            for point in profile.curve
-        ],
-    }

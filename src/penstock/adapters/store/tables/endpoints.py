@@ -75,4 +75,6 @@ PROFILES = Table(
     Column("startup_s", Float, nullable=False),
     Column("memory", BIG, nullable=False),
     Column("measured_at", BIG, nullable=False),
+    Column("held_out_mean", Float),
+    Column("held_out_worst", Float),
 )

@@ -1,0 +1,44 @@
+"""A measured profile in an answer."""
+
+from typing import Any
+
+from penstock.domain.profile import Profile
+from penstock.domain.throughput import divide
+
+
+def profile_answer(profile: Profile) -> dict[str, Any]:
+    """The profile with what is sold of it; `held_out_*` are null if no time was left to measure them."""
+    chunks = divide(profile.throughput)
+    return {
+        "measured_at": profile.measured_at,
+        "engine": profile.fingerprint.engine,
+        "precision": profile.fingerprint.precision,
+        "device": profile.fingerprint.device,
+        "throughput": round(profile.throughput, 1),
+        "throughput_chunk_size": chunks.chunk,
+        "slices": chunks.slices,
+        "knee": profile.knee,
+        "scaled": profile.scaled,
+        "input_tokens": profile.input_tokens,
+        "output_tokens": profile.output_tokens,
+        "startup_s": round(profile.startup_s, 3),
+        "memory": profile.memory,
+        "cost": dict(zip("caebd", profile.cost.coefficients, strict=True)),
+        "cost_error": round(profile.cost.error, 4),
+        "held_out_mean": _rounded(profile.held_out_mean),
+        "held_out_worst": _rounded(profile.held_out_worst),
+        "curve": [
+            {
+                "parallel": point.parallel,
+                "tokens_per_s": round(point.tokens_per_s, 1),
+                "latency_s": round(point.latency_s, 4),
+                "ttft_s": round(point.ttft_s, 4),
+                "scaled": point.scaled,
+            }
+            for point in profile.curve
+        ],
+    }
+
+
+def _rounded(error: float | None) -> float | None:
+    return None if error is None else round(error, 4)
