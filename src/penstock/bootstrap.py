@@ -27,6 +27,7 @@ from penstock.adapters.store.claim import FileClaim
 from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
 from penstock.control.authenticator import Authenticator
+from penstock.control.autoscaler import Autoscaler
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import new_id
 from penstock.control.endpoint_logs import EndpointLogs
@@ -46,11 +47,14 @@ from penstock.control.optimization import Optimization
 from penstock.control.principals import Principals
 from penstock.control.profiler import Profiler
 from penstock.control.reconciler import Reconciler
+from penstock.control.scaling_history import ScalingHistory
+from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.control.watch import Watch
 from penstock.domain.errors import PenstockError, Temporary
+from penstock.domain.scaling import Policy
 from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
@@ -59,7 +63,6 @@ from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
-from penstock.ports.capacity import Reading
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
@@ -119,6 +122,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     table = Table(clock, gate := Gate(clock))
     cluster = _cluster(settings, stack)
     serving, reconciler, measuring = await _serving(settings, store, artifacts, cluster, table=table, stack=stack)
+    throughput, scaling = _scaling(settings, store, gate, serving.optimization.offers)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, stack=stack)
@@ -128,9 +132,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         reconciler.loop,
         measuring,
         *keeping,
-        Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
-        Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
-        Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
+        *scaling,
+        *_housekeeping(settings, authenticator, tokens, janitor),
     ]
     supervisor = await stack.enter_async_context(_running(loops))
 
@@ -146,9 +149,19 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
         catalogue=catalogue,
         serving=serving,
+        throughput=throughput,
         data_plane=_data_plane(settings, gateway, authenticator, installation),
     )
     return parts, installation, gateway.running
+
+
+def _housekeeping(settings: Settings, authenticator: Authenticator, tokens: Tokens, janitor: Janitor) -> list[Loop]:
+    clock = SystemClock()
+    return [
+        Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
+        Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
+        Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
+    ]
 
 
 async def _access(
@@ -236,6 +249,29 @@ async def _serving(
     return serving, reconciler, measuring
 
 
+def _scaling(settings: Settings, store: SqlStore, gate: Gate, offers: Offers) -> tuple[Throughput, list[Loop]]:
+    """The autoscaler, which remembers what it decides, and what is told of throughput."""
+    clock, wish = SystemClock(), settings.scaling
+    policy = Policy(
+        target=wish.target,
+        burst_s=wish.burst_s,
+        mean_s=wish.mean_s,
+        drain_s=wish.drain_s,
+        down_s=wish.down_s,
+        down_slow_s=wish.down_slow_s,
+        idle_s=settings.serving.scale_to_zero_idle_s,
+    )
+    # Within a device an allotment is a number: it takes no time to start.
+    autoscaler = Autoscaler(gate, clock, policy, lambda _reading: 0.0)
+    history = ScalingHistory(store, clock, autoscaler, days=wish.history_days)
+    throughput = Throughput(store, gate, offers, clock)
+    return throughput, [
+        Loop("autoscaler", autoscaler.step, clock, period_s=1),
+        Loop("scaling history", history.step, clock, period_s=2),
+        Loop("throughput", throughput.step, clock, period_s=1),
+    ]
+
+
 async def _gateway(
     settings: Settings, store: SqlStore, table: Table, gate: Gate, *, reconciler: Reconciler, stack: AsyncExitStack
 ) -> tuple[Gateway, list[Loop]]:
@@ -243,7 +279,7 @@ async def _gateway(
     clock = SystemClock()
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
-    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, _no_readings))
+    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, gate.readings))
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)
@@ -297,10 +333,6 @@ async def _last_uses(authenticator: Authenticator) -> None:
     # A database that is away when the server stops costs the times of a minute, and must not keep it from stopping.
     with contextlib.suppress(Temporary):
         await authenticator.write_uses()
-
-
-def _no_readings() -> Sequence[Reading]:
-    return ()
 
 
 async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:

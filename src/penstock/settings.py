@@ -90,6 +90,27 @@ class ServingSettings(BaseModel):
     """Devices that this machine's cores and memory are divided into, in equal parts; each replica runs on one."""
 
 
+class ScalingSettings(BaseModel):
+    """The autoscaler; docs/scaling.md says how it decides."""
+
+    model_config = _GROUP
+
+    target: float = Field(default=0.9, gt=0, le=1)
+    """So much is allotted that demand takes this part of it."""
+    burst_s: float = Field(default=10, gt=0)
+    """Seconds by which a burst is told."""
+    mean_s: float = Field(default=30, gt=0)
+    """Seconds over which demand is averaged."""
+    drain_s: float = Field(default=10, gt=0)
+    """Seconds within which what waits is to be gone."""
+    down_s: float = Field(default=120, ge=0)
+    """Seconds for which an allotment stays up after demand has fallen."""
+    down_slow_s: float = Field(default=300, ge=0)
+    """The same where another chunk takes longer than 10 s to start."""
+    history_days: float = Field(default=90, gt=0)
+    """Days for which decisions are remembered."""
+
+
 class ArtifactSettings(BaseModel):
     """Files of model versions."""
 
@@ -142,6 +163,7 @@ class Settings(BaseModel):
     access: AccessSettings = AccessSettings()
     gateway: GatewaySettings = GatewaySettings()
     serving: ServingSettings = ServingSettings()
+    scaling: ScalingSettings = ScalingSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
     sweep: SweepSettings = SweepSettings()
 

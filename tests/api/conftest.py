@@ -91,6 +91,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
         serving=Serving(world.endpoints, world.logs, world.optimization),
+        throughput=world.throughput,
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
     )
 

@@ -28,7 +28,7 @@ class Optimization:
 
     def __init__(self, store: Store, offers: Offers) -> None:
         self._store = store
-        self._offers = offers
+        self.offers = offers
 
     async def info(self, name: ModelName, number: int) -> OptimizationInfo:
         """Of one version; raises DoesNotExist."""
@@ -39,5 +39,5 @@ class Optimization:
         why = problem(version)
         if why:
             return OptimizationInfo(why, version.facts.model_type if version.facts else None, None, None)
-        appraisal = await self._offers.of_version(version)
+        appraisal = await self.offers.of_version(version)
         return OptimizationInfo("", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile)

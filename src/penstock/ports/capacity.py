@@ -12,7 +12,8 @@ class Reading:
     `arrived` and `attained` count up from the start of the process: what was offered (refused work too), and what was
     done. `backlog` waits now, in tokens; `waiting` and `in_flight` are requests. `allotment`, `minimum`, `maximum`,
     `throughput` (what a whole device does of this version) and `chunk` are tokens per second. `predicted_wait_s` is
-    how long a request that comes now would wait.
+    how long a request that comes now would wait; `mean_out` the running mean of its answers, in tokens, 0 before the
+    first one.
     """
 
     endpoint_id: str
@@ -28,6 +29,7 @@ class Reading:
     throughput: float
     chunk: float
     predicted_wait_s: float
+    mean_out: float = 0.0
 
 
 class Capacity(Protocol):

@@ -11,12 +11,14 @@ from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
 from penstock.control.reconciler import Reconciler
+from penstock.control.throughput import Throughput
 from penstock.control.watch import Watch
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.model import ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.steps import Limits
+from penstock.testing.capacity import FakeCapacity
 from penstock.testing.clock import FakeClock
 from penstock.testing.cluster import FakeCluster, FakeEngineClient, FakeGauge, FakeRecipe
 from penstock.testing.store import FakeStore
@@ -108,6 +110,8 @@ class World:
         )
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)
+        self.capacity = FakeCapacity()
+        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock)
 
 
 async def add_model(

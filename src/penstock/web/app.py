@@ -11,10 +11,19 @@ from penstock.control.authenticator import Authenticator
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.health import Health
 from penstock.control.principals import Principals
+from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.web import health
 from penstock.web.boundary import Boundary
-from penstock.web.databricks import catalogue, client_secrets, oauth, scim, serving_endpoints, tokens
+from penstock.web.databricks import (
+    catalogue,
+    client_secrets,
+    endpoint_throughput,
+    oauth,
+    scim,
+    serving_endpoints,
+    tokens,
+)
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
 
@@ -43,6 +52,7 @@ class Parts:
     client_secrets: ClientSecrets
     catalogue: catalogue.Catalogue
     serving: serving_endpoints.Serving
+    throughput: Throughput
     public_url: str = ""
     data_plane: PlainApp | None = None
 
@@ -91,3 +101,4 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield client_secrets.router(parts.client_secrets)
     yield from catalogue.routers(parts.catalogue, parts.public_url)
     yield serving_endpoints.router(parts.serving)
+    yield endpoint_throughput.router(parts.throughput)

@@ -31,10 +31,11 @@ class SqlRequestRows:
             start += rows
         return added
 
-    async def of(self, endpoint_id: str, *, limit: int = 1000) -> Sequence[RequestRecord]:
+    async def of(self, endpoint_id: str, *, limit: int = 1000, since: int = 0) -> Sequence[RequestRecord]:
         """The newest records."""
         newest = (REQUESTS.c.received_at.desc(), REQUESTS.c.request_id)
-        query = select(REQUESTS).where(REQUESTS.c.endpoint_id == endpoint_id).order_by(*newest).limit(limit)
+        mine = (REQUESTS.c.endpoint_id == endpoint_id, REQUESTS.c.received_at >= since)
+        query = select(REQUESTS).where(*mine).order_by(*newest).limit(limit)
         return [_record(row) for row in await self._connection.execute(query)]
 
     async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:

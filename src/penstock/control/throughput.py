@@ -1,0 +1,107 @@
+"""How an endpoint's throughput stands: what was bought, what is asked and what is done, for those who bought it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from penstock.control.offers import Appraisal, Offers
+from penstock.domain.access import Caller, endpoint_level
+from penstock.domain.endpoint import Endpoint
+from penstock.domain.errors import DoesNotExist, PermissionDenied
+from penstock.domain.pace import Pace
+from penstock.domain.scaling_record import ScalingRecord
+from penstock.domain.throughput import CONCURRENCY_PER_CHUNK, SOLD_FRACTION
+from penstock.domain.usage import RequestRecord
+from penstock.ports.capacity import Capacity, Reading
+from penstock.ports.clock import Clock
+from penstock.ports.store import Store
+
+WINDOW_S = 10.0
+"""Demand and what was attained are means over so many seconds."""
+MINUTE_MS = 60_000
+DECISIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EntityThroughput:
+    """One served entity. Tokens are reference tokens; `demand` and `attained` tokens per second of the last 10 s.
+
+    `device_share` is what the allotment takes of a device's time, 0 to 0.9. `appraisal` tells the cost of requests,
+    None if the version is gone.
+    """
+
+    reading: Reading
+    demand: float
+    attained: float
+    device_share: float
+    appraisal: Appraisal | None
+
+    @property
+    def provisioned_concurrency(self) -> float:
+        """The allotment in the units of provisioned concurrency: four for each chunk."""
+        return self.reading.allotment / self.reading.chunk * CONCURRENCY_PER_CHUNK if self.reading.chunk else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointThroughput:
+    """An endpoint. `decisions` are the newest first; `ended` are the requests of the last minute, newest first."""
+
+    endpoint: Endpoint
+    entities: Sequence[EntityThroughput]
+    decisions: Sequence[ScalingRecord]
+    ended: Sequence[RequestRecord]
+
+
+class Throughput:
+    """Looks at the gate every second (`step`), and answers from what it saw."""
+
+    def __init__(self, store: Store, capacity: Capacity, offers: Offers, clock: Clock) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._offers = offers
+        self._clock = clock
+        self._arrived: dict[tuple[str, str], Pace] = {}
+        self._attained: dict[tuple[str, str], Pace] = {}
+
+    async def step(self) -> str:
+        """One look at the gate; says nothing."""
+        now = self._clock.monotonic()
+        readings = {(one.endpoint_id, one.entity): one for one in self._capacity.readings()}
+        for paces in (self._arrived, self._attained):
+            for key in [key for key in paces if key not in readings]:
+                del paces[key]
+        for key, reading in readings.items():
+            self._arrived.setdefault(key, Pace(WINDOW_S)).add(now, reading.arrived)
+            self._attained.setdefault(key, Pace(WINDOW_S)).add(now, reading.attained)
+        return ""
+
+    async def of(self, caller: Caller, name: str) -> EndpointThroughput:
+        """One endpoint; raises DoesNotExist, or PermissionDenied without CAN_VIEW."""
+        since = self._clock.now_ms() - MINUTE_MS
+        async with self._store.unit() as unit:
+            endpoint = await unit.endpoints.by_name(name)
+            if endpoint is None:
+                raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
+            if endpoint_level(caller, endpoint.creator) is None:
+                who = caller.principal.name
+                raise PermissionDenied(f"{who} does not have CAN_VIEW permission on endpoint '{name}'.")
+            decisions = await unit.scaling.of(endpoint.id, limit=DECISIONS)
+            ended = await unit.requests.of(endpoint.id, limit=100_000, since=since)
+        entities = endpoint.active.entities if endpoint.active else ()
+        appraisals = await self._offers.of_entities(entities)
+        specs = {entity.name: entity.spec for entity in entities}
+        readings = [one for one in self._capacity.readings() if one.endpoint_id == endpoint.id]
+        found = [self._entity(one, appraisals, specs.get(one.entity, "")) for one in readings]
+        return EndpointThroughput(endpoint, found, decisions, ended)
+
+    def _entity(self, reading: Reading, appraisals: Mapping[str, Appraisal], spec: str) -> EntityThroughput:
+        key, appraisal = (reading.endpoint_id, reading.entity), appraisals.get(spec)
+        slices = appraisal.offer.chunks.slices if appraisal else 1
+        share = reading.allotment / reading.chunk * SOLD_FRACTION / slices if reading.chunk else 0.0
+        arrived, attained = self._arrived.get(key), self._attained.get(key)
+        return EntityThroughput(
+            reading,
+            arrived.per_s() if arrived else 0.0,
+            attained.per_s() if attained else 0.0,
+            share,
+            appraisal,
+        )

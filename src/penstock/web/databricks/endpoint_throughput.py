@@ -1,0 +1,121 @@
+"""An endpoint's throughput: as JSON (ours), and as Prometheus gauges with the platform's names where it has them."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+
+from penstock.control.throughput import EndpointThroughput, EntityThroughput, Throughput
+from penstock.domain.scaling_record import ScalingRecord
+from penstock.web.databricks.serving_endpoints import ROOT
+from penstock.web.guard import Access, CallerDep, allows, guarded_router
+
+LATENCIES_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+
+
+def router(throughput: Throughput) -> APIRouter:
+    """The routes."""
+    routes = guarded_router()
+
+    async def get(name: str, caller: CallerDep) -> dict[str, Any]:
+        return _answer(await throughput.of(caller, name))
+
+    async def metrics(name: str, caller: CallerDep) -> PlainTextResponse:
+        return PlainTextResponse(exposition(await throughput.of(caller, name)), media_type="text/plain; version=0.0.4")
+
+    for path, handler in (("throughput", get), ("metrics", metrics)):
+        for ending in ("", "/"):
+            routes.add_api_route(
+                f"{ROOT}/{{name}}/{path}{ending}", handler, methods=["GET"], openapi_extra=allows(Access.USER)
+            )
+    return routes
+
+
+def _answer(found: EndpointThroughput) -> dict[str, Any]:
+    return {
+        "name": found.endpoint.name,
+        "served_entities": [_entity(one) for one in found.entities],
+        "decisions": [_decision(one) for one in found.decisions],
+    }
+
+
+def _entity(one: EntityThroughput) -> dict[str, Any]:
+    reading = one.reading
+    body: dict[str, Any] = {
+        "name": reading.entity,
+        "min_provisioned_throughput": reading.minimum,
+        "max_provisioned_throughput": reading.maximum,
+        "allotment": reading.allotment,
+        "provisioned_concurrency": round(one.provisioned_concurrency, 2),
+        "device_share": round(one.device_share, 4),
+        "chunk": reading.chunk,
+        "throughput": round(reading.throughput, 1),
+        "demand": round(one.demand, 1),
+        "attained": round(one.attained, 1),
+        "queue": {"requests": reading.waiting, "tokens": round(reading.backlog, 1)},
+        "in_flight": reading.in_flight,
+        "predicted_wait_s": round(reading.predicted_wait_s, 3),
+        "mean_output_tokens": round(reading.mean_out, 1),
+    }
+    if one.appraisal is not None:
+        body["cost"] = dict(zip("caebd", one.appraisal.cost.coefficients, strict=True))
+        body["estimated"] = one.appraisal.profile is None
+    return body
+
+
+def _decision(one: ScalingRecord) -> dict[str, Any]:
+    return {
+        "time": one.at,
+        "served_entity": one.entity,
+        "old": one.old,
+        "new": one.new,
+        "kind": one.kind.value,
+        "reason": one.reason,
+    }
+
+
+def exposition(found: EndpointThroughput) -> str:
+    """Prometheus' text for one endpoint; counts and latencies are of the last minute."""
+    registry = CollectorRegistry()
+    labels = {"endpoint_name": found.endpoint.name}
+    ended = found.ended
+    counts = {
+        "request_count_total": len(ended),
+        "request_4xx_count_total": sum(_CLIENT_ERROR <= one.status < _SERVER_ERROR for one in ended),
+        "request_5xx_count_total": sum(one.status >= _SERVER_ERROR for one in ended),
+    }
+    for name, value in counts.items():
+        Gauge(name, "Requests that ended in the last minute.", list(labels), registry=registry).labels(**labels).set(
+            value
+        )
+    for name, figure in (("request_latency_ms", "duration_ms"), ("model_queue_time_ms", "queue_ms")):
+        text = "Of the requests that ended in the last minute, in milliseconds."
+        series = Histogram(name, text, list(labels), buckets=LATENCIES_MS, registry=registry).labels(**labels)
+        for record in ended:
+            series.observe(getattr(record, figure))
+    _gauges(found, registry)
+    return generate_latest(registry).decode()
+
+
+def _gauges(found: EndpointThroughput, registry: CollectorRegistry) -> None:
+    figures = {
+        "provisioned_concurrent_requests_total": ("Provisioned concurrency: four for each chunk.", "concurrency"),
+        "penstock_allotment_tokens_per_second": ("What is promised now.", "allotment"),
+        "penstock_minimum_tokens_per_second": ("The band's minimum.", "minimum"),
+        "penstock_maximum_tokens_per_second": ("The band's maximum.", "maximum"),
+        "penstock_demand_tokens_per_second": ("Reference tokens offered, mean of the last 10 s.", "demand"),
+        "penstock_attained_tokens_per_second": ("Reference tokens done, mean of the last 10 s.", "attained"),
+        "penstock_queue_requests": ("Requests that wait for their turn.", "waiting"),
+        "penstock_queue_tokens": ("Reference tokens that wait for their turn.", "backlog"),
+        "penstock_in_flight_requests": ("Requests that are with an engine.", "in_flight"),
+        "penstock_predicted_wait_seconds": ("How long a request that comes now would wait.", "predicted_wait_s"),
+    }
+    labels = ["endpoint_name", "served_entity_name"]
+    for name, (text, figure) in figures.items():
+        gauge = Gauge(name, text, labels, registry=registry)
+        for one in found.entities:
+            own = {"concurrency": one.provisioned_concurrency, "demand": one.demand, "attained": one.attained}
+            value = own[figure] if figure in own else getattr(one.reading, figure)
+            gauge.labels(found.endpoint.name, one.reading.entity).set(value)
