@@ -128,13 +128,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, stack=stack)
 
     # Loops
-    loops = [
-        reconciler.loop,
-        measuring,
-        *keeping,
-        *scaling,
-        *_housekeeping(settings, authenticator, tokens, janitor),
-    ]
+    tidying = _housekeeping(settings, authenticator, tokens, janitor)
+    loops = [reconciler.loop, measuring, *keeping, *scaling, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
