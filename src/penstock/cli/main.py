@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
 
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
 
 app.command()(load)
+app.command()(bill)
+app.add_typer(ledger, name="ledger")
 
 
 @app.command()

@@ -1,0 +1,76 @@
+"""`penstock bill`."""
+
+import csv
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from penstock.cli.ledger_source import Job, moment
+from penstock.domain.billing import Line, Prices, bill, prices_of
+from penstock.domain.errors import InvalidParameter
+from penstock.ports.store import Unit
+
+COLUMNS = ("endpoint", "entity", "model", "hours", "chunk_hours", "input_tokens", "output_tokens", "amount")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for, as given."""
+
+    since: str
+    until: str
+    prices: Path
+    csv: Path | None
+
+
+def job(wish: Wish) -> Job:
+    """The bill; raises InvalidParameter."""
+
+    async def run(unit: Unit) -> int:
+        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
+        if since >= until:
+            raise InvalidParameter("--from must be before --to.")
+        prices = _prices(wish.prices)
+        rows = await unit.ledger.between(since, until)
+        models: dict[tuple[str, str], str] = {}
+        for endpoint_id in {row.key.endpoint_id for row in rows}:
+            endpoint = await unit.endpoints.by_id(endpoint_id)
+            configs = (endpoint.active, endpoint.latest) if endpoint else ()
+            for entity in (entity for config in configs if config for entity in config.entities):
+                models[endpoint_id, entity.name] = entity.entity_name
+        lines = bill(rows, prices, models)
+        _print(lines, prices.currency)
+        if wish.csv:
+            with wish.csv.open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow([*COLUMNS, "currency"])
+                writer.writerows([*(getattr(line, name) for name in COLUMNS), prices.currency] for line in lines)
+        return 0
+
+    return run
+
+
+def _prices(path: Path) -> Prices:
+    try:
+        return prices_of(tomllib.loads(path.read_text(), parse_float=Decimal))
+    except OSError as error:
+        raise InvalidParameter(f"The price file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"The price file {path} is not TOML: {error}.") from error
+
+
+def _print(lines: Sequence[Line], currency: str) -> None:
+    table = Table()
+    for name in COLUMNS:
+        table.add_column(name.replace("_", " "), justify="left" if name in COLUMNS[:3] else "right")
+    for line in lines:
+        table.add_row(*(str(getattr(line, name)) for name in COLUMNS))
+    table.add_section()
+    total = sum((line.amount for line in lines), Decimal("0.00"))
+    table.add_row("total", *[""] * (len(COLUMNS) - 2), f"{total} {currency}", style="bold")
+    Console().print(table)

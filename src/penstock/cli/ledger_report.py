@@ -1,0 +1,148 @@
+"""`penstock ledger report`."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from penstock.cli.ledger_source import Job, moment, told
+from penstock.domain.errors import DoesNotExist, InvalidParameter
+from penstock.domain.ledger_entry import MINUTE_MS
+from penstock.domain.ledger_hour import HOUR_MS
+from penstock.domain.ledger_minute import Percentiles
+from penstock.domain.ledger_report import Line, Report
+from penstock.ports.store import Unit
+
+PAGE = 1000
+MINUTES_UP_TO = 3 * HOUR_MS
+STEPS = {"minute": MINUTE_MS, "hour": HOUR_MS}
+RATES = ("promised", "offered", "admitted", "attained")
+COUNTS = ("requests", "completed", "failed", "cancelled", "rejected", "breaches")
+MEASURES = ("ttft", "tpot", "queue")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for, as given."""
+
+    endpoint: str
+    since: str
+    until: str
+    by: str
+    csv: Path | None
+    png: Path | None
+
+
+def job(wish: Wish) -> Job:
+    """The report; raises InvalidParameter and DoesNotExist."""
+
+    async def run(unit: Unit) -> int:
+        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
+        if since >= until:
+            raise InvalidParameter("--from must be before --to.")
+        if wish.by not in {"", *STEPS}:
+            raise InvalidParameter(f"--by must be minute or hour, but is '{wish.by}'.")
+        step_ms = STEPS[wish.by or ("minute" if until - since <= MINUTES_UP_TO else "hour")]
+        report = await _read(unit, wish.endpoint, Report(since, until, step_ms), (since, until))
+        lines = report.lines()
+        _print(wish.endpoint, lines, report.whole())
+        if wish.csv:
+            _write(wish.csv, lines)
+        if wish.png:
+            _draw(wish.png, wish.endpoint, lines, step_ms)
+        return 0
+
+    return run
+
+
+async def _read(unit: Unit, endpoint: str, report: Report, period: tuple[int, int]) -> Report:
+    since, until = period
+    report.minutes(await unit.ledger.between(since, until, endpoint))
+    if not report.endpoints:
+        raise DoesNotExist(f"The ledger has no closed minute of the endpoint '{endpoint}' in that time.")
+    after = (since, "")
+    while page := await unit.requests.in_ledger(after, limit=PAGE):
+        for record in page:
+            if record.minute < until:
+                report.request(record)
+        if page[-1].minute >= until:
+            break
+        after = (page[-1].minute, page[-1].request_id)
+    return report
+
+
+def _print(endpoint: str, lines: Sequence[Line], whole: Line) -> None:
+    table = Table(title=f"{endpoint}: tokens per second, milliseconds (p50 / p95 / p99)", title_justify="left")
+    table.add_column("UTC", no_wrap=True)
+    names = ("promised", "offered", "attained", "kept", "requests", "refused", "breaches", "first token", "per token")
+    for name in (*names, "queue"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        table.add_row(told(line.at), *_cells(line))
+    table.add_section()
+    table.add_row("all", *_cells(whole), style="bold")
+    console = Console()
+    console.print(table)
+    for reason, count in whole.refusals:
+        console.print(f"refused {count} times: {reason}", markup=False, highlight=False)
+
+
+def _cells(line: Line) -> Iterator[str]:
+    yield from (f"{rate:,.0f}" for rate in (line.promised, line.offered, line.attained))
+    yield "" if line.kept is None else f"{line.kept:.1%}"
+    yield from (str(count) for count in (line.totals.requests, line.totals.rejected, line.totals.breaches))
+    yield from (_percentiles(getattr(line, measure)) for measure in MEASURES)
+
+
+def _percentiles(given: Percentiles) -> str:
+    return "" if given.p50 < 0 else f"{given.p50:,.0f} / {given.p95:,.0f} / {given.p99:,.0f}"
+
+
+def _write(path: Path, lines: Sequence[Line]) -> None:
+    parts = Percentiles.__slots__
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        measured = [f"{measure}_{part}_ms" for measure in MEASURES for part in parts]
+        writer.writerow(["utc", *RATES, "kept", *COUNTS, *measured])
+        for line in lines:
+            values = [getattr(getattr(line, measure), part) for measure in MEASURES for part in parts]
+            writer.writerow(
+                [
+                    told(line.at),
+                    *(round(getattr(line, rate), 3) for rate in RATES),
+                    "" if line.kept is None else round(line.kept, 4),
+                    *(getattr(line.totals, count) for count in COUNTS),
+                    *("" if value < 0 else round(value, 3) for value in values),
+                ]
+            )
+
+
+def _draw(path: Path, endpoint: str, lines: Sequence[Line], step_ms: int) -> None:
+    from datetime import UTC, datetime
+
+    from matplotlib.figure import Figure
+
+    at = [datetime.fromtimestamp(line.at / 1000, UTC) for line in lines]
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    rates, first = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    rates.step(at, [line.promised for line in lines], where="post", color="#777777", label="promised")
+    rates.step(at, [line.offered for line in lines], where="post", color="#c1440e", linewidth=0.8, label="offered")
+    rates.step(at, [line.attained for line in lines], where="post", color="#1f6fb2", label="attained")
+    broken = [(when, line.attained) for when, line in zip(at, lines, strict=True) if line.totals.breaches]
+    if broken:
+        rates.plot([when for when, _ in broken], [rate for _, rate in broken], "rx", label="breach")
+    rates.set(ylabel="reference tokens/s", title=f"{endpoint}, by {'minute' if step_ms == MINUTE_MS else 'hour'}")
+    measured = [(when, line.ttft) for when, line in zip(at, lines, strict=True) if line.ttft.p50 >= 0]
+    for part, style in (("p50", "-"), ("p95", "--"), ("p99", ":")):
+        values = [getattr(ttft, part) / 1000 for _, ttft in measured]
+        first.plot([when for when, _ in measured], values, style, color="#1f6fb2", label=part)
+    first.set(ylabel="time to first token, s")
+    figure.autofmt_xdate()
+    for axes in (rates, first):
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+        axes.legend(loc="upper right")
+    figure.savefig(path, format="png", dpi=130)

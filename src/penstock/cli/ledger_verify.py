@@ -1,0 +1,44 @@
+"""`penstock ledger verify`."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from penstock.cli.ledger_source import Job
+from penstock.control.ledger_audit import verify
+from penstock.domain.errors import InvalidParameter
+from penstock.ports.store import Unit
+
+MOST_TOLD = 100
+
+
+def job(head: str) -> Job:
+    """The check; 1 if it finds anything."""
+
+    async def run(unit: Unit) -> int:
+        noted = _head(head)
+        columns = ("checking the ledger", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("", total=None)
+            verdict = await verify(unit, noted, lambda done, total: progress.update(task, completed=done, total=total))
+        for finding in verdict.findings[:MOST_TOLD]:
+            print(finding)
+        if len(verdict.findings) > MOST_TOLD:
+            print(f"... and {len(verdict.findings) - MOST_TOLD} more")
+        number, digest = verdict.head
+        pending = f"; {verdict.pending} requests are in minutes that are not closed yet" if verdict.pending else ""
+        print(
+            f"{verdict.minutes} minutes, {verdict.hours} hours, {verdict.requests} requests checked{pending}. "
+            f"{len(verdict.findings) or 'No'} faults.\nhead {number}:{digest}"
+        )
+        return 1 if verdict.findings else 0
+
+    return run
+
+
+def _head(text: str) -> tuple[int, str] | None:
+    if not text:
+        return None
+    number, _, digest = text.partition(":")
+    if not number.isdecimal() or not digest:
+        raise InvalidParameter(f"head must be NUMBER:HASH as `penstock ledger verify` prints it, but is '{text}'.")
+    return int(number), digest

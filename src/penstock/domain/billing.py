@@ -1,0 +1,140 @@
+"""What the ledger comes to in money: the highest band of each hour in chunk-hours, and tokens that are paid singly."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.ledger_hour import hour_of
+from penstock.domain.ledger_minute import LedgerMinute
+
+MILLION = 1_000_000
+CENT = Decimal("0.01")
+_FIELDS = ("chunk_hour", "input_million", "output_million")
+_ALMOST = 1e-9
+"""Chunks are sizes that were divided; this much of one over a whole number is that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Of a chunk for an hour, and of a million input and output tokens."""
+
+    chunk_hour: Decimal = Decimal(0)
+    input_million: Decimal = Decimal(0)
+    output_million: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A price table: the endpoint's price wins over the model's, and that over `default`."""
+
+    currency: str
+    endpoints: Mapping[str, Price]
+    models: Mapping[str, Price]
+    default: Price | None = None
+
+    def of(self, endpoint: str, model: str) -> Price:
+        """The price; raises InvalidParameter if the table has none."""
+        found = self.endpoints.get(endpoint) or self.models.get(model) or self.default
+        if found is None:
+            raise InvalidParameter(
+                f"prices has no price for the endpoint '{endpoint}' (model '{model}') and no default."
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one served entity comes to. `hours` are those in which it held throughput."""
+
+    endpoint: str
+    entity: str
+    model: str
+    hours: int
+    chunk_hours: int
+    input_tokens: int
+    output_tokens: int
+    amount: Decimal
+
+
+@dataclass(slots=True)
+class _Use:
+    chunks: dict[int, int] = field(default_factory=dict)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+def bill(minutes: Iterable[LedgerMinute], prices: Prices, models: Mapping[tuple[str, str], str]) -> Sequence[Line]:
+    """One line for each served entity that held throughput or was paid by the token, by endpoint and entity.
+
+    `models` tells the model of an endpoint's id and served entity. Amounts are rounded to cents, half a cent up.
+    Raises InvalidParameter if a price is missing.
+    """
+    uses: dict[tuple[str, str, str], _Use] = {}
+    for row in minutes:
+        key = (row.endpoint_name or row.key.endpoint_id, row.key.entity, row.key.endpoint_id)
+        use = uses.setdefault(key, _Use())
+        hour, chunks = hour_of(row.key.minute), _chunks(row)
+        if chunks:
+            use.chunks[hour] = max(use.chunks.get(hour, 0), chunks)
+        use.input_tokens += row.totals.metered_prompt_tokens
+        use.output_tokens += row.totals.metered_completion_tokens
+    lines: list[Line] = []
+    for (endpoint, entity, endpoint_id), use in sorted(uses.items()):
+        if use.chunks or use.input_tokens or use.output_tokens:
+            model = models.get((endpoint_id, entity), "")
+            amount = _amount(use, prices.of(endpoint, model))
+            chunk_hours, tokens = sum(use.chunks.values()), (use.input_tokens, use.output_tokens)
+            lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, amount))
+    return lines
+
+
+def prices_of(document: Mapping[str, object]) -> Prices:
+    """A price table as read from TOML; raises InvalidParameter that names the key and its rule."""
+    unknown = set(document) - {"currency", "default", "endpoints", "models"}
+    if unknown:
+        raise InvalidParameter(f"prices: '{min(unknown)}' is not one of currency, default, endpoints and models.")
+    currency = document.get("currency")
+    if not isinstance(currency, str) or not currency:
+        raise InvalidParameter("prices: 'currency' must be a text such as EUR.")
+    default = document.get("default")
+    return Prices(
+        currency,
+        {name: _price(given, f"endpoints.{name}") for name, given in _table(document, "endpoints").items()},
+        {name: _price(given, f"models.{name}") for name, given in _table(document, "models").items()},
+        None if default is None else _price(default, "default"),
+    )
+
+
+def _chunks(row: LedgerMinute) -> int:
+    if row.promise.chunk <= 0:
+        return 0
+    return math.ceil(row.promise.peak / row.promise.chunk - _ALMOST)
+
+
+def _amount(use: _Use, price: Price) -> Decimal:
+    tokens = use.input_tokens * price.input_million + use.output_tokens * price.output_million
+    amount = sum(use.chunks.values()) * price.chunk_hour + tokens / MILLION
+    return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = document.get(name, {})
+    if not isinstance(found, dict):
+        raise InvalidParameter(f"prices: '{name}' must be a table.")
+    return found
+
+
+def _price(given: object, name: str) -> Price:
+    if not isinstance(given, dict) or not given or set(given) - set(_FIELDS):
+        raise InvalidParameter(f"prices: '{name}' must be a table of {', '.join(_FIELDS)}.")
+    values: dict[str, Decimal] = {}
+    for key, value in given.items():
+        try:
+            values[key] = Decimal(str(value))
+        except InvalidOperation as error:
+            raise InvalidParameter(f"prices: '{name}.{key}' must be a number.") from error
+        if isinstance(value, bool) or not values[key].is_finite() or values[key] < 0:
+            raise InvalidParameter(f"prices: '{name}.{key}' must be a number of 0 or more.")
+    return Price(**values)

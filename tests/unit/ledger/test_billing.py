@@ -1,0 +1,69 @@
+"""What the ledger comes to."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from ledger_requests import HOUR
+
+from penstock.domain.billing import Price, Prices, bill, prices_of
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.ledger_entry import MINUTE_MS
+from penstock.domain.ledger_hour import HOUR_MS
+from penstock.domain.ledger_minute import Key, Promise, Tally, Totals
+
+PRICES = Prices("EUR", {"guide": Price(Decimal(2), Decimal(1), Decimal(4))}, {"m.s.other": Price(Decimal(1))})
+
+
+def minute(at, peak, chunk=300.0, name="guide", **totals):
+    row = Tally().row(Key(at, f"id-{name}", "one"), Promise(0, peak, chunk, 60_000), name)
+    return replace(row, totals=Totals(**totals))
+
+
+def test_an_hour_costs_the_highest_band_reached_in_it():
+    rows = [minute(HOUR + n * MINUTE_MS, 300.0 if n != 17 else 900.0) for n in range(60)]
+    rows += [minute(HOUR + HOUR_MS, 600.0), minute(HOUR + 3 * HOUR_MS, 0.0)]
+    (line,) = bill(rows, PRICES, {})
+    assert (line.hours, line.chunk_hours, line.amount) == (2, 5, Decimal("10.00"))
+
+
+def test_part_of_a_chunk_is_a_chunk_but_rounding_is_not():
+    assert bill([minute(HOUR, 301.0)], PRICES, {})[0].chunk_hours == 2
+    assert bill([minute(HOUR, 0.1 + 0.2, 0.1)], PRICES, {})[0].chunk_hours == 3
+
+
+def test_tokens_are_paid_singly_to_the_cent():
+    rows = [minute(HOUR + n, 0.0, metered_prompt_tokens=500_000, metered_completion_tokens=1_250) for n in (0, 1)]
+    (line,) = bill(rows, PRICES, {})
+    assert (line.input_tokens, line.output_tokens, line.chunk_hours) == (1_000_000, 2500, 0)
+    assert line.amount == Decimal("1.01")
+
+
+def test_the_price_of_an_endpoint_wins_over_its_models_and_that_over_the_default():
+    models = {("id-other", "one"): "m.s.other"}
+    assert bill([minute(HOUR, 300.0, name="other")], PRICES, models)[0].amount == 1
+    assert bill([minute(HOUR, 300.0)], PRICES, {("id-guide", "one"): "m.s.other"})[0].amount == 2
+    with pytest.raises(InvalidParameter, match="no price for the endpoint 'third'"):
+        bill([minute(HOUR, 300.0, name="third")], PRICES, models)
+    assert bill([minute(HOUR, 300.0, name="third")], replace(PRICES, default=Price(Decimal(9))), {})[0].amount == 9
+
+
+def test_what_held_nothing_is_not_on_the_bill():
+    assert bill([minute(HOUR, 0.0, name="third")], PRICES, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({}, "currency"),
+        ({"currency": 5}, "currency"),
+        ({"currency": "EUR", "chunk_hour": 1}, "'chunk_hour' is not one of"),
+        ({"currency": "EUR", "default": {"hour": 1}}, "'default' must be a table of"),
+        ({"currency": "EUR", "endpoints": {"a": {"chunk_hour": "x"}}}, "'endpoints.a.chunk_hour' must be a number"),
+        ({"currency": "EUR", "models": {"a": {"chunk_hour": -1}}}, "0 or more"),
+        ({"currency": "EUR", "models": 3}, "'models' must be a table"),
+    ],
+)
+def test_a_price_table_that_is_wrong_is_refused_by_name(document, named):
+    with pytest.raises(InvalidParameter, match=named):
+        prices_of(document)

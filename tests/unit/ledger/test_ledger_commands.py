@@ -1,0 +1,80 @@
+"""`penstock ledger` and `penstock bill` on a real file."""
+
+import csv
+import sqlite3
+
+import pytest
+from typer.testing import CliRunner
+
+from penstock.cli.main import app
+
+PERIOD = ("--from", "2023-11-14T23:00", "--to", "2023-11-15T00:00+00:00")
+
+
+@pytest.fixture
+def penstock(file, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *words: CliRunner().invoke(app, [*map(str, words), "--data-dir", str(file.parent)])
+
+
+def test_a_ledger_that_is_right_says_so_and_ends_with_0(penstock):
+    done = penstock("ledger", "verify")
+    assert done.exit_code == 0, done.output
+    assert "63 minutes, 1 hours, 132 requests checked; 5 requests are in minutes that are not closed" in done.output
+    head = done.output.split("head ")[1].strip()
+    assert penstock("ledger", "verify", "--head", head).exit_code == 0
+
+
+def test_what_was_changed_is_named_and_ends_with_1(penstock, file):
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM requests WHERE request_id = 'a7'")
+    connection.close()
+    done = penstock("ledger", "verify")
+    assert done.exit_code == 1
+    assert "row 8 (2023-11-14T23:07Z of guide/guide-1): its requests are not those" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ledger", "verify", "--head", "5"),
+        ("ledger", "verify", "--database", "sqlite:////nowhere/none.db"),
+        ("ledger", "report", "none", *PERIOD),
+        ("ledger", "report", "guide", "--from", "noon", "--to", "2023-11-15"),
+        ("ledger", "report", "guide", "--from", "2023-11-15", "--to", "2023-11-15"),
+        ("ledger", "report", "guide", *PERIOD, "--by", "day"),
+        ("bill", *PERIOD, "--prices", "/nowhere/prices.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence_and_ends_with_2(penstock, words):
+    done = penstock(*words)
+    assert done.exit_code == 2, done.output
+    assert "Traceback" not in done.output
+    assert done.output.strip()
+
+
+def test_a_report_is_printed_and_written(penstock, tmp_path):
+    table, picture = tmp_path / "report.csv", tmp_path / "report.png"
+    done = penstock("ledger", "report", "guide", *PERIOD, "--csv", table, "--png", picture)
+    assert done.exit_code == 0, done.output
+    assert "refused 1 times: too much" in done.output
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == 60
+    assert (rows[10]["utc"], rows[10]["promised"], rows[10]["requests"]) == ("2023-11-14 23:10", "600.0", "2")
+    assert float(rows[10]["attained"]) == pytest.approx((100 + 1 / 3) / 60, abs=0.001)
+    assert (rows[3]["rejected"], rows[3]["ttft_p50_ms"]) == ("1", "1000.0")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    by_hour = penstock("ledger", "report", "e1", *PERIOD, "--by", "hour", "--csv", table)
+    assert by_hour.exit_code == 0
+    (hour,) = csv.DictReader(table.read_text().splitlines())
+    assert float(hour["promised"]) == 580  # known from its third minute on
+
+
+def test_a_bill_is_printed_and_written(penstock, tmp_path):
+    prices, table = tmp_path / "prices.toml", tmp_path / "bill.csv"
+    prices.write_text('currency = "EUR"\n[endpoints.guide]\nchunk_hour = 1.25\n')
+    done = penstock("bill", *PERIOD, "--prices", prices, "--csv", table)
+    assert done.exit_code == 0, done.output
+    assert "2.50 EUR" in done.output
+    (line,) = csv.DictReader(table.read_text().splitlines())
+    assert (line["chunk_hours"], line["amount"], line["currency"]) == ("2", "2.50", "EUR")
