@@ -74,6 +74,18 @@ async def ask(relay, address, body=b"{}"):
         answer.close()
 
 
+async def test_what_an_interrupted_request_left_unread_is_not_the_next_ones_answer(serving):
+    start, relay = serving
+    server, address = await start([CHUNKED, b"3\r\nabc\r\n", b"4\r\nmine\r\n0\r\n\r\n"], [LENGTH])
+    answer = await relay.open(address, "/v1/x", b"{}", "q1")
+    assert await answer.chunk() == b"abc"
+    while not answer._connection.complete:  # noqa: ASYNC110 - the engine ends it while its client has gone
+        await asyncio.sleep(0.01)
+    answer.close()
+    assert await ask(relay, address) == (200, b"{}")
+    assert server.connections == 2
+
+
 async def test_requests_follow_each_other_on_one_connection(serving):
     start, relay = serving
     server, address = await start([LENGTH], [CHUNKED, b"3\r\nabc\r\n", b"0\r\n\r\n"], [LENGTH])

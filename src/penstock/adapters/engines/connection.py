@@ -19,7 +19,7 @@ _CONTINUE = 200
 
 
 class EngineConnection(asyncio.Protocol):
-    """A connection. `complete` is when the answer has ended, `reusable` when another request may follow then.
+    """A connection. `complete` is when the answer has ended, `reusable` when the engine takes another request then.
 
     After `send`: `head` until the answer begins, then `chunk` or `rest`. Each raises EngineFailed if it breaks off.
     """
@@ -40,8 +40,13 @@ class EngineConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._failure = ""
 
+    @property
+    def spent(self) -> bool:
+        """Whether another request may follow: the answer has ended, and all of it was taken."""
+        return self.complete and self.reusable and not self._parts
+
     def send(self, request: bytes) -> None:
-        """Sends a whole request; the connection must be `complete` and not `closed`."""
+        """Sends a whole request; the connection must be `spent` and not `closed`."""
         assert self._transport is not None
         self.complete = self._begun = False
         self.headers = {}

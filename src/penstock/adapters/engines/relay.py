@@ -39,12 +39,12 @@ class EngineAnswer:
         return await self._connection.chunk()
 
     def close(self) -> None:
-        """Keeps the connection if the answer has ended."""
+        """Keeps the connection if the answer was read to its end: else the next request would get the rest."""
         if self._closed:
             return
         self._closed = True
         connection = self._connection
-        if not connection.complete or not connection.reusable:
+        if not connection.spent:
             connection.abort()
         elif not connection.closed:
             connection.idle_since = asyncio.get_running_loop().time()
