@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -12,7 +13,7 @@ from penstock.load.document import curve_knee
 from penstock.load.report import Report, Spread
 from penstock.load.row import Outcome, Row
 
-COLUMNS = ("requests/s", "tokens/s", "first token p50", "p99", "s/token p50", "latency p50", "p99")
+COLUMNS = ("requests\n/s", "tokens\n/s", "TTFT\np50", "s\np99", "TPOT\np50", "latency\np50", "s\np99")
 LATE_S = 0.1
 """A client that is later than this was itself too slow."""
 
@@ -69,7 +70,14 @@ class Screen:
     def table(self, reports: Sequence[Report]) -> None:
         """All runs, and what has to be said about them."""
         limits = any(report.goodput is not None for report in reports)
-        table = Table("load", *COLUMNS, *(["good/s", "good"] if limits else []), title=self._endpoint)
+        table = Table(
+            "load",
+            *COLUMNS,
+            *(["good\n/s", "\ngood"] if limits else []),
+            title=self._endpoint,
+            box=SIMPLE_HEAD,
+            padding=0,
+        )
         for report in reports:
             table.add_row(*_cells(report), *(_good(report) if limits else []))
         self._console.print(table)

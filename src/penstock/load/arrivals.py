@@ -20,7 +20,7 @@ class Closed:
             raise InvalidParameter(f"parallel must be at least 1, but is {self.parallel}")
 
     def __str__(self) -> str:
-        return f"closed loop, {self.parallel} at a time"
+        return f"{self.parallel} at a time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Gaps:
 
     def __str__(self) -> str:
         kind = "constant" if self.cv == 0 else "Poisson" if self.cv == 1 else f"Gamma, CV {self.cv:g}"
-        return f"open loop, {self.rate:g} requests/s, {kind}"
+        return f"{self.rate:g}/s, {kind}"
 
     def times(self) -> Iterator[float]:
         """Seconds from the start at which requests are sent, without end."""

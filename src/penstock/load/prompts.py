@@ -43,8 +43,11 @@ class Words:
         return self.words(max(1, round((tokens - self.overhead) / self.per_word)))
 
     def words(self, count: int) -> str:
-        """A text of so many words."""
-        return " ".join(self.draw.choices(WORDS, k=count))
+        """A text of so many words: all of them in another order, again and again, so that lengths vary little."""
+        said: list[str] = []
+        while len(said) < count:
+            said.extend(self.draw.sample(WORDS, min(len(WORDS), count - len(said))))
+        return " ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import aiohttp
 from penstock.domain.errors import InvalidParameter, InvalidRequest, Temporary
 from penstock.load.arrivals import Arrivals, Closed
 from penstock.load.caller import SERVER_ERROR, Caller, Turn
-from penstock.load.prompts import Ids, Prompts, Words, fit
+from penstock.load.prompts import WORDS, Ids, Prompts, Words, fit
 from penstock.load.row import Outcome, Row
 from penstock.load.target import Route, Target
 from penstock.load.workload import Ask, Workload
@@ -103,9 +103,13 @@ async def calibrate(target: Target, longest: int) -> Words:
 
     Raises InvalidRequest or Temporary when it does not answer well, InvalidParameter when it does not tell.
     """
-    counts = (SHORT_WORDS, max(longest // 2, 2 * SHORT_WORDS))
     async with open_session() as session:
-        return fit([(count, await _prompt_tokens(session, target, count)) for count in counts])
+        few = await _prompt_tokens(session, target, SHORT_WORDS)
+        # Half as long as the longest by the first measure, so that it fits whatever the tokenizer makes of words.
+        more = max(round(longest / 2 * SHORT_WORDS / max(few, 1)), 2 * SHORT_WORDS)
+        if more > len(WORDS):
+            more -= more % len(WORDS)  # all words equally often: the mean is not a sample's, it is that of all
+        return fit([(SHORT_WORDS, few), (more, await _prompt_tokens(session, target, more))])
 
 
 async def prompts_for(target: Target, workload: Workload) -> Words:

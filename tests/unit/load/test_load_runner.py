@@ -27,6 +27,7 @@ async def test_a_closed_loop_keeps_so_many_requests_under_way(endpoint):
 async def test_words_are_counted_by_the_endpoints_own_usage(endpoint):
     words = await calibrate(endpoint.target, 400)
     assert (words.per_word, words.overhead) == (pytest.approx(2), pytest.approx(1))
+    assert max(endpoint.tokens(body) for _, body in endpoint.bodies) < 400  # it must fit where 400 do
 
 
 async def test_an_open_loop_sends_at_its_times_whether_answers_came_or_not(endpoint):
