@@ -11,7 +11,8 @@ from penstock.domain.endpoint import MAX_ENTITIES, Config, Endpoint, Outcome, ch
 from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter, PermissionDenied
 from penstock.domain.model import Precision, Task
 from penstock.domain.names import ModelName
-from penstock.domain.placement import Claim, Offer, share, shortfall, specs, total
+from penstock.domain.packing import place
+from penstock.domain.placement import Need, chunk_count, need, specs
 from penstock.domain.served_entity import ServedEntity, check_band, check_name, default_name
 from penstock.domain.traffic import Route, complete
 from penstock.ports.clock import Clock
@@ -222,12 +223,11 @@ class Endpoints:
         return config
 
     async def _check_possible(self, config: Config) -> None:
-        """Raises InvalidParameter if the configuration would not fit on an empty device, as far as was measured."""
+        """Raises InvalidParameter if the configuration would not fit on empty devices, as far as was measured."""
         appraisals = await self._offers.of_entities(config.entities)
         asked = [_alone(config, spec, appraisals[spec]) for spec in specs(config) if spec in appraisals]
         names = ", ".join(entity.name for entity in config.entities)
-        missing = shortfall(await self._offers.device(), (), total(names, asked))
-        if missing:
+        for missing in place(names, asked, await self._offers.devices(), ()).missing.values():
             chunks = ", ".join(f"{one.offer.chunks.chunk} for {one.version.label}" for one in appraisals.values())
             raise InvalidParameter(f"{missing} Throughput is sold in chunks of tokens/s: {chunks}.")
 
@@ -235,11 +235,10 @@ class Endpoints:
 _EMPTY = Config(0, (), (), None, "", 0)
 
 
-def _alone(config: Config, spec: str, appraisal: Appraisal) -> Claim:
+def _alone(config: Config, spec: str, appraisal: Appraisal) -> Need:
     """What a spec takes by itself; a share that is only estimated does not count."""
-    offer: Offer = appraisal.offer
-    part = 0.0 if offer.estimated else share(config, spec, offer.chunks)
-    return Claim(spec, part, offer.memory)
+    offer = replace(appraisal.offer, spec=spec)
+    return need(offer, appraisal.version.label, 0 if offer.estimated else chunk_count(config, spec, offer.chunks))
 
 
 def _again(entity: ServedEntity) -> EntityWish:

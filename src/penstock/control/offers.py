@@ -1,6 +1,6 @@
 """What this device can do for model versions: measured where it was, estimated until then."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from penstock.domain.catalog import ModelVersion, VersionStatus
@@ -49,7 +49,7 @@ class Appraisal:
 
 
 class Offers:
-    """Appraises versions for the one device there is."""
+    """Appraises versions for a device; all that the cluster has are alike."""
 
     def __init__(self, store: Store, cluster: Cluster, recipe: EngineRecipe, gauge: Gauge) -> None:
         self._store = store
@@ -58,8 +58,12 @@ class Offers:
         self._gauge = gauge
 
     async def device(self) -> Device:
-        """The device that engines run on."""
+        """One of the devices that engines run on, for what they have in common."""
         return (await self._cluster.devices())[0]
+
+    async def devices(self) -> Sequence[Device]:
+        """The devices that engines run on."""
+        return await self._cluster.devices()
 
     async def of_entities(self, entities: Iterable[ServedEntity]) -> dict[str, Appraisal]:
         """By spec; those whose version is gone or cannot be served are left out (see `problem`)."""

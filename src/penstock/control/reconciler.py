@@ -14,7 +14,8 @@ from penstock.control.loop import Loop
 from penstock.control.offers import Appraisal, Offers
 from penstock.control.watch import Watch, process_of
 from penstock.domain.endpoint import Config, Endpoint
-from penstock.domain.placement import Offer, Reservation, claims, fitted, total
+from penstock.domain.packing import place
+from penstock.domain.placement import Claim, Offer, Reservation, needs, reservations
 from penstock.domain.plan import Facts, Plan, plan
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute
@@ -83,7 +84,7 @@ class Reconciler:
         self._clock = clock
         self._limits = limits
         self._wards: dict[str, _Ward] = {}
-        self._held: dict[str, Reservation] = {}
+        self._held: dict[str, tuple[str, tuple[Claim, ...]]] = {}
         self._placing = asyncio.Lock()
         self.loop = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
 
@@ -132,11 +133,17 @@ class Reconciler:
                 message = "The server was restarted."
                 await unit.replicas.save(replace(replica, state=ReplicaState.STOPPED, message=message, changed_at=now))
             endpoints = await unit.endpoints.list(deleted=True)
-        for endpoint in endpoints:
+        # Those that had replicas first: they find the places again where they were.
+        had = {replica.endpoint_id for replica in left}
+        for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.id not in had):
             appraisals = await self._offers.of_entities(_entities(endpoint))
-            asked = claims(endpoint, _offers(endpoint, appraisals), ())
-            others = [held for key, held in self._held.items() if key != endpoint.id]
-            self._held[endpoint.id] = total(endpoint.name, fitted(asked, others))
+            asked = needs(endpoint, _offers(endpoint, appraisals))
+            before = [
+                Claim(one.spec, one.device, one.share, one.memory) for one in left if one.endpoint_id == endpoint.id
+            ]
+            devices = await self._offers.devices()
+            made = place(endpoint.name, asked, devices, self._others(endpoint.id), before=before)
+            self._held[endpoint.id] = (endpoint.name, made.claims)
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
 
@@ -208,7 +215,7 @@ class Reconciler:
         ward: _Ward,
     ) -> Plan:
         """The plan, made while nobody else places anything; what it claims is held from here on."""
-        device = await self._offers.device()
+        devices = await self._offers.devices()
         active = endpoint.active
         names = [entity.name for entity in active.entities] if active else []
         async with self._placing:
@@ -218,16 +225,24 @@ class Reconciler:
                     seen=seen,
                     failed=[one for one in reversed(replicas) if one.state is ReplicaState.FAILED],
                     offers=_offers(endpoint, appraisals),
-                    device=device,
-                    others=[held for key, held in self._held.items() if key != endpoint.id],
+                    devices=devices,
+                    others=self._others(endpoint.id),
                     asked=frozenset(ward.asked),
                     idle_s={name: self._table.idle_s(endpoint.id, name) for name in names},
                     now_ms=self._clock.now_ms(),
                     limits=self._limits,
+                    before=self._claims(endpoint.id),
                 )
             )
-            self._held[endpoint.id] = total(endpoint.name, made.claims)
+            self._held[endpoint.id] = (endpoint.name, made.claims)
             return made
+
+    def _claims(self, endpoint_id: str) -> tuple[Claim, ...]:
+        return self._held.get(endpoint_id, ("", ()))[1]
+
+    def _others(self, endpoint_id: str) -> list[Reservation]:
+        """What all but that endpoint hold."""
+        return [one for key, held in self._held.items() if key != endpoint_id for one in reservations(held[0], held[1])]
 
     def _publish(
         self,
@@ -244,7 +259,7 @@ class Reconciler:
             spec: Slots(one.needs.max_running, one.needs.max_queue, one.offer.chunks, one.terms)
             for spec, one in appraisals.items()
         }
-        news = route(endpoint, replicas, slots)
+        news = route(endpoint, replicas, slots, self._claims(endpoint.id))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
         ward.asked &= {entity.name for entity in news.entities}

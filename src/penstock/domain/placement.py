@@ -1,13 +1,15 @@
-"""What fits on a device: shares of its time and bytes of its memory, reserved before anything starts."""
+"""What endpoints need of devices and hold on them: shares of their time and bytes of their memory.
+
+All of it is reserved before anything starts; `penstock.domain.packing` chooses the devices.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from penstock.domain.endpoint import Config, Endpoint
-from penstock.domain.replica import Replica
 from penstock.domain.throughput import MAX_SLICES, SOLD_FRACTION, Chunks
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +23,48 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one served entity holds, or asks for: a share of device time (0 to 0.9) and bytes of memory."""
+    """What one holder has of one device, by name: a share of its time (0 to 0.9) and bytes of its memory."""
 
     holder: str
     share: float
     memory: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an endpoint needs for one spec: so many chunks of a share each, and memory for each replica.
+
+    `name` is for sentences. Of what is `estimated` only a replica is sure; how much it is good for will be measured.
+    What is `firm` must have a place, what is not is only wanted now.
+    """
+
+    spec: str
+    name: str
+    chunks: int
+    chunk: float
+    memory: int
+    estimated: bool = False
+    firm: bool = True
+
+    @property
+    def share(self) -> float:
+        """All of it, as a share of one device; more than 0.9 takes several."""
+        return self.chunks * self.chunk
+
+    @property
+    def least(self) -> float:
+        """The share without which it is not placed: a guess does not refuse what a measurement may allow."""
+        return min(self.share, SOLD_FRACTION / MAX_SLICES) if self.estimated else self.share
+
+    def whole(self, share: float) -> int:
+        """How many chunks a share is good for."""
+        return max(int((share + ROUNDING) / self.chunk), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the device can do for one spec (`ServedEntity.spec`): the memory of a replica, and its chunks.
+    """What a device can do for one spec (`ServedEntity.spec`): the memory of a replica, and its chunks.
 
     `estimated`: not measured yet. `problem` says why the spec cannot run at all, empty if it can.
     """
@@ -44,12 +78,16 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one endpoint holds for one spec: a share for its provisioned minimum, and memory for its replicas."""
+    """What one endpoint holds for one spec on one device: a share for its minimum, and memory for its replicas there.
+
+    `place`: a replica is to be there; without it, the memory is that of replicas which have yet to end.
+    """
 
     spec: str
+    device: str
     share: float
     memory: int
-    estimated: bool = field(default=False)
+    place: bool = True
 
 
 def specs(config: Config | None) -> tuple[str, ...]:
@@ -62,81 +100,118 @@ def standing(config: Config | None) -> frozenset[str]:
     return frozenset(entity.spec for entity in config.entities if not entity.scales_to_zero) if config else frozenset()
 
 
-def share(config: Config | None, spec: str, chunks: Chunks) -> float:
-    """The share of the device that a configuration's minimums take for one spec, in whole chunks each."""
-    if config is None:
-        return 0.0
-    return sum(chunks.share(one.min_provisioned_throughput) for one in config.entities if one.spec == spec)
+def chunk_count(config: Config | None, spec: str, chunks: Chunks) -> int:
+    """The chunks that a configuration's minimums take for one spec, in whole ones for each served entity."""
+    entities = config.entities if config else ()
+    return sum(chunks.count(one.min_provisioned_throughput) for one in entities if one.spec == spec)
 
 
-def claims(endpoint: Endpoint, offers: Mapping[str, Offer], live: Iterable[Replica]) -> tuple[Claim, ...]:
-    """What an endpoint holds: for each spec the larger of what its two configurations want, and its live replicas.
+def needs(endpoint: Endpoint, offers: Mapping[str, Offer], awake: Iterable[str] = ()) -> tuple[Need, ...]:
+    """What an endpoint needs: for each spec the larger of what its two configurations want.
 
-    A spec that is to stand by holds memory for one replica also while it has none (it crashed, or is yet to start).
+    `awake` are specs of which a replica is wanted although no minimum asks for one.
     """
     if endpoint.deleted:
-        offers = {}
-    running: dict[str, list[Replica]] = {}
-    for replica in live:
-        running.setdefault(replica.spec, []).append(replica)
-    wanted = standing(endpoint.active) | set(specs(endpoint.pending))
-    found = []
-    for spec in dict.fromkeys((*specs(endpoint.active), *specs(endpoint.pending), *running)):
-        offer = offers.get(spec)
-        if offer and offer.problem:
-            offer = None
-        part = max(share(config, spec, offer.chunks) for config in (endpoint.active, endpoint.pending)) if offer else 0
-        memory = sum(replica.memory for replica in running.get(spec, ()))
-        if not memory and offer and spec in wanted:
-            memory = offer.memory
-        found.append(Claim(spec, part, memory, offer.estimated if offer else False))
+        return ()
+    configs = (endpoint.active, endpoint.pending)
+    firm = standing(endpoint.active) | set(specs(endpoint.pending))
+    wanted = firm | set(awake)
+    found: list[Need] = []
+    for entity in (entity for config in configs if config is not None for entity in config.entities):
+        offer = offers.get(entity.spec)
+        if offer is None or offer.problem or entity.spec not in wanted or entity.spec in {one.spec for one in found}:
+            continue
+        count = max(chunk_count(config, entity.spec, offer.chunks) for config in configs)
+        found.append(need(offer, f"{entity.entity_name}/{entity.entity_version}", count, firm=entity.spec in firm))
     return tuple(found)
 
 
-def fitted(asked: Sequence[Claim], held: Iterable[Reservation]) -> tuple[Claim, ...]:
-    """The claims with estimated shares cut to what is free: a guess does not refuse what a measurement may allow.
-
-    Nothing is cut below the smallest slice there is, so a device that is sold out refuses all the same.
-    """
-    free = SOLD_FRACTION - sum(one.share for one in held) - sum(one.share for one in asked if not one.estimated)
-    guessed = sum(one.share for one in asked if one.estimated)
-    if guessed <= max(free, 0):
-        return tuple(asked)
-    smallest = SOLD_FRACTION / MAX_SLICES
-    return tuple(
-        Claim(one.spec, max(min(one.share, smallest), one.share * max(free, 0) / guessed), one.memory, estimated=True)
-        if one.estimated
-        else one
-        for one in asked
+def need(offer: Offer, name: str, chunks: int, *, firm: bool = True) -> Need:
+    """So many chunks of an offer; `name` is for sentences."""
+    return Need(
+        spec=offer.spec,
+        name=name,
+        chunks=chunks,
+        chunk=SOLD_FRACTION / offer.chunks.slices,
+        memory=offer.memory,
+        estimated=offer.estimated,
+        firm=firm,
     )
 
 
-def total(holder: str, asked: Iterable[Claim]) -> Reservation:
-    """The claims of one holder as one reservation."""
-    asked = tuple(asked)
-    return Reservation(holder, sum(one.share for one in asked), sum(one.memory for one in asked))
+def reservations(holder: str, claims: Iterable[Claim]) -> tuple[Reservation, ...]:
+    """The claims of one holder, added up for each device."""
+    claims = tuple(claims)
+    return tuple(
+        Reservation(
+            holder,
+            sum(one.share for one in claims if one.device == device),
+            sum(one.memory for one in claims if one.device == device),
+            device,
+        )
+        for device in dict.fromkeys(one.device for one in claims)
+    )
+
+
+def shortage(
+    devices: Sequence[Device], held: Sequence[Reservation], asked: Reservation, lacking: Sequence[Need]
+) -> str:
+    """A sentence: what was asked, what is free on each device, and who holds the rest.
+
+    `asked` is all that its holder asks for, and `lacking` what of that found no place.
+    """
+    if len(devices) == 1 and (said := shortfall(devices[0], held, asked)):
+        return said
+    wanted = "; ".join(
+        f"{one.name} needs {one.share:.1%} of a device's throughput"
+        + (f" in chunks of {one.chunk:.1%}" if one.chunks > 1 else "")
+        + f" and {_mebibytes(one.memory)} MiB of memory for each replica"
+        for one in lacking
+    )
+    free = ", ".join(
+        f"{device.name} {max(share, 0):.1%} and {_mebibytes(max(memory, 0))} MiB"
+        for device in devices
+        for share, memory in [left(device, held)]
+    )
+    return (
+        f"Insufficient capacity on {', '.join(device.name for device in devices)} for {asked.holder}: {wanted}. "
+        f"Free (at most {SOLD_FRACTION:.0%} of a device is sold): {free}. Held by: {_holders(devices, held)}."
+    )
+
+
+def left(device: Device, held: Iterable[Reservation]) -> tuple[float, int]:
+    """The share and the memory of a device that nobody holds; below zero if more is held than there is."""
+    mine = [one for one in held if one.device == device.name]
+    return SOLD_FRACTION - sum(one.share for one in mine), device.memory - sum(one.memory for one in mine)
 
 
 def shortfall(device: Device, held: Sequence[Reservation], asked: Reservation) -> str | None:
-    """None if `asked` fits beside `held`, else a sentence: what was asked, what is free, and who holds the rest."""
-    share_free = SOLD_FRACTION - sum(one.share for one in held)
-    memory_free = device.memory - sum(one.memory for one in held)
+    """None if `asked` fits on the device beside `held`, else a sentence as that of `shortage`."""
+    share_free, memory_free = left(device, held)
     missing = []
-    if asked.share > share_free + _ROUNDING:
+    if asked.share > share_free + ROUNDING:
         missing.append(
             f"{asked.share:.1%} of the device's throughput is needed and {max(share_free, 0):.1%} is free "
             f"(at most {SOLD_FRACTION:.0%} is sold)"
         )
     if asked.memory > memory_free:
         missing.append(
-            f"{asked.memory / 2**20:,.0f} MiB of memory is needed and {max(memory_free, 0) / 2**20:,.0f} is free"
+            f"{_mebibytes(asked.memory)} MiB of memory is needed and {_mebibytes(max(memory_free, 0))} is free"
         )
     if not missing:
         return None
-    holders = (
-        ", ".join(
-            f"{one.holder} ({one.share:.1%}, {one.memory / 2**20:,.0f} MiB)" for one in held if one.share or one.memory
-        )
-        or "nobody"
-    )
+    holders = _holders([device], held)
     return f"Insufficient capacity on {device.name} for {asked.holder}: {'; '.join(missing)}. Held by: {holders}."
+
+
+def _holders(devices: Sequence[Device], held: Iterable[Reservation]) -> str:
+    names = [device.name for device in devices]
+    found = [one for one in held if one.device in names and (one.share or one.memory)]
+    where = {one: f" on {one.device}" if len(names) > 1 else "" for one in found}
+    return ", ".join(f"{one.holder}{where[one]} ({one.share:.1%}, {_mebibytes(one.memory)} MiB)" for one in found) or (
+        "nobody"
+    )
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.0f}"

@@ -9,18 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
-from penstock.domain.placement import (
-    Claim,
-    Device,
-    Offer,
-    Reservation,
-    claims,
-    fitted,
-    shortfall,
-    specs,
-    standing,
-    total,
-)
+from penstock.domain.packing import Placement, place
+from penstock.domain.placement import Claim, Device, Offer, Reservation, left, needs, specs, standing
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.steps import Action, Drain, Kill, Limits, Seen, Step, step
@@ -40,20 +30,22 @@ class Facts:
     """All that a plan is made from.
 
     `seen` are the replicas that have not ended, oldest first, `failed` those that failed, newest first. `offers` is by
-    spec, `others` what other endpoints hold. `asked` names served entities with waiting requests, and `idle_s` tells
-    for served entities the seconds since their last request.
+    spec, `others` what other endpoints hold, `before` what this one claimed last (nothing after a restart). `asked`
+    names served entities with waiting requests, and `idle_s` tells for served entities the seconds since their last
+    request.
     """
 
     endpoint: Endpoint
     seen: Sequence[Seen]
     failed: Sequence[Replica]
     offers: Mapping[str, Offer]
-    device: Device
+    devices: Sequence[Device]
     others: Sequence[Reservation]
     asked: frozenset[str]
     idle_s: Mapping[str, float]
     now_ms: int
     limits: Limits
+    before: Sequence[Claim] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +94,25 @@ def plan(facts: Facts) -> Plan:
     steps = [
         step(seen, facts.now_ms, facts.limits, measure=_is_unmeasured(facts, seen.replica.spec)) for seen in facts.seen
     ]
-    end = _end(facts, steps)
+    placed = _placed(facts)
+    end = _end(facts, steps, placed)
     if end is not None:
         return _ending(facts, steps, end)
-    wanted = _wanted(facts)
-    steps = [one if one.seen.replica.spec in wanted else _leave(one, "no longer needed") for one in steps]
-    starts, blocked = _starts(facts, steps, wanted)
+    places = set(placed.places)
+    # Of what nothing can be said any more (its version was deleted), what runs goes on.
+    unknown = {spec for spec in _wanted(facts) if spec not in facts.offers or facts.offers[spec].problem}
+    steps = [
+        one if _place(one) in places or _place(one)[0] in unknown else _leave(one, "no longer needed") for one in steps
+    ]
+    starts, blocked = _starts(facts, steps, placed)
     actions = (*(one.action for one in steps if one.action is not None), *starts)
     sentences = [one.sentence for one in steps if one.sentence]
     sentences += [f"replica of {start.entity_name}/{start.entity_version} requested" for start in starts]
-    return Plan(actions, "; ".join(sentences), _held(facts), blocked)
+    return Plan(actions, "; ".join(sentences), placed.claims, blocked)
+
+
+def _place(one: Step) -> tuple[str, str]:
+    return one.seen.replica.spec, one.seen.replica.device
 
 
 def _removal(facts: Facts) -> Plan:
@@ -121,7 +122,7 @@ def _removal(facts: Facts) -> Plan:
         _leave(step(seen, facts.now_ms, facts.limits, measure=False), "the endpoint was deleted") for seen in facts.seen
     ]
     actions = tuple(one.action for one in steps if one.action is not None)
-    return Plan(actions, "; ".join(one.sentence for one in steps if one.sentence), _held(facts))
+    return Plan(actions, "; ".join(one.sentence for one in steps if one.sentence), _placed(facts).claims)
 
 
 def _leave(one: Step, why: str) -> Step:
@@ -140,7 +141,8 @@ def _ending(facts: Facts, steps: Sequence[Step], end: End) -> Plan:
         endpoint = replace(endpoint, latest=replace(endpoint.latest, outcome=end.outcome))
     sentence = f"config version {end.version} is {end.outcome.value}" + (f": {end.message}" if end.message else "")
     actions = (*(one.action for one in failures if one.action), end)
-    return Plan(actions, "; ".join([*(one.sentence for one in failures), sentence]), _held(facts, endpoint))
+    held = _placed(replace(facts, endpoint=endpoint)).claims
+    return Plan(actions, "; ".join([*(one.sentence for one in failures), sentence]), held)
 
 
 def _is_unmeasured(facts: Facts, spec: str) -> bool:
@@ -149,22 +151,26 @@ def _is_unmeasured(facts: Facts, spec: str) -> bool:
     return offer is not None and offer.estimated and spec in specs(facts.endpoint.pending)
 
 
-def _held(facts: Facts, endpoint: Endpoint | None = None) -> tuple[Claim, ...]:
-    asked = claims(endpoint or facts.endpoint, facts.offers, [seen.replica for seen in facts.seen])
-    return fitted(asked, facts.others)
+def _placed(facts: Facts) -> Placement:
+    """Where the replicas of everything that is wanted belong."""
+    asked = needs(facts.endpoint, facts.offers, _wanted(facts))
+    live = [seen.replica for seen in facts.seen]
+    return place(facts.endpoint.name, asked, facts.devices, facts.others, live=live, before=facts.before)
 
 
-def _end(facts: Facts, steps: Sequence[Step]) -> End | None:
+def _end(facts: Facts, steps: Sequence[Step], placed: Placement) -> End | None:
     """How the pending configuration ends, if it does now."""
     pending = facts.endpoint.pending
     if pending is None:
         return None
     if pending.cancel_requested:
         return End(pending.version, Outcome.CANCELED, "The update was cancelled on request.")
-    reason = _reason_to_fail(facts, pending, steps)
+    reason = _reason_to_fail(facts, pending, steps, placed)
     if reason:
         return End(pending.version, Outcome.FAILED, reason)
-    ready = {one.seen.replica.spec for one in steps if one.ready}
+    there = {_place(one) for one in steps if one.ready}
+    lacking = {spec for spec, device in placed.places if (spec, device) not in there}
+    ready = {spec for spec, _ in there} - lacking
     if ready.issuperset(specs(pending)):
         return End(pending.version, Outcome.ACTIVE, "")
     waited_s = (facts.now_ms - pending.started_at) / 1000
@@ -175,15 +181,15 @@ def _end(facts: Facts, steps: Sequence[Step]) -> End | None:
     return None
 
 
-def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step]) -> str:
+def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step], placed: Placement) -> str:
     """Why the pending configuration cannot become active, empty if nothing speaks against it."""
     for spec in specs(pending):
         offer = facts.offers.get(spec)
         if offer is not None and offer.problem:
             return offer.problem
-    missing = shortfall(facts.device, facts.others, total(facts.endpoint.name, _held(facts)))
-    if missing:
-        return missing
+    for spec in specs(pending):
+        if spec in placed.missing:
+            return placed.missing[spec]
     for spec in specs(pending):
         failing = [one for one in steps if one.seen.replica.spec == spec and isinstance(one.action, Kill)]
         before = [one for one in facts.failed if one.spec == spec and one.created_at >= pending.started_at]
@@ -211,24 +217,27 @@ def _wanted(facts: Facts) -> frozenset[str]:
     return frozenset(wanted)
 
 
-def _starts(facts: Facts, steps: Sequence[Step], wanted: frozenset[str]) -> tuple[list[Start], str]:
-    """Replicas to add for wanted specs that have none, and what keeps others from being added."""
-    held = {claim.spec: claim for claim in _held(facts)}
-    there = {one.seen.replica.spec for one in steps if one.stays}
+def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[list[Start], str]:
+    """Replicas to add where one belongs and none is, and what keeps others from being added."""
+    entities = {entity.spec: entity for entity in reversed(_entities(facts.endpoint))}
+    there = {_place(one) for one in steps if one.stays}
     starts, blocked = [], []
-    for entity in _entities(facts.endpoint):
-        spec, offer = entity.spec, facts.offers.get(entity.spec)
-        if spec not in wanted or spec in there or offer is None:
+    for claim in placed.claims:
+        if not claim.place or (claim.spec, claim.device) in there:
             continue
-        there.add(spec)
-        problem = offer.problem or _delay(facts, spec) or _no_room(facts, held, offer)
+        entity, offer = entities[claim.spec], facts.offers[claim.spec]
+        problem = _delay(facts, claim.spec) or _no_room(facts, placed, claim, offer)
         if problem:
-            blocked.append(f"{entity.entity_name}/{entity.entity_version} is not started: {problem}")
+            blocked.append((claim.spec, problem))
             continue
-        part = held[spec].share if spec in held else 0.0
-        starts.append(Start(spec, entity.entity_name, entity.entity_version, part, offer.memory, facts.device.name))
-        held[spec] = Claim(spec, part, offer.memory + (held[spec].memory if spec in held else 0))
-    return starts, "; ".join(blocked)
+        name, version = entity.entity_name, entity.entity_version
+        starts.append(Start(claim.spec, name, version, claim.share, offer.memory, claim.device))
+    running = {spec for spec, _ in there}
+    problems = {spec: facts.offers[spec].problem for spec in sorted(_wanted(facts) - running) if spec in facts.offers}
+    blocked += [(spec, problem) for spec, problem in problems.items() if problem]
+    blocked += placed.missing.items()
+    labels = {spec: f"{entity.entity_name}/{entity.entity_version}" for spec, entity in entities.items()}
+    return starts, "; ".join(f"{labels[spec]} is not started: {why}" for spec, why in dict.fromkeys(blocked))
 
 
 def _entities(endpoint: Endpoint) -> list[ServedEntity]:
@@ -236,14 +245,18 @@ def _entities(endpoint: Endpoint) -> list[ServedEntity]:
     return [entity for config in configs if config is not None for entity in config.entities]
 
 
-def _no_room(facts: Facts, held: Mapping[str, Claim], offer: Offer) -> str:
-    """Why memory for another replica is missing; those that must stand by have theirs reserved."""
-    claim = held.get(offer.spec)
-    if claim is not None and claim.memory and not any(one.replica.spec == offer.spec for one in facts.seen):
+def _no_room(facts: Facts, placed: Placement, claim: Claim, offer: Offer) -> str:
+    """Why memory for another replica is missing: one of the same spec has yet to end there, and holds it until then."""
+    here = [one.replica for one in facts.seen if one.replica.device == claim.device]
+    if not any(replica.spec == claim.spec for replica in here):
         return ""
-    asked = total(facts.endpoint.name, held.values())
-    asked = Reservation(asked.holder, asked.share, asked.memory + offer.memory)
-    return shortfall(facts.device, facts.others, asked) or ""
+    [device] = (one for one in facts.devices if one.name == claim.device)
+    _, free = left(device, facts.others)
+    mine = sum(one.memory for one in placed.claims if one.device == claim.device)
+    held_here = sum(replica.memory for replica in here if replica.spec == claim.spec)
+    if mine - claim.memory + held_here + offer.memory <= free:
+        return ""
+    return f"there is no memory for it on {claim.device} until its predecessor has ended"
 
 
 def _delay(facts: Facts, spec: str) -> str:

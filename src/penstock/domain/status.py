@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
+from penstock.domain.placement import Claim
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.served_entity import ServedEntity
@@ -86,8 +87,14 @@ def _joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def route(endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, Slots]) -> EndpointRoute:
-    """What the data plane may know of the endpoint: its active configuration and ready replicas; `slots` by spec."""
+def route(
+    endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, Slots], claims: Sequence[Claim] = ()
+) -> EndpointRoute:
+    """What the data plane may know of the endpoint: its active configuration and ready replicas.
+
+    `slots` are by spec, and `claims` what the endpoint holds of the devices.
+    """
+    shares = {(claim.spec, claim.device): claim.share for claim in claims}
     active = endpoint.active
     if active is None:
         return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), _problem(endpoint))
@@ -95,7 +102,14 @@ def route(endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, S
         EntityRoute(
             entity.name,
             tuple(
-                ReadyReplica(one.id, one.address, slots[one.spec].max_running, slots[one.spec].max_queue, one.device)
+                ReadyReplica(
+                    one.id,
+                    one.address,
+                    slots[one.spec].max_running,
+                    slots[one.spec].max_queue,
+                    one.device,
+                    shares.get((one.spec, one.device), 0.0),
+                )
                 for one in replicas
                 if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
             ),

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Task
-from penstock.domain.placement import Claim, Device, Offer, Reservation, claims, fitted, shortfall, total
+from penstock.domain.placement import Claim, Device, Offer, Reservation, needs, reservations
 from penstock.domain.plan import End, Facts, Remove, Start, plan
 from penstock.domain.replica import Replica, ReplicaState, check_step
 from penstock.domain.served_entity import ServedEntity
@@ -17,7 +17,9 @@ from penstock.domain.throughput import divide
 from penstock.domain.traffic import Route
 
 GIB = 2**30
-DEVICE = Device("cpu", "test", 16 * GIB)
+MEMORY = 16 * GIB
+DEVICE = Device("cpu", "test", MEMORY)
+DEVICES = (Device("cpu0", "test", MEMORY), Device("cpu1", "test", MEMORY))
 LIMITS = Limits(deploy_timeout_s=600, scale_to_zero_idle_s=300, silence_s=60)
 CHUNKS = divide(8000)
 
@@ -47,12 +49,14 @@ class Lives(RuleBasedStateMachine):
         self.count = 0
         self.asked = set()
         self.idle = {}
+        self.before = ()
 
     # What people do
 
     @precondition(lambda self: not self.endpoint.deleted and self.endpoint.pending is None)
     @rule(
-        models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True), minimum=st.sampled_from([0, 50])
+        models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
+        minimum=st.sampled_from([0, 50, 5000, 9000]),
     )
     def wish(self, models, minimum):
         version = (self.endpoint.latest.version if self.endpoint.latest else 0) + 1
@@ -96,6 +100,7 @@ class Lives(RuleBasedStateMachine):
             if not one.ended:
                 self.replicas[one.id] = replace(one, state=ReplicaState.STOPPED, changed_at=self.now)
         self.alive = {}
+        self.before = ()
 
     @rule(cycles=st.integers(1, 4))
     def step(self, cycles):
@@ -125,17 +130,25 @@ class Lives(RuleBasedStateMachine):
             for spec in ([x.spec for x in one.entities] if one else [])
         }
         return Facts(
-            self.endpoint, seen, failed, offers, DEVICE, (), frozenset(self.asked), dict(self.idle), self.now, LIMITS
-        )
+            self.endpoint, seen, failed, offers, DEVICES, (), frozenset(self.asked), dict(self.idle), self.now, LIMITS,
+            self.before,
+        )  # fmt: skip
 
     def cycle(self, *, finish=True):
         if self.removed:
             return ()
         made = plan(self.facts(finish=finish))
+        self.before = made.claims
+        self.check(made.claims)
         for action in made.actions:
             self.carry_out(action)
         self.now += 250
         return made.actions
+
+    def check(self, claims):
+        for one in reservations("one", claims):
+            assert one.share <= 0.9 + 1e-9
+            assert one.memory <= MEMORY
 
     def carry_out(self, action):
         match action:
@@ -143,7 +156,7 @@ class Lives(RuleBasedStateMachine):
                 self.count += 1
                 self.replicas[f"r{self.count}"] = Replica(
                     f"r{self.count}", "e", action.spec, action.entity_name, "1", ReplicaState.REQUESTED, "",
-                    action.share, action.memory, "", 0, 0.0, self.now, self.now,
+                    action.share, action.memory, "", 0, 0.0, self.now, self.now, action.device,
                 )  # fmt: skip
             case Build():
                 self.save(action.replica, ReplicaState.BUILDING)
@@ -193,9 +206,11 @@ class Lives(RuleBasedStateMachine):
         assert len(self.ends) == len(set(self.ends))
 
     @invariant()
-    def one_replica_serves_a_spec(self):
+    def one_replica_serves_a_spec_on_a_device(self):
         serving = [
-            one.spec for one in self.replicas.values() if not one.ended and one.state is not ReplicaState.DRAINING
+            (one.spec, one.device)
+            for one in self.replicas.values()
+            if not one.ended and one.state is not ReplicaState.DRAINING
         ]
         assert len(serving) == len(set(serving))
 
@@ -239,7 +254,7 @@ def simple(**changes):
         (),
         (),
         {entity("a", 50).spec: Offer(entity("a", 50).spec, GIB, CHUNKS, estimated=False)},
-        DEVICE,
+        (DEVICE,),
         (),
         frozenset(),
         {},
@@ -253,24 +268,17 @@ def test_the_first_thing_is_a_replica_with_its_share_and_memory_claimed():
     made = plan(simple())
     [start] = made.actions
     assert start.memory == GIB
-    assert made.claims == (Claim(start.spec, CHUNKS.share(50), GIB),)
+    assert made.claims == (Claim(start.spec, "cpu", CHUNKS.share(50), GIB),)
+    assert start.device == "cpu"
     assert "requested" in made.sentence
 
 
 def test_what_is_full_fails_the_configuration_and_claims_nothing():
-    made = plan(simple(others=[Reservation("two", 0.9, 0)]))
+    made = plan(simple(others=[Reservation("two", 0.9, 0, "cpu")]))
     [end] = made.actions
     assert end.outcome is Outcome.FAILED
     assert "two (90.0%" in end.message
-    assert total("one", made.claims).share == 0
-
-
-def test_an_estimated_share_is_cut_to_what_is_free_but_not_below_a_slice():
-    spec = entity("a", 50).spec
-    guessed = [Claim(spec, 0.9, GIB, estimated=True)]
-    assert fitted(guessed, [Reservation("two", 0.4, 0)])[0].share == 0.5
-    left = fitted(guessed, [Reservation("two", 0.9, 0)])
-    assert shortfall(DEVICE, [Reservation("two", 0.9, 0)], total("one", left)) is not None
+    assert made.claims == ()
 
 
 def test_a_spec_in_both_configurations_is_claimed_once_at_the_larger():
@@ -278,15 +286,15 @@ def test_a_spec_in_both_configurations_is_claimed_once_at_the_larger():
     active = replace(endpoint.latest, outcome=Outcome.ACTIVE)
     pending = config(2, [entity("a", 4000)], 0)
     both = replace(endpoint, active=active, latest=pending)
-    [claim] = claims(both, simple().offers, ())
-    assert claim.share == CHUNKS.share(4000)
+    [need] = needs(both, simple().offers)
+    assert need.share == CHUNKS.share(4000)
 
 
 def test_without_room_a_sleeping_entity_is_not_woken_and_says_why():
     asleep = entity("a", 0)
     active = replace(config(1, [asleep], 0), outcome=Outcome.ACTIVE)
     endpoint = replace(simple().endpoint, active=active, latest=active)
-    facts = simple(endpoint=endpoint, asked=frozenset({"a-1"}), others=[Reservation("two", 0.1, 16 * GIB)])
+    facts = simple(endpoint=endpoint, asked=frozenset({"a-1"}), others=[Reservation("two", 0.1, 16 * GIB, "cpu")])
     made = plan(facts)
     assert made.actions == ()
     assert "1,024 MiB of memory is needed and 0 is free" in made.blocked

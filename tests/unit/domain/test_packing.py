@@ -1,0 +1,180 @@
+"""Placement over several devices: nothing is sold twice, what fits is placed, and what stands stays."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.domain.packing import place
+from penstock.domain.placement import Device, Need, Reservation, reservations
+from penstock.domain.replica import Replica, ReplicaState
+
+GIB = 2**30
+DEVICES = tuple(Device(f"cpu{number}", "test", 8 * GIB) for number in range(3))
+CHUNK = 0.1
+
+
+def need(spec="a", chunks=1, memory=GIB, **more):
+    return Need(spec, f"main.default.{spec}/1", chunks, CHUNK, memory, **more)
+
+
+def replica(claim, state=ReplicaState.READY):
+    return Replica(
+        f"{claim.spec}-{claim.device}", "e", claim.spec, "m", "1", state, "", claim.share, claim.memory,
+        "", 0, 0.0, 0, 0, claim.device,
+    )  # fmt: skip
+
+
+def shares(placement):
+    return {one.device: round(one.share, 9) for one in placement.claims if one.place}
+
+
+def test_one_goes_where_it_leaves_least():
+    held = [Reservation("x", 0.5, GIB, "cpu1"), Reservation("y", 0.2, GIB, "cpu2")]
+    assert shares(place("e", [need(chunks=4)], DEVICES, held)) == {"cpu1": 0.4}
+    assert shares(place("e", [need(chunks=5)], DEVICES, held)) == {"cpu2": 0.5}
+
+
+def test_more_than_a_device_is_split_in_whole_chunks_over_as_few_as_will_do():
+    held = [Reservation("x", 0.65, GIB, "cpu0")]
+    made = place("e", [need(chunks=11)], DEVICES, held)
+    assert shares(made) == {"cpu1": 0.9, "cpu0": 0.2}
+    assert [one.memory for one in made.claims] == [GIB, GIB]
+
+
+def test_a_device_without_memory_is_left_out_and_what_has_no_place_is_told():
+    held = [Reservation("x", 0, 8 * GIB, "cpu0"), Reservation("x", 0, 8 * GIB, "cpu1")]
+    made = place("e", [need(chunks=12)], DEVICES, held)
+    assert shares(made) == {"cpu2": 0.9}
+    assert "120.0% of a device's throughput in chunks of 10.0% and 1,024 MiB" in made.missing["a"]
+    assert "x on cpu0 (0.0%, 8,192 MiB)" in made.missing["a"]
+
+
+def test_what_grows_stays_where_it_is_first_and_what_shrinks_gives_up_the_newest():
+    before = place("e", [need(chunks=9)], DEVICES, [Reservation("x", 0.5, 0, "cpu0")])
+    assert shares(before) == {"cpu1": 0.9}
+    live = [replica(one) for one in before.claims]
+    grown = place("e", [need(chunks=12)], DEVICES, (), live=live, before=before.claims)
+    assert shares(grown) == {"cpu1": 0.9, "cpu0": 0.3}
+    live += [replica(one) for one in grown.claims if one.device == "cpu0"]
+    shrunk = place("e", [need(chunks=9)], DEVICES, (), live=live, before=grown.claims)
+    assert shares(shrunk) == {"cpu1": 0.9}
+
+
+def test_a_crashed_replica_is_replaced_where_it_was():
+    before = place("e", [need(chunks=12)], DEVICES, ())
+    assert shares(before) == {"cpu0": 0.9, "cpu1": 0.3}
+    live = [replica(one) for one in before.claims if one.device == "cpu1"]
+    assert shares(place("e", [need(chunks=12)], DEVICES, (), live=live, before=before.claims)) == shares(before)
+
+
+def test_replicas_alone_tell_where_things_were_after_a_restart():
+    before = place("e", [need(chunks=12)], DEVICES, ())
+    live = [replica(one) for one in reversed(before.claims)]
+    assert shares(place("e", [need(chunks=12)], DEVICES, (), live=live)) == shares(before)
+
+
+def test_an_estimate_takes_one_device_and_at_most_what_is_free():
+    held = [Reservation("x", 0.4, 0, one.name) for one in DEVICES]
+    made = place("e", [need(chunks=30, estimated=True)], DEVICES, held)
+    assert shares(made) == {"cpu0": 0.5}
+    assert not made.missing
+    two = [need("a", 9, estimated=True), need("b", 9, estimated=True)]
+    assert shares(place("e", two, DEVICES[:1], ())) == {"cpu0": 0.45}
+    sold_out = [Reservation("x", 0.9, 0, one.name) for one in DEVICES]
+    assert set(place("e", two, DEVICES, sold_out).missing) == {"a", "b"}
+
+
+def test_a_replica_without_a_share_takes_memory_where_most_time_is_left():
+    held = [Reservation("x", 0.4, 0, "cpu0"), Reservation("x", 0.1, 0, "cpu1")]
+    made = place("e", [need(chunks=0)], DEVICES, held)
+    assert shares(made) == {"cpu2": 0.0}
+    assert made.claims[0].memory == GIB
+
+
+def test_what_drains_holds_its_memory_until_it_has_ended():
+    [claim] = place("e", [need()], DEVICES[:1], ()).claims
+    leaving = [replica(claim, ReplicaState.DRAINING)]
+    [left] = place("e", (), DEVICES[:1], (), live=leaving, before=[claim]).claims
+    assert (left.place, left.share, left.memory) == (False, 0, GIB)
+
+
+@pytest.mark.parametrize("state", [ReplicaState.READY, ReplicaState.LOADING])
+def test_a_replica_for_which_nothing_is_left_stands_all_the_same(state):
+    [claim] = place("e", [need()], DEVICES[:1], ()).claims
+    full = [Reservation("x", 0.9, 0, "cpu0")]
+    made = place("e", [need()], DEVICES[:1], full, live=[replica(claim, state)], before=[claim])
+    assert shares(made) == {"cpu0": 0}
+    assert "10.0% of the device's throughput is needed and 0.0% is free" in made.missing["a"]
+
+
+NEEDS = st.lists(
+    st.builds(
+        lambda spec, chunks, slices, memory, estimated: Need(
+            spec, spec, chunks, 0.9 / slices, memory * GIB, estimated=estimated
+        ),
+        st.sampled_from("abcd"), st.integers(0, 30), st.integers(1, 16), st.integers(0, 9), st.booleans(),
+    ),
+    max_size=3, unique_by=lambda one: one.spec,
+)  # fmt: skip
+LIVES = st.lists(st.tuples(st.sampled_from(["e1", "e2", "e3", "e4"]), NEEDS), max_size=12)
+
+
+def others(held, name):
+    return [one for key, claims in held.items() if key != name for one in reservations(key, claims)]
+
+
+@given(LIVES)
+def test_no_device_is_ever_sold_beyond_what_it_has(lives):
+    held = {}
+    for name, asked in lives:
+        live = [replica(one) for one in held.get(name, ()) if one.place]
+        made = place(name, asked, DEVICES, others(held, name), live=live, before=held.get(name, ()))
+        firm = not any(one.spec in made.missing for one in asked)
+        # As a plan does: an update that does not fit fails, and the endpoint holds what it held.
+        held[name] = [one for one in made.claims if one.place] if firm else held.get(name, ())
+        for device in DEVICES:
+            mine = [one for one in others(held, "") if one.device == device.name]
+            assert sum(one.share for one in mine) <= 0.9 + 1e-6
+            assert sum(one.memory for one in mine) <= device.memory
+
+
+@given(LIVES, NEEDS, st.booleans())
+def test_the_same_wish_gets_the_same_places_again(lives, asked, running):
+    held = {}
+    for name, wishes in lives:
+        made = place(name, wishes, DEVICES, others(held, name))
+        held[name] = made.claims if not made.missing else ()
+    rest = others(held, "e1")
+    first = place("e1", asked, DEVICES, rest)
+    if first.missing:
+        return
+    live = [replica(one) for one in first.claims] if running else ()
+    again = place("e1", asked, DEVICES, rest, live=live, before=first.claims)
+    assert not again.missing
+    assert set(again.places) == set(first.places)
+    exact = {one.spec for one in asked if not one.estimated}
+    assert {(one.spec, one.device): pytest.approx(one.share) for one in first.claims if one.spec in exact} == {
+        (one.spec, one.device): one.share for one in again.claims if one.spec in exact
+    }
+    # Room that others give up later moves nothing.
+    later = place("e1", asked, DEVICES, (), live=live, before=first.claims)
+    assert set(later.places) == set(first.places)
+
+
+@given(LIVES, st.integers(1, 40), st.integers(1, 16), st.integers(0, 9))
+def test_what_fits_somewhere_is_placed_and_all_of_it(lives, chunks, slices, memory):
+    held = {}
+    for name, wishes in lives:
+        made = place(name, wishes, DEVICES, others(held, name))
+        held[name] = made.claims if not made.missing else ()
+    rest = others(held, "new")
+    asked = Need("n", "n", chunks, 0.9 / slices, memory * GIB)
+    room = 0
+    for device in DEVICES:
+        mine = [one for one in rest if one.device == device.name]
+        if sum(one.memory for one in mine) + asked.memory <= device.memory:
+            room += asked.whole(0.9 - sum(one.share for one in mine))
+    made = place("new", [asked], DEVICES, rest)
+    assert ("n" in made.missing) == (room < chunks)
+    if not made.missing:
+        assert sum(one.share for one in made.claims) == pytest.approx(asked.share)
