@@ -65,10 +65,10 @@ class FakeFiles:
 class World:
     """The control plane's serving side. `server()` makes it anew over the same store and cluster, as a restart does."""
 
-    def __init__(self, store: FakeStore, clock: FakeClock, *, limits: Limits | None = None) -> None:
+    def __init__(self, store: FakeStore, clock: FakeClock, *, limits: Limits | None = None, devices: int = 1) -> None:
         self.store = store
         self.clock = clock
-        self.cluster = FakeCluster(clock)
+        self.cluster = FakeCluster(clock, devices=devices)
         self.client = FakeEngineClient(self.cluster)
         self.recipe = FakeRecipe()
         self.limits = limits or Limits()
