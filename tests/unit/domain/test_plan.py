@@ -239,7 +239,7 @@ class Lives(RuleBasedStateMachine):
         wanted = {one.spec for one in active.entities if not one.scales_to_zero} if active else set()
         ready = {one.spec for one in live if one.state is ReplicaState.READY}
         may = {one.spec for one in active.entities} if active else set()
-        return len(ready) == len(live) and wanted <= ready <= may
+        return all(one.state is ReplicaState.READY for one in live) and wanted <= ready <= may
 
 
 TestLives = Lives.TestCase
