@@ -80,7 +80,22 @@ class Totals:
 
     def __add__(self, other: "Totals") -> "Totals":
         """The sum, field by field."""
-        return Totals(*(getattr(self, name) + getattr(other, name) for name in Totals.__slots__))
+        # Spelled out: this runs for every request, and a loop over names takes four times as long.
+        return Totals(
+            self.offered_milli + other.offered_milli,
+            self.admitted_milli + other.admitted_milli,
+            self.attained_milli + other.attained_milli,
+            self.requests + other.requests,
+            self.completed + other.completed,
+            self.failed + other.failed,
+            self.cancelled + other.cancelled,
+            self.rejected + other.rejected,
+            self.breaches + other.breaches,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.metered_prompt_tokens + other.metered_prompt_tokens,
+            self.metered_completion_tokens + other.metered_completion_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +144,26 @@ class Tally:
     """One minute of one served entity, as its requests come in, in any order."""
 
     endpoint_name: str = ""
-    totals: Totals = field(default_factory=Totals)
+    offered_milli: int = 0
+    admitted_milli: int = 0
+    attained_milli: int = 0
+    ended: Totals = field(default_factory=Totals)
     ttft: list[float] = field(default_factory=list)
     tpot: list[float] = field(default_factory=list)
     queue: list[float] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
 
+    @property
+    def totals(self) -> Totals:
+        """All that is summed."""
+        return self.ended + Totals(self.offered_milli, self.admitted_milli, self.attained_milli)
+
     def end(self, record: RequestRecord) -> None:
         """A request that ended in the minute."""
         self.endpoint_name = record.endpoint_name
         self.digests.append(record.digest)
-        self.totals += _counts(record)
+        self.ended += _counts(record)
         if record.outcome is RequestOutcome.REJECTED:
             self.refusals[record.reason] = self.refusals.get(record.reason, 0) + 1
         if record.replica_id:
@@ -177,11 +200,12 @@ class Tallies:
         """Counts a record that has entered the ledger wherever it counts."""
         endpoint, entity = record.endpoint_id, record.served_entity
         came = self._of(Key(arrival(record), endpoint, entity))
-        admitted = 0 if record.outcome is RequestOutcome.REJECTED else asked(record)
-        came.totals += Totals(offered_milli=asked(record), admitted_milli=admitted)
+        came.offered_milli += asked(record)
+        if record.outcome is not RequestOutcome.REJECTED:
+            came.admitted_milli += asked(record)
         for minute, milli in portions(record):
             if milli:
-                self._of(Key(minute, endpoint, entity)).totals += Totals(attained_milli=milli)
+                self._of(Key(minute, endpoint, entity)).attained_milli += milli
         self._of(Key(record.minute, endpoint, entity)).end(record)
 
     def _of(self, key: Key) -> Tally:
