@@ -47,7 +47,7 @@ from penstock.control.optimization import Optimization
 from penstock.control.principals import Principals
 from penstock.control.profiler import Profiler
 from penstock.control.reconciler import Reconciler
-from penstock.control.scaling_history import ScalingHistory
+from penstock.control.scaling_history import ScalingDecisions, ScalingHistory
 from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
@@ -236,11 +236,9 @@ async def _serving(
     )
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
-    serving = Serving(
-        Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id),
-        EndpointLogs(store, cluster, folders.logs),
-        Optimization(store, offers),
-    )
+    endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
+    logs = EndpointLogs(store, cluster, folders.logs)
+    serving = Serving(endpoints, logs, Optimization(store, offers), ScalingDecisions(store))
     return serving, reconciler, measuring
 
 

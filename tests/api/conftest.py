@@ -17,6 +17,7 @@ from penstock.control.health import Health
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.principals import Principals
+from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
@@ -90,7 +91,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
-        serving=Serving(world.endpoints, world.logs, world.optimization),
+        serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store)),
         throughput=world.throughput,
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
     )

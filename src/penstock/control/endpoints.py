@@ -1,6 +1,6 @@
 """Use cases of serving endpoints: they check what is asked, write what is wanted, and wake the reconciler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.control.endpoint_views import EndpointView, view
@@ -14,6 +14,7 @@ from penstock.domain.names import ModelName
 from penstock.domain.packing import place
 from penstock.domain.placement import Need, chunk_count, need, specs
 from penstock.domain.served_entity import ServedEntity, check_band, check_name, default_name
+from penstock.domain.sizing import Sizing, check_sizing
 from penstock.domain.traffic import Route, complete
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store, Unit
@@ -24,7 +25,10 @@ MAX_TAGS = 100
 
 @dataclass(frozen=True, slots=True)
 class EntityWish:
-    """A served entity as asked for. Without a `name` it gets one; throughputs are None where the field is absent."""
+    """A served entity as asked for. Without a `name` it gets one; what is None was not said.
+
+    `minimum` and `maximum` are tokens per second; concurrencies and `model_units` are other ways to say the same.
+    """
 
     entity_name: str
     entity_version: str
@@ -33,6 +37,15 @@ class EntityWish:
     maximum: int | None = None
     scale_to_zero: bool | None = None
     precision: Precision | None = None
+    min_concurrency: int | None = None
+    max_concurrency: int | None = None
+    model_units: int | None = None
+    burst: bool | None = None
+
+    @property
+    def sizing(self) -> Sizing:
+        """The size as asked for."""
+        return Sizing(self.minimum, self.maximum, self.min_concurrency, self.max_concurrency, self.model_units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +232,15 @@ class Endpoints:
             started_at=self._clock.now_ms(),
             outcome=Outcome.PENDING,
         )
-        await self._check_possible(config)
+        appraisals = await self._offers.of_entities(entities)
+        sizes = {spec: appraisal.offer.chunks.chunk for spec, appraisal in appraisals.items()}
+        known = tuple(_sized(one, sizes[one.spec]) if one.spec in sizes else one for one in entities)
+        config = replace(config, entities=known)
+        await self._check_possible(config, appraisals)
         return config
 
-    async def _check_possible(self, config: Config) -> None:
+    async def _check_possible(self, config: Config, appraisals: Mapping[str, Appraisal]) -> None:
         """Raises InvalidParameter if the configuration would not fit on empty devices, as far as was measured."""
-        appraisals = await self._offers.of_entities(config.entities)
         asked = [_alone(config, spec, appraisals[spec]) for spec in specs(config) if spec in appraisals]
         names = ", ".join(entity.name for entity in config.entities)
         for missing in place(names, asked, await self._offers.devices(), ()).missing.values():
@@ -242,38 +258,48 @@ def _alone(config: Config, spec: str, appraisal: Appraisal) -> Need:
 
 
 def _again(entity: ServedEntity) -> EntityWish:
+    size = entity.sizing or Sizing(entity.min_provisioned_throughput, entity.max_provisioned_throughput)
     return EntityWish(
-        entity.entity_name,
-        entity.entity_version,
-        entity.name,
-        entity.min_provisioned_throughput,
-        entity.max_provisioned_throughput,
-        entity.scale_to_zero_enabled,
-        entity.precision,
+        entity_name=entity.entity_name,
+        entity_version=entity.entity_version,
+        name=entity.name,
+        minimum=size.min_throughput,
+        maximum=size.max_throughput,
+        scale_to_zero=entity.scale_to_zero_enabled,
+        precision=entity.precision,
+        min_concurrency=size.min_concurrency,
+        max_concurrency=size.max_concurrency,
+        model_units=size.model_units,
+        burst=entity.burst_scaling_enabled,
     )
 
 
 def _entity(wish: EntityWish) -> ServedEntity:
+    """As asked for; throughputs of one that counts chunks are 0 until their size is known."""
     model = str(ModelName.parse(wish.entity_name, "entity_name"))
     number = str(check_number(wish.entity_version, "entity_version"))
     name = check_name(default_name(model, number) if wish.name is None else wish.name, "name of a served entity")
-    if wish.minimum is None or wish.maximum is None:
-        fields = {"min_provisioned_throughput": wish.minimum, "max_provisioned_throughput": wish.maximum}
-        missing = " and ".join(field for field, value in fields.items() if value is None)
-        raise InvalidParameter(
-            f"{missing} of '{name}' must be given: served entities have min_provisioned_throughput and "
-            "max_provisioned_throughput, in tokens per second."
-        )
-    check_band(wish.minimum, wish.maximum, name)
+    sizing = check_sizing(wish.sizing, name)
+    minimum, maximum = wish.minimum or 0, wish.maximum or 0
+    if not sizing.in_chunks:
+        check_band(minimum, maximum, name)
     return ServedEntity(
         name=name,
         entity_name=model,
         entity_version=number,
-        min_provisioned_throughput=wish.minimum,
-        max_provisioned_throughput=wish.maximum,
+        min_provisioned_throughput=minimum,
+        max_provisioned_throughput=maximum,
         scale_to_zero_enabled=wish.scale_to_zero,
         precision=wish.precision,
+        sizing=sizing if sizing.in_chunks else None,
+        burst_scaling_enabled=wish.burst,
     )
+
+
+def _sized(entity: ServedEntity, chunk: int) -> ServedEntity:
+    """With throughputs by the size of a chunk as it is known now."""
+    minimum, maximum = entity.band(chunk)
+    return replace(entity, min_provisioned_throughput=minimum, max_provisioned_throughput=maximum)
 
 
 async def _version(unit: Unit, entity: ServedEntity) -> ModelVersion:

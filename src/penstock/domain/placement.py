@@ -103,7 +103,7 @@ def standing(config: Config | None) -> frozenset[str]:
 def chunk_count(config: Config | None, spec: str, chunks: Chunks) -> int:
     """The chunks that a configuration's minimums take for one spec, in whole ones for each served entity."""
     entities = config.entities if config else ()
-    return sum(chunks.count(one.min_provisioned_throughput) for one in entities if one.spec == spec)
+    return sum(chunks.count(one.band(chunks.chunk)[0]) for one in entities if one.spec == spec)
 
 
 def needs(endpoint: Endpoint, offers: Mapping[str, Offer], awake: Iterable[str] = ()) -> tuple[Need, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import Precision
+from penstock.domain.sizing import Sizing
 
 NAME_LIMIT = 63
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -15,7 +16,9 @@ _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
 class ServedEntity:
     """One served entity as asked for; throughputs are tokens per second, as sent.
 
-    `entity_name` is a three-level name, `entity_version` a decimal string.
+    `entity_name` is a three-level name, `entity_version` a decimal string. Where `sizing` counts chunks, throughputs
+    are what they were worth when they were asked for; `band` is what they are worth now. Without
+    `burst_scaling_enabled` the platform's default holds, which is true.
     """
 
     name: str
@@ -26,6 +29,19 @@ class ServedEntity:
     scale_to_zero_enabled: bool | None = None
     environment_vars: tuple[tuple[str, str], ...] = ()
     precision: Precision | None = None
+    sizing: Sizing | None = None
+    burst_scaling_enabled: bool | None = None
+
+    def band(self, chunk: int) -> tuple[int, int]:
+        """The least and the most tokens per second, where a chunk is `chunk` of them."""
+        if self.sizing is not None and self.sizing.in_chunks:
+            return self.sizing.band(chunk)
+        return self.min_provisioned_throughput, self.max_provisioned_throughput
+
+    @property
+    def bursts(self) -> bool:
+        """Whether it may run further ahead of its rate when the device has time to lend."""
+        return self.burst_scaling_enabled is not False
 
     @property
     def scales_to_zero(self) -> bool:

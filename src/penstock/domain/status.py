@@ -44,8 +44,8 @@ class Slots:
         return Sale(
             model=entity.spec,
             terms=self.terms,
-            minimum=self.chunks.count(entity.min_provisioned_throughput) * chunk,
-            maximum=self.chunks.count(entity.max_provisioned_throughput) * chunk,
+            minimum=self.chunks.count(entity.band(chunk)[0]) * chunk,
+            maximum=self.chunks.count(entity.band(chunk)[1]) * chunk,
             chunk=chunk,
             chunk_share=SOLD_FRACTION / self.chunks.slices,
         )

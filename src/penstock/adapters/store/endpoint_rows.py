@@ -1,6 +1,7 @@
 """Rows of endpoints and their configurations; the contract is `penstock.ports.endpoint_rows`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, insert, select, update
@@ -11,6 +12,7 @@ from penstock.adapters.store.tables.endpoints import ENDPOINT_CONFIGS, ENDPOINTS
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Precision, Task
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.sizing import Sizing
 from penstock.domain.traffic import Route
 
 
@@ -188,6 +190,8 @@ def _entity_json(entity: ServedEntity) -> dict[str, object]:
         "scale_to_zero_enabled": entity.scale_to_zero_enabled,
         "environment_vars": [list(pair) for pair in entity.environment_vars],
         "precision": entity.precision.value if entity.precision else None,
+        "sizing": asdict(entity.sizing) if entity.sizing else None,
+        "burst_scaling_enabled": entity.burst_scaling_enabled,
     }
 
 
@@ -201,4 +205,7 @@ def _entity(stored: dict[str, Any]) -> ServedEntity:
         scale_to_zero_enabled=stored["scale_to_zero_enabled"],
         environment_vars=tuple((name, value) for name, value in stored["environment_vars"]),
         precision=Precision(stored["precision"]) if stored["precision"] else None,
+        # Configurations of earlier versions have no such fields.
+        sizing=Sizing(**stored["sizing"]) if stored.get("sizing") else None,
+        burst_scaling_enabled=stored.get("burst_scaling_enabled"),
     )

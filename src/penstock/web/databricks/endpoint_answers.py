@@ -5,8 +5,13 @@ from typing import Any
 from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
 from penstock.domain.endpoint import Endpoint
+from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.sizing import UNITS_PER_CHUNK
 from penstock.web.databricks.profile_answers import profile_answer
+
+_SOLD_BY_TOKENS = frozenset({"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "deepseek_v3"})
+"""Model types of the families that the platform sells by tokens per second."""
 
 
 def detailed(view: EndpointView) -> dict[str, Any]:
@@ -90,8 +95,7 @@ def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
     status = view.statuses[entity.name]
     body: dict[str, Any] = {
         "name": entity.name,
-        "min_provisioned_throughput": entity.min_provisioned_throughput,
-        "max_provisioned_throughput": entity.max_provisioned_throughput,
+        **_size(entity),
         "creator": view.config.creator,
         "creation_timestamp": view.config.started_at,
         "state": {"deployment": status.deployment.value, "deployment_state_message": status.message},
@@ -103,8 +107,45 @@ def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
     return body
 
 
+def _size(entity: ServedEntity) -> dict[str, int | None]:
+    """In the fields that it was asked for in. `burst_scaling_enabled` is written only: clients see a change in it."""
+    size = entity.sizing
+    if size is not None and size.model_units is not None:
+        return {"provisioned_model_units": size.model_units}
+    if size is not None:
+        return {
+            "min_provisioned_concurrency": size.min_concurrency,
+            "max_provisioned_concurrency": size.max_concurrency,
+        }
+    return {
+        "min_provisioned_throughput": entity.min_provisioned_throughput,
+        "max_provisioned_throughput": entity.max_provisioned_throughput,
+    }
+
+
+def decision(record: ScalingRecord) -> dict[str, Any]:
+    """One change of an allotment."""
+    return {
+        "served_entity_name": record.entity,
+        "timestamp": record.at,
+        "old": round(record.old, 1),
+        "new": round(record.new, 1),
+        "kind": record.kind.value,
+        "reason": record.reason,
+        "chunk": round(record.chunk, 1),
+        "wanted_chunks": record.wanted,
+        "demand_mean": round(record.mean, 1),
+        "demand_burst": round(record.burst, 1),
+        "backlog": round(record.backlog, 1),
+        "free": round(record.free, 1),
+    }
+
+
 def optimization(info: OptimizationInfo) -> dict[str, Any]:
-    """The answer of get-model-optimization-info; fields after `throughput_chunk_size` are ours."""
+    """The answer of get-model-optimization-info; fields after `throughput_chunk_size` are ours.
+
+    `model_unit_chunk_size` comes with newer families only: clients take it as a sign to ask in model units.
+    """
     if info.chunks is None:
         return {"optimizable": False, "message": info.problem}
     body: dict[str, Any] = {
@@ -115,6 +156,8 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
         "throughput": round(info.chunks.throughput, 1),
         "slices": info.chunks.slices,
     }
+    if info.model_type not in _SOLD_BY_TOKENS:
+        body["model_unit_chunk_size"] = UNITS_PER_CHUNK
     if info.profile is not None:
         body["profile"] = profile_answer(info.profile)
     return body

@@ -23,8 +23,8 @@ _NOT_YET = "is not supported by this server yet"
 class EntityBody(BaseModel):
     """A served entity. `model_name` and `model_version` are its older names; `weight_precision` is ours.
 
-    Sizes of custom models (`workload_size`, `workload_type`, concurrency) and `burst_scaling_enabled` have no meaning
-    for provisioned throughput; they are read over, as are unknown fields.
+    The size is said in one of three ways: throughputs, concurrencies, or model units. Sizes of custom models
+    (`workload_size`, `workload_type`) have no meaning here; they are read over, as are unknown fields.
     """
 
     model_config = _LENIENT
@@ -39,13 +39,16 @@ class EntityBody(BaseModel):
     scale_to_zero_enabled: bool | None = None
     weight_precision: str | None = None
     external_model: Any = None
-    provisioned_model_units: Any = None
+    min_provisioned_concurrency: int | None = None
+    max_provisioned_concurrency: int | None = None
+    provisioned_model_units: int | None = None
+    burst_scaling_enabled: bool | None = None
     instance_profile_arn: Any = None
     environment_vars: Any = None
 
     def wish(self) -> EntityWish:
         """What is asked for; raises InvalidParameter naming the field."""
-        for field in ("external_model", "provisioned_model_units", "instance_profile_arn", "environment_vars"):
+        for field in ("external_model", "instance_profile_arn", "environment_vars"):
             if getattr(self, field):
                 raise InvalidParameter(f"{field} of a served entity {_NOT_YET}.")
         entity_name = self.entity_name or self.model_name
@@ -61,6 +64,10 @@ class EntityBody(BaseModel):
             maximum=self.max_provisioned_throughput,
             scale_to_zero=self.scale_to_zero_enabled,
             precision=_precision(self.weight_precision),
+            min_concurrency=self.min_provisioned_concurrency,
+            max_concurrency=self.max_provisioned_concurrency,
+            model_units=self.provisioned_model_units,
+            burst=self.burst_scaling_enabled,
         )
 
 
@@ -166,6 +173,28 @@ class CreateBody(BaseModel):
             route_optimized=bool(self.route_optimized),
             tags=tuple(tag.pair() for tag in self.tags or ()),
         )
+
+
+class UnitsConfigBody(BaseModel):
+    """A configuration sized in model units, nested in its own field, as this route has it."""
+
+    model_config = _LENIENT
+
+    config: ConfigBody
+
+    def wish(self) -> ConfigWish:
+        """What is asked for; raises InvalidParameter naming the field."""
+        return in_units(self.config.wish())
+
+
+def in_units(config: ConfigWish) -> ConfigWish:
+    """Returns a configuration whose entities all have model units, or raises InvalidParameter."""
+    for entity in config.entities or ():
+        if entity.model_units is None:
+            raise InvalidParameter(
+                f"provisioned_model_units of served entity '{entity.name or entity.entity_name}' must be given here."
+            )
+    return config
 
 
 class TagsBody(BaseModel):

@@ -4,19 +4,20 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
 from penstock.control.optimization import Optimization
+from penstock.control.scaling_history import ScalingDecisions
 from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.names import ModelName
 from penstock.web.databricks import endpoint_answers as answers
-from penstock.web.databricks.endpoint_bodies import ConfigBody, CreateBody, TagsBody
+from penstock.web.databricks.endpoint_bodies import ConfigBody, CreateBody, TagsBody, UnitsConfigBody, in_units
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
 ROOT = "/api/2.0/serving-endpoints"
@@ -34,16 +35,19 @@ class Serving:
     endpoints: Endpoints
     logs: EndpointLogs
     optimization: Optimization
+    decisions: ScalingDecisions
 
 
 def router(serving: Serving) -> APIRouter:
     """The routes; words that are reserved as names come first."""
     routes = guarded_router()
     _optimization(routes, serving.optimization)
+    _in_units(routes, serving.endpoints)
     _collection(routes, serving.endpoints)
     _one(routes, serving.endpoints)
     _changes(routes, serving.endpoints)
     _logs(routes, serving.logs)
+    _decisions(routes, serving.decisions)
     return routes
 
 
@@ -58,6 +62,31 @@ def _optimization(routes: APIRouter, optimization: Optimization) -> None:
         return answers.optimization(found)
 
     _serve(routes, "GET", "/get-model-optimization-info/{name}/{version}", info)
+
+
+def _in_units(routes: APIRouter, endpoints: Endpoints) -> None:
+    async def create(body: CreateBody, caller: CallerDep) -> dict[str, Any]:
+        wish = body.wish()
+        if wish.config is None or not wish.config.entities:
+            raise InvalidParameter("config.served_entities must be given here, each with provisioned_model_units.")
+        in_units(wish.config)
+        return answers.detailed(await endpoints.create(caller, wish))
+
+    async def update(name: str, body: UnitsConfigBody, caller: CallerDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.update(caller, name, body.wish()))
+
+    _serve(routes, "POST", "/pt", create)
+    _serve(routes, "PUT", "/pt/{name}/config", update)
+
+
+def _decisions(routes: APIRouter, decisions: ScalingDecisions) -> None:
+    async def list_decisions(
+        name: str, caller: CallerDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> dict[str, Any]:
+        found = await decisions.of(caller, name, limit)
+        return {"decisions": [answers.decision(record) for record in found]}
+
+    _serve(routes, "GET", "/{name}/scaling-decisions", list_decisions)
 
 
 def _collection(routes: APIRouter, endpoints: Endpoints) -> None:
