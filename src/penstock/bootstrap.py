@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
+from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.clock import SystemClock
 from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
@@ -28,6 +29,9 @@ from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
+from penstock.control.batch_rounds import BatchRound
+from penstock.control.batch_worker import BatchWorker
+from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import new_id
 from penstock.control.endpoint_logs import EndpointLogs
@@ -56,6 +60,7 @@ from penstock.control.watch import Watch
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.scaling import Policy
 from penstock.domain.steps import Limits
+from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
@@ -67,7 +72,10 @@ from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
+from penstock.web.errors import STATUS, error_body
 from penstock.web.openai.app import DataPlane
+from penstock.web.openai.requests import read as read_body
+from penstock.web.openai.requests import read_strictly
 from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
@@ -127,9 +135,10 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     # The data plane
     gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, stack=stack)
 
+    batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
     tidying = _housekeeping(settings, authenticator, tokens, janitor)
-    loops = [reconciler.loop, measuring, *keeping, *scaling, *tidying]
+    loops = [reconciler.loop, measuring, batching, *keeping, *scaling, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
@@ -146,6 +155,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         serving=serving,
         throughput=throughput,
         data_plane=_data_plane(settings, gateway, authenticator, installation),
+        batches=batches,
     )
     return parts, installation, gateway.running
 
@@ -291,6 +301,28 @@ def _data_plane(
     given = settings.gateway
     workspace_id = installation.workspace_id
     return DataPlane(gateway, authenticator, workspace_id, strict=given.strict, max_body_bytes=given.max_body_bytes)
+
+
+def _told(error: PenstockError) -> tuple[int, bytes]:
+    return STATUS[error.code], error_body(error.code, error.message)
+
+
+async def _batches(
+    settings: Settings, store: SqlStore, gateway: Gateway, stack: AsyncExitStack
+) -> tuple[Batches, Loop]:
+    """The use cases of batches, and the loop that takes up those of an earlier process."""
+    clock, given = SystemClock(), settings.batches
+    limits = BatchLimits(given.max_file_bytes, given.max_rows, given.window, given.running)
+    files = BatchFolder(settings.data_dir.absolute() / "batches")
+    read = read_strictly if settings.gateway.strict else read_body
+    inference = InProcess(
+        gateway, read, lambda error: (STATUS[error.code], error_body(error.code, error.message)), new_id
+    )
+    worker = BatchWorker(BatchRound(store, files, inference, clock, limits, random.random))
+    await worker.recover()
+    stack.push_async_callback(worker.close)
+    loop = Loop("batches", worker.step, clock, period_s=2)
+    return Batches(store, files, clock, limits=limits, new_id=new_id, hint=loop.hint), loop
 
 
 def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) -> tuple[Catalogue, Janitor]:

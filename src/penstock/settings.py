@@ -126,6 +126,21 @@ class ArtifactSettings(BaseModel):
     """Tell MLflow clients to move files through the Files API, in parts, instead of signed addresses. Both work."""
 
 
+class BatchSettings(BaseModel):
+    """OpenAI's Batch API."""
+
+    model_config = _GROUP
+
+    max_file_bytes: int = Field(default=200 * MIB, ge=1)
+    """Largest file of rows, in bytes."""
+    max_rows: int = Field(default=50_000, ge=1)
+    """Most rows of a batch."""
+    window: int = Field(default=16, ge=1)
+    """Most rows of one batch that are on their way at a time."""
+    running: int = Field(default=4, ge=1)
+    """Most batches that run at a time; others wait, oldest first."""
+
+
 class SweepSettings(BaseModel):
     """The janitor."""
 
@@ -165,6 +180,7 @@ class Settings(BaseModel):
     serving: ServingSettings = ServingSettings()
     scaling: ScalingSettings = ScalingSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
+    batches: BatchSettings = BatchSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -7,11 +7,13 @@ import httpx
 import pytest
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
+from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.control.authenticator import Authenticator
+from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
-from penstock.control.credentials import digest
+from penstock.control.credentials import digest, new_id
 from penstock.control.files import Files, Limits
 from penstock.control.health import Health
 from penstock.control.models import Models
@@ -81,7 +83,14 @@ def world(store: FakeStore, clock: FakeClock) -> World:
 
 
 @pytest.fixture
-def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World) -> Parts:
+def batches(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Batches:
+    """Over the real folder; nobody works on them."""
+    limits, files = BatchLimits(file_bytes=10_000), BatchFolder(tmp_path / "batches")
+    return Batches(store, files, clock, limits=limits, new_id=new_id, hint=lambda: None)
+
+
+@pytest.fixture
+def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World, batches: Batches) -> Parts:
     authenticator = Authenticator(store, clock)
     return Parts(
         workspace_id=WORKSPACE_ID,
@@ -94,6 +103,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World
         serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store)),
         throughput=world.throughput,
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
+        batches=batches,
     )
 
 

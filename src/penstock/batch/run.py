@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from penstock.batch.answers import AnswerFile
+from penstock.adapters.batches.answers import AnswerFile
+from penstock.adapters.batches.rows import RowFile
 from penstock.batch.progress import Watching, duration
-from penstock.batch.rows import Place, RowFile
 from penstock.batch.server import HttpServer, Offer, chance
 from penstock.batch.work import Work
 from penstock.domain.batch_estimate import Workload, duration_s
+from penstock.domain.batch_row import Place
 from penstock.domain.errors import PenstockError
 from penstock.ports.clock import Clock
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from penstock.batch.answers import AnswerFile, ok
-from penstock.batch.patience import Next, after, back_off
-from penstock.batch.rows import Place, RowFile
+from penstock.adapters.batches.answers import AnswerFile, ok
+from penstock.adapters.batches.rows import RowFile
 from penstock.domain.batch_estimate import Learned, Used
-from penstock.domain.batch_row import Row, answered, unanswered
+from penstock.domain.batch_patience import Next, after, back_off
+from penstock.domain.batch_row import Place, Row, answered, unanswered
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.ports.clock import Clock
 

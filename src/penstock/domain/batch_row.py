@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.domain.batch_estimate import Size
 from penstock.domain.errors import InvalidRequest
 from penstock.domain.model import Task
 
@@ -34,6 +35,20 @@ class Row:
     def content(self) -> bytes:
         """The request's body as it is sent."""
         return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row is in a file, in bytes; `problem` is why it cannot be sent, empty if it can."""
+
+    number: int
+    offset: int
+    length: int
+    digest: str
+    size: Size
+    custom_id: str = ""
+    url: str = ""
+    problem: str = ""
 
 
 def parse(number: int, line: bytes, *, bare: bool) -> Row:

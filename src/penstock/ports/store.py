@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from penstock.ports.access_rows import AccessRows
+from penstock.ports.batch_rows import BatchRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
 from penstock.ports.ledger_rows import LedgerRows
@@ -51,6 +52,11 @@ class Unit(Protocol):
     @property
     def profiles(self) -> ProfileRows:
         """Measured profiles."""
+        ...
+
+    @property
+    def batches(self) -> BatchRows:
+        """Batches and their files."""
         ...
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.testing.access_rows import FakeAccessRows
+from penstock.testing.batch_rows import FakeBatchRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
 from penstock.testing.ledger_rows import FakeLedgerRows
@@ -33,6 +34,7 @@ class FakeUnit:
     profiles: FakeProfileRows = field(default_factory=FakeProfileRows)
     catalog: FakeCatalogRows = field(default_factory=FakeCatalogRows)
     uploads: FakeUploadRows = field(default_factory=FakeUploadRows)
+    batches: FakeBatchRows = field(default_factory=FakeBatchRows)
     requests: FakeRequestRows = field(default_factory=FakeRequestRows)
     scaling: FakeScalingRows = field(default_factory=FakeScalingRows)
     ledger: FakeLedgerRows = field(default_factory=FakeLedgerRows)

@@ -1,5 +1,6 @@
 """The whole of what is served: the data plane by its prefix with nothing in front, and the control plane."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
 from penstock.control.authenticator import Authenticator
+from penstock.control.batches import Batches
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.health import Health
 from penstock.control.principals import Principals
@@ -26,8 +28,12 @@ from penstock.web.databricks import (
 )
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
+from penstock.web.openai import batches, files
 
 DATA_PLANE = "/serving-endpoints/"
+# Files and batches lie under the data plane's address, where OpenAI's client looks for them. An endpoint that has the
+# name of one of them is still asked by its invocations.
+_BATCHES = re.compile(DATA_PLANE + r"(files|batches)(/(?!invocations/?$)[^/]+(/content|/cancel)?)?/?")
 
 
 class PlainApp(Protocol):
@@ -55,6 +61,7 @@ class Parts:
     throughput: Throughput
     public_url: str = ""
     data_plane: PlainApp | None = None
+    batches: Batches | None = None
 
 
 class Site:
@@ -69,7 +76,8 @@ class Site:
         """Serves one request; raises TypeError for WebSockets."""
         if scope["type"] != "http":
             raise TypeError(f"Only HTTP is served, not {scope['type']}.")
-        if self._data_plane is not None and scope["path"].startswith(DATA_PLANE):
+        path = scope["path"]
+        if self._data_plane is not None and path.startswith(DATA_PLANE) and not _BATCHES.fullmatch(path):
             await self._data_plane(scope, receive, send)
         else:
             await self._boundary(scope, receive, send)
@@ -102,3 +110,6 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield from catalogue.routers(parts.catalogue, parts.public_url)
     yield serving_endpoints.router(parts.serving)
     yield endpoint_throughput.router(parts.throughput)
+    if parts.batches is not None:
+        yield files.router(parts.batches)
+        yield batches.router(parts.batches)

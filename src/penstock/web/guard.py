@@ -23,6 +23,7 @@ from penstock.domain.errors import TooLarge
 
 DECLARATION = "x-penstock-access"
 _STREAMS = "x-penstock-streams"
+_SCOPE = "x-penstock-scope"
 # Bodies of the control plane are read whole, but for routes that stream.
 MAX_JSON_BYTES = 4 * 1024 * 1024
 _TOO_LARGE = f"The request body is larger than the {MAX_JSON_BYTES} bytes that this API takes."
@@ -46,12 +47,13 @@ class Declared:
     access: Access
 
 
-def allows(access: Access, *, streams: bool = False) -> dict[str, Any]:
+def allows(access: Access, *, streams: bool = False, scope: Scope = Scope.ALL_APIS) -> dict[str, Any]:
     """Declares who may call a route; for its `openapi_extra`.
 
-    A route that `streams` reads a body of any size piece by piece; others refuse more than `MAX_JSON_BYTES`.
+    A route that `streams` reads a body of any size piece by piece; others refuse more than `MAX_JSON_BYTES`. `scope` is
+    what the caller's token must be good for.
     """
-    return {DECLARATION: access.value, _STREAMS: streams}
+    return {DECLARATION: access.value, _STREAMS: streams, _SCOPE: scope.value}
 
 
 class GuardedRoute(APIRoute):
@@ -71,9 +73,10 @@ class GuardedRoute(APIRoute):
         access = self.access
         takes_json = self.body_field is not None
         streams = bool((self.openapi_extra or {}).get(_STREAMS))
+        scope = Scope((self.openapi_extra or {}).get(_SCOPE, Scope.ALL_APIS))
 
         async def guarded(request: Request) -> Response:
-            await _admit(request, access, self.path)
+            await _admit(request, access, scope, self.path)
             if takes_json:
                 headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
                 request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
@@ -101,13 +104,13 @@ def _bounded(request: Request) -> Request:
     return Request(request.scope, receive)
 
 
-async def _admit(request: Request, access: Access, path: str) -> None:
+async def _admit(request: Request, access: Access, scope: Scope, path: str) -> None:
     if access in (Access.ANYONE, Access.SIGNED):
         return
     authenticator = request.app.state.authenticator
     assert isinstance(authenticator, Authenticator)
     caller = await authenticator.authenticate(authorization(request.scope["headers"]))
-    require_scope(caller, Scope.ALL_APIS)
+    require_scope(caller, scope)
     if access is Access.ADMIN:
         require_admin(caller, f"call {path}")
     request.state.caller = caller

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from penstock.batch.answers import AnswerFile
-from penstock.batch.patience import Next, after
-from penstock.batch.rows import RowFile
+from penstock.adapters.batches.answers import AnswerFile
+from penstock.adapters.batches.rows import RowFile
 from penstock.batch.work import Reply, Work
+from penstock.domain.batch_patience import Next, after
 from penstock.domain.errors import Conflict, InvalidParameter, PenstockError, Temporary
 from penstock.testing.clock import FakeClock
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.access_rows import SqlAccessRows
+from penstock.adapters.store.batch_rows import SqlBatchRows
 from penstock.adapters.store.catalog_rows import SqlCatalogRows
 from penstock.adapters.store.claim import claim_for
 from penstock.adapters.store.database import open_engine, parse_url, transaction
@@ -32,6 +33,7 @@ class SqlUnit:
         self.profiles = SqlProfileRows(connection)
         self.catalog = SqlCatalogRows(connection)
         self.uploads = SqlUploadRows(connection)
+        self.batches = SqlBatchRows(connection)
         self.requests = SqlRequestRows(connection)
         self.scaling = SqlScalingRows(connection)
         self.ledger = SqlLedgerRows(connection)

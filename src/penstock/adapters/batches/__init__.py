@@ -1,0 +1,1 @@
+"""Files of batches: rows, and the answers to them."""
