@@ -26,16 +26,18 @@ class _Track:
 
 @dataclass(slots=True)
 class _Case:
-    """One served entity in one step."""
+    """One served entity in one step: `standing` is its allotment as decided so far, `free` the share that was free."""
 
     reading: Reading
     state: State
     track: _Track
     decision: Decision
+    standing: float
+    free: float = 0.0
 
 
 class Autoscaler:
-    """Keeps the allotments of all served entities at one device. `startup_s` tells how long a further chunk takes."""
+    """Keeps the allotments of all served entities. `startup_s` tells how long a further chunk takes."""
 
     def __init__(self, capacity: Capacity, clock: Clock, policy: Policy, startup_s: Callable[[Reading], float]) -> None:
         self._capacity = capacity
@@ -51,15 +53,23 @@ class Autoscaler:
         readings = self._capacity.readings()
         self._forget(readings)
         cases = [self._case(reading, now) for reading in readings]
-        free = SOLD_FRACTION - sum(_share(case.reading, case.state.allotment) for case in cases)
-        if free < -_ROUNDING:
-            _reclaim(cases)
-        free -= sum(_share(one.reading, one.decision.allotment - one.state.allotment) for one in cases if _settled(one))
-        free = max(free, 0.0)
-        self._raise(cases, free, now)
+        for devices in dict.fromkeys(reading.devices for reading in readings):
+            self._divide(devices, cases, now)
         for case in cases:
             case.track.wants = case.decision.wants
-        return " ".join(self._apply(case, free) for case in cases if case.decision.allotment != case.reading.allotment)
+        return " ".join(self._apply(case) for case in cases if case.decision.allotment != case.reading.allotment)
+
+    def _divide(self, devices: tuple[str, ...], cases: Sequence[_Case], now: float) -> None:
+        """Divides what is free on these devices among the served entities that are spread over just these."""
+        group = [case for case in cases if case.reading.devices == devices]
+        free = len(devices) * min(SOLD_FRACTION - _sold(device, cases) for device in devices)
+        if free < -_ROUNDING:
+            _reclaim(group, free)
+        free -= sum(_share(one.reading, one.decision.allotment - one.state.allotment) for one in group if _settled(one))
+        free = max(free, 0.0)
+        self._raise(group, free, now)
+        for case in group:
+            case.free, case.standing = free, case.decision.allotment
 
     def take(self) -> Sequence[ScalingRecord]:
         """The changes that were not taken yet, oldest first; they stay until `stored` says that they are safe."""
@@ -93,12 +103,12 @@ class Autoscaler:
             minimum=reading.minimum,
             maximum=reading.maximum,
             chunk=reading.chunk,
-            free=reading.throughput,
+            free=reading.maximum,
             startup_s=self._startup_s(reading),
             idle_s=now - track.asked_at,
             wants=track.wants,
         )
-        return _Case(reading, state, track, decide(now, self._policy, state, samples))
+        return _Case(reading, state, track, decide(now, self._policy, state, samples), reading.allotment)
 
     def _raise(self, cases: Sequence[_Case], free: float, now: float) -> None:
         """Shares what is free among those who go up, and decides anew for those who do not get all."""
@@ -112,7 +122,7 @@ class Autoscaler:
                 case.state = replace(case.state, free=given * case.state.chunk)
                 case.decision = decide(now, self._policy, case.state, case.track.samples)
 
-    def _apply(self, case: _Case, free: float) -> str:
+    def _apply(self, case: _Case) -> str:
         reading, decision = case.reading, case.decision
         self._capacity.allot(reading.endpoint_id, reading.entity, decision.allotment)
         record = ScalingRecord(
@@ -128,18 +138,27 @@ class Autoscaler:
             burst=decision.demand.burst,
             backlog=decision.demand.backlog,
             wanted=decision.wanted,
-            free=free * reading.throughput,
+            free=case.free / _chunk_share(reading) * reading.chunk,
         )
         self._changes.append(record)
         return f"{reading.entity} of {reading.endpoint_id} from {record.old:,.0f} to {record.new:,.0f} tokens/s."
 
 
-def _reclaim(cases: Sequence[_Case]) -> None:
-    """Takes back what is allotted above the minimums until no more is allotted than is sold."""
-    floors = sum(case.state.floor * _chunk_share(case.reading) for case in cases)
+def _sold(device: str, cases: Sequence[_Case]) -> float:
+    """The share of a device that is allotted."""
+    return sum(
+        _share(case.reading, case.standing) / len(case.reading.devices)
+        for case in cases
+        if device in case.reading.devices
+    )
+
+
+def _reclaim(cases: Sequence[_Case], free: float) -> None:
+    """Takes back what is allotted above the minimums until no more is allotted than is sold; `free` is below 0."""
     above = [max(case.state.held - case.state.floor, 0) for case in cases]
     asks = [Ask(chunks, _chunk_share(case.reading)) for case, chunks in zip(cases, above, strict=True)]
-    for case, chunks, kept in zip(cases, above, grant(asks, SOLD_FRACTION - floors), strict=True):
+    kept_share = sum(ask.chunks * ask.share for ask in asks) + free
+    for case, chunks, kept in zip(cases, above, grant(asks, kept_share), strict=True):
         allowed = (case.state.floor + kept) * case.state.chunk
         if kept < chunks and case.decision.allotment > allowed:
             reason = (
@@ -156,8 +175,8 @@ def _settled(case: _Case) -> bool:
 
 
 def _share(reading: Reading, tokens_per_s: float) -> float:
-    return tokens_per_s / reading.throughput
+    return tokens_per_s / reading.chunk * _chunk_share(reading)
 
 
 def _chunk_share(reading: Reading) -> float:
-    return reading.chunk / reading.throughput
+    return reading.chunk_share or reading.chunk / reading.throughput

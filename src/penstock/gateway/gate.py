@@ -208,6 +208,8 @@ class Gate:
             throughput=sale.terms.throughput,
             chunk=sale.chunk,
             predicted_wait_s=min(wait_s, default=0.0),
+            chunk_share=sale.chunk_share,
+            devices=account.devices,
             mean_out=max(0.0, *(self._devices[one].arbiter.tenants[account.key].mean_out for one in account.devices)),
         )
 

@@ -7,7 +7,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one served entity stands at the gate, now. Tokens are reference tokens (2,048 in and 256 out cost 2,304).
+    """How one served entity stands at the gate, now. A chunk takes `chunk_share` of a device, spread over `devices`.
+
+    Tokens are reference tokens (2,048 in and 256 out cost 2,304).
 
     `arrived` and `attained` count up from the start of the process: what was offered (refused work too), and what was
     done. `backlog` waits now, in tokens; `waiting` and `in_flight` are requests. `allotment`, `minimum`, `maximum`,
@@ -30,6 +32,8 @@ class Reading:
     chunk: float
     predicted_wait_s: float
     mean_out: float = 0.0
+    chunk_share: float = 0.0
+    devices: tuple[str, ...] = ("",)
 
 
 class Capacity(Protocol):

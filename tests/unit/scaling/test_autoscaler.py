@@ -91,6 +91,20 @@ async def test_a_raised_minimum_is_granted_at_once_and_taken_from_others():
     assert (world.allotment("a"), world.allotment("b")) == (400, 500)
 
 
+async def test_each_device_has_its_own_room_and_one_spread_over_two_takes_half_of_each():
+    world = World(
+        reading("a", devices=("x",)), reading("b", devices=("y",)), reading("c", devices=("x", "y"), maximum=100.0)
+    )
+    await world.run(60, a=2000, b=2000)
+    assert (world.allotment("a"), world.allotment("b"), world.allotment("c")) == (800, 800, 100)
+
+
+async def test_the_share_of_a_chunk_is_what_the_gate_says():
+    world = World(reading("a", chunk_share=0.3))
+    await world.run(60, a=2000)
+    assert world.allotment("a") == 300
+
+
 async def test_an_idle_entity_with_minimum_zero_goes_to_zero_and_one_request_brings_it_back():
     world = World(reading("a", minimum=0.0))
     await world.run(10, a=10)
