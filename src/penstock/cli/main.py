@@ -8,12 +8,14 @@ import typer
 
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
+from penstock.cli.plan import plan
 
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
 
 app.command()(load)
 app.command()(bill)
 app.add_typer(ledger, name="ledger")
+app.command()(plan)
 
 
 @app.command()

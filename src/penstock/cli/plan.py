@@ -1,0 +1,159 @@
+"""`penstock plan`: its options, and the order of its work. What it needs is imported when it runs."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.domain.errors import InvalidParameter, PenstockError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.domain.profile import Profile
+    from penstock.domain.purchase import Candidate, Target
+    from penstock.domain.simulation import Arrival, Market
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+_Trace = Annotated[Path | None, typer.Argument(help='JSONL of {"t", "input_tokens", "output_tokens"}.')]
+_Ledger = Annotated[str, typer.Option(help="Take the requests that this endpoint had, from the ledger.")]
+_From = Annotated[str, typer.Option("--from", help="Of the ledger: from this ISO time.", show_default="the beginning")]
+_To = Annotated[str, typer.Option("--to", help="Of the ledger: before this ISO time.", show_default="now")]
+_Data = Annotated[Path, typer.Option(help="The server's folder, for --ledger.")]
+_Database = Annotated[str, typer.Option(help="The server's database, for --ledger.", show_default="in the folder")]
+_Rate = Annotated[float, typer.Option(help="A mix instead of a trace: requests per second.", show_default=False)]
+_Input = Annotated[int, typer.Option(help="Tokens of each prompt of the mix.")]
+_Output = Annotated[int, typer.Option(help="Tokens of each answer of the mix.")]
+_Cv = Annotated[float, typer.Option(help="Coefficient of variation of the mix's gaps: 1 is Poisson, more bursts.")]
+_Duration = Annotated[float, typer.Option(help="Seconds of the mix.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the mix.")]
+_Profile = Annotated[Path | None, typer.Option(help="File with the answer of get-model-optimization-info.")]
+_Model = Annotated[str, typer.Option(help="NAME/VERSION whose profile to ask the server for.", show_default=False)]
+_Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
+_Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
+_Ttft = Annotated[float, typer.Option(help="Target: 99 % have their first token within so many seconds.")]
+_Served = Annotated[float, typer.Option(help="Target: this part of the requests is served.")]
+_Replicas = Annotated[int, typer.Option(help="Replicas that there may be at most.")]
+_Idle = Annotated[bool, typer.Option("--idle-neighbours", help="Nobody else uses the devices: what is idle is lent.")]
+_Price = Annotated[float, typer.Option(help="Price of a chunk-hour.", show_default="chunk-hours only")]
+_Png = Annotated[Path | None, typer.Option(help="Write a picture here.")]
+_Json = Annotated[Path | None, typer.Option("--json", help="Write the plan here; - is standard output.")]
+
+
+def plan(  # noqa: PLR0917 - typer calls it by name
+    trace: _Trace = None,
+    ledger: _Ledger = "",
+    since: _From = "",
+    until: _To = "",
+    data_dir: _Data = Path("data"),
+    database: _Database = "",
+    rate: _Rate = 0.0,
+    input_tokens: _Input = 2048,
+    output_tokens: _Output = 256,
+    cv: _Cv = 1.0,
+    duration: _Duration = 600.0,
+    seed: _Seed = 0,
+    profile: _Profile = None,
+    model: _Model = "",
+    url: _Url = "",
+    token: _Token = "",
+    ttft_p99: _Ttft = 1.0,
+    served: _Served = 0.99,
+    max_replicas: _Replicas = 2,
+    idle_neighbours: _Idle = False,
+    price: _Price = 0.0,
+    png: _Png = None,
+    json: _Json = None,
+) -> None:
+    """Find the band to buy: simulate a trace, a past period or a mix with the code that serves."""
+    from penstock.cli.plan_sources import from_file, from_ledger, from_mix
+    from penstock.domain.purchase import Target
+
+    try:
+        if sum((trace is not None, bool(ledger), bool(rate))) != 1:
+            raise InvalidParameter("give one of TRACE, --ledger ENDPOINT and --rate")
+        if max_replicas < 1:
+            raise InvalidParameter(f"--max-replicas must be at least 1, but is {max_replicas}")
+        target = Target(ttft_p99, served)
+        measured = _profile(profile, model, url, token)
+        arrivals: Sequence[Arrival]
+        if trace is not None:
+            arrivals = from_file(trace)
+        elif ledger:
+            arrivals = from_ledger(database, data_dir, ledger, since, until)
+        else:
+            arrivals = from_mix(rate, cv, (input_tokens, output_tokens), duration, seed)
+        market = _market(measured, busy=not idle_neighbours)
+        kept = _tell(arrivals, market, target, market.chunks.slices * max_replicas, (price, png, json))
+    except PenstockError as error:
+        print(error.message, file=sys.stderr)
+        raise typer.Exit(1) from None
+    raise typer.Exit(0 if kept else 2)
+
+
+def _profile(file: Path | None, model: str, url: str, token: str) -> "Profile":
+    from penstock.cli.plan_sources import profile_from_file, profile_from_server
+
+    if (file is None) == (not model):
+        raise InvalidParameter("give one of --profile FILE and --model NAME/VERSION")
+    if file is not None:
+        return profile_from_file(file)
+    env = os.environ
+    url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
+    if "://" not in url:
+        url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
+    return profile_from_server(url, token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or "", model)
+
+
+def _market(profile: "Profile", *, busy: bool) -> "Market":
+    from penstock.domain.simulation import Market
+    from penstock.domain.tenancy import Terms, fixed_step_s
+    from penstock.domain.throughput import divide
+
+    terms = Terms(
+        profile.throughput,
+        profile.knee,
+        profile.cost,
+        fixed_step_s(profile),
+        tokens_in=profile.input_tokens,
+        tokens_out=profile.output_tokens,
+    )
+    return Market(terms, divide(profile.throughput), profile.startup_s, busy=busy)
+
+
+def _tell(
+    arrivals: "Sequence[Arrival]",
+    market: "Market",
+    target: "Target",
+    most: int,
+    wish: tuple[float, Path | None, Path | None],
+) -> bool:
+    """Searches, shows and writes; whether the target can be kept."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from penstock.cli.plan_report import document, draw, show, write
+    from penstock.domain.purchase import appraise, cheapest
+    from penstock.domain.simulation import Band, Simulation
+
+    price, png, json = wish
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+
+        def simulate(band: Band) -> "Candidate":
+            task = progress.add_task(f"{band.minimum} to {band.maximum} chunks", total=1.0)
+            run = Simulation(market, band, lambda done: progress.update(task, completed=done)).run(arrivals)
+            progress.update(task, completed=1.0)
+            return appraise(band, run, market.chunks.chunk)
+
+        best, kept = cheapest(simulate, target, most)
+    told = document(best, target, market.chunks, kept=kept, price=price)
+    if str(json) != "-":
+        show(Console(highlight=False), told)
+    if json is not None:
+        write(json, told)
+    if png is not None:
+        draw(png, best, market.chunks.chunk)
+    return kept
