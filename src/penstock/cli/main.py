@@ -9,6 +9,7 @@ import typer
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
 from penstock.cli.plan import plan
+from penstock.cli.scaling import scaling
 
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
 
@@ -16,6 +17,7 @@ app.command()(load)
 app.command()(bill)
 app.add_typer(ledger, name="ledger")
 app.command()(plan)
+app.add_typer(scaling, name="scaling")
 
 
 @app.command()

@@ -1,0 +1,30 @@
+"""`penstock scaling`: its options. What the commands need is imported when they run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+scaling = typer.Typer(help="Replay traffic through the autoscaler, and show what it decided.", no_args_is_help=True)
+
+
+@scaling.command()
+def replay(
+    trace: Annotated[str, typer.Argument(help="A JSONL file, or diurnal, spikes, mmpp or poisson.")],
+    *,
+    policy: Annotated[str, typer.Option(help="default, quick, steady, mean, or a TOML file.")] = "default",
+    chunk: Annotated[float, typer.Option(min=1, help="Tokens/s of a chunk.")] = 1000,
+    minimum: Annotated[int, typer.Option("--min", min=0, help="Chunks that are always held.")] = 1,
+    maximum: Annotated[int, typer.Option("--max", min=1, help="The most chunks.")] = 12,
+    startup: Annotated[float, typer.Option(min=0, help="Seconds that another chunk takes to start.")] = 0,
+    seconds: Annotated[int, typer.Option(min=60, help="Length of traffic that is made up.")] = 86_400,
+    seed: Annotated[int, typer.Option(help="Chance of traffic that is made up.")] = 7,
+    changes: Annotated[int, typer.Option(min=0, help="Changes to print.")] = 20,
+    png: Annotated[Path | None, typer.Option(help="Draw demand, what was held, and the oracle.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all changes.")] = False,
+) -> None:
+    """Replay a trace, and compare with an oracle that knows the future."""
+    from penstock.cli.scaling_replay import Wish, run
+
+    wish = Wish(trace, policy, chunk, minimum, maximum, startup, seconds, seed, changes, png, as_json)
+    raise typer.Exit(run(wish))
