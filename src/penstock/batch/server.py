@@ -78,6 +78,8 @@ class HttpServer:
             if found is None:
                 raise PenstockError("The server knows no such endpoint, or the token is not good for it.")
             found = await self._version(found)
+        else:
+            found = next(iter(found.get("served_entities") or ()), {})
         throughput = _number(found, "throughput")
         allotment = _number(found, "allotment")
         share = _number(found, "device_share") or (allotment / throughput if throughput else 0.0)

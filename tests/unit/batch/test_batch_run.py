@@ -37,7 +37,8 @@ class Endpoint:
         return web.json_response({"text": body["prompt"], "usage": used}, headers={"x-request-id": "r"})
 
     async def throughput(self, _request):
-        return web.json_response({"cost": COST, "throughput": 100, "allotment": 25, "device_share": 0.25})
+        entity = {"cost": COST, "throughput": 100, "allotment": 25, "device_share": 0.25}
+        return web.json_response({"name": "guide", "served_entities": [entity]})
 
 
 @pytest.fixture
