@@ -223,7 +223,8 @@ class Gate:
         key, now = account.key, self._clock.monotonic()
         name = account.devices[0]
         if len(account.devices) > 1:
-            name = min(account.devices, key=lambda one: self._devices[one].arbiter.wait_s(key))
+            arbiters = {one: self._devices[one].arbiter for one in account.devices}
+            name = min(arbiters, key=lambda one: (arbiters[one].wait_s(key), arbiters[one].in_flight))
         device = self._devices[name]
         size = asked.size
         answer = device.arbiter.arrive(
