@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-gate
+.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-gate
 
 ARGS ?=
 PYTEST = .venv/bin/python -m pytest -q
@@ -59,6 +59,9 @@ bench-gateway: setup-dev  ## Requests per second against nginx
 
 bench-gate: setup  ## Microseconds that the gate takes for a request
 	.venv/bin/python bench/gate.py $(ARGS)
+
+bench-guarantee: setup-dev  ## What neighbours do to what was bought, with the gate and without
+	.venv/bin/python bench/guarantee $(ARGS)
 
 COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-options --strip-extras --no-header --no-annotate \
 	--allow-unsafe

@@ -81,7 +81,7 @@ async def run(
         raise InvalidParameter("token ids can be sent to completions only, not to chat")
     if prompts is None:
         prompts = await prompts_for(target, workload)
-    async with open_session() as session:
+    async with open_session(target) as session:
         began = asyncio.get_running_loop().time()
         origin = began if origin is None else origin
         rows: list[Row] = []
@@ -103,7 +103,7 @@ async def calibrate(target: Target, longest: int) -> Words:
 
     Raises InvalidRequest or Temporary when it does not answer well, InvalidParameter when it does not tell.
     """
-    async with open_session() as session:
+    async with open_session(target) as session:
         few = await _prompt_tokens(session, target, SHORT_WORDS)
         # Half as long as the longest by the first measure, so that it fits whatever the tokenizer makes of words.
         more = max(round(longest / 2 * SHORT_WORDS / max(few, 1)), 2 * SHORT_WORDS)
@@ -119,10 +119,13 @@ async def prompts_for(target: Target, workload: Workload) -> Words:
     return await calibrate(target, workload.longest)
 
 
-def open_session() -> aiohttp.ClientSession:
+def open_session(target: Target) -> aiohttp.ClientSession:
     """A session without a limit on connections: who waits is for the server to decide."""
+    connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    if target.socket:
+        connector = aiohttp.UnixConnector(target.socket, limit=0, keepalive_timeout=60)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+        connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30),
     )
 

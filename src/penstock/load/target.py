@@ -23,7 +23,8 @@ class Target:
     """An endpoint of a server. `path` is where the server's routes begin; that of most others is `/v1`.
 
     With `exact`, requests carry `ignore_eos`, so that answers have exactly the wanted length; a server that refuses
-    unknown fields wants it off. `timeout_s` bounds one request.
+    unknown fields wants it off. `timeout_s` bounds one request. `socket` is a Unix socket to connect to
+    instead of the URL's host.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Target:
     path: str = "/serving-endpoints"
     exact: bool = True
     timeout_s: float = 597.0
+    socket: str = ""
 
     @property
     def headers(self) -> dict[str, str]:
