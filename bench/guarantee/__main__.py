@@ -130,7 +130,7 @@ def draw(figures: dict[str, float], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     ending = "attained_min"
     names = [key[: -len(ending)] for key in figures if key.endswith(ending)]
