@@ -56,19 +56,36 @@ class Turn:
 
 @dataclass(slots=True)
 class _Account:
-    """A served entity at the gate. `arrived` and `attained` count reference tokens since the start."""
+    """A served entity at the gate. `arrived` and `attained` count reference tokens since the start.
+
+    `floors` is how the minimum is spread over the devices: parts that make one together.
+    """
 
     endpoint_id: str
     entity: str
     sale: Sale
     allotment: float
-    devices: tuple[str, ...]
+    floors: dict[str, float]
     arrived: float = 0.0
     attained: float = 0.0
 
     @property
     def key(self) -> str:
         return f"{self.endpoint_id}/{self.entity}"
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        return tuple(self.floors)
+
+    @property
+    def extra(self) -> float:
+        """The share of each device beyond the minimum."""
+        sale = self.sale
+        return sale.share(self.allotment - sale.minimum) / len(self.floors)
+
+    def part(self, device: str) -> float:
+        """The share of a device: that of the minimum as it was placed, and what is more alike on all."""
+        return self.sale.share(self.sale.minimum) * self.floors[device] + self.extra
 
 
 @dataclass(slots=True)
@@ -128,13 +145,13 @@ class Gate:
         return found.busy_s + (self._clock.monotonic() - found.busy_since if found.busy_since >= 0 else 0.0)
 
     def _set(self, endpoint_id: str, entity: EntityRoute, sale: Sale) -> None:
-        devices = tuple(dict.fromkeys(replica.device for replica in entity.replicas)) or ("",)
+        floors = _floors(entity)
         key = (endpoint_id, entity.name)
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account(endpoint_id, entity.name, sale, sale.minimum, devices)
-        gone = set(account.devices) - set(devices)
-        account.sale, account.devices = sale, devices
+            account = self._accounts[key] = _Account(endpoint_id, entity.name, sale, sale.minimum, floors)
+        gone = set(account.devices) - set(floors)
+        account.sale, account.floors = sale, floors
         account.allotment = min(max(account.allotment, sale.minimum), sale.maximum)
         self._make_room(account)
         self._apply(account)
@@ -146,27 +163,27 @@ class Gate:
         for device in newest.devices:
             over = self._sold(device, None) - SOLD_FRACTION
             for account in self._accounts.values():
-                extra = _part(account) - account.sale.share(account.sale.minimum) / len(account.devices)
-                if over > 0 and device in account.devices and extra > 0:
-                    cut = min(extra, over)
+                if over > 0 and device in account.floors and account.extra > 0:
+                    cut = min(account.extra, over)
                     over -= cut
                     account.allotment -= account.sale.tokens_per_s(cut * len(account.devices))
                     self._apply(account)
 
     def _fit(self, account: _Account) -> None:
-        free = min(SOLD_FRACTION - self._sold(device, account) for device in account.devices) * len(account.devices)
-        most = max(account.sale.tokens_per_s(max(free, 0.0)), account.sale.minimum)
+        sale, floor = account.sale, account.sale.share(account.sale.minimum)
+        free = min(SOLD_FRACTION - self._sold(name, account) - floor * part for name, part in account.floors.items())
+        most = sale.minimum + sale.tokens_per_s(max(free, 0.0)) * len(account.floors)
         account.allotment = min(account.allotment, most)
 
     def _sold(self, device: str, but: _Account | None) -> float:
-        return sum(_part(one) for one in self._accounts.values() if device in one.devices and one is not but)
+        return sum(one.part(device) for one in self._accounts.values() if device in one.floors and one is not but)
 
     def _apply(self, account: _Account) -> None:
         now = self._clock.monotonic()
         for name in account.devices:
             device = self._devices.setdefault(name, _Device(name))
             sale = account.sale
-            device.arbiter.set_tenant(account.key, sale.model, sale.terms, _part(account), now)
+            device.arbiter.set_tenant(account.key, sale.model, sale.terms, account.part(name), now)
             self._pump(device)
 
     def _remove(self, account: _Account) -> None:
@@ -315,9 +332,15 @@ class Gate:
         self._pump(device)
 
 
-def _part(account: _Account) -> float:
-    """The share of each of its devices."""
-    return account.sale.share(account.allotment) / len(account.devices)
+def _floors(entity: EntityRoute) -> dict[str, float]:
+    """How the minimum is spread over the devices of the replicas: as it was placed, or else alike."""
+    shares: dict[str, float] = {}
+    for replica in entity.replicas:
+        shares[replica.device] = shares.get(replica.device, 0.0) + replica.share
+    total = sum(shares.values())
+    if total > 0:
+        return {device: share / total for device, share in shares.items()}
+    return dict.fromkeys(shares, 1 / len(shares)) if shares else {"": 1.0}
 
 
 def _count_busy(device: _Device, now: float) -> None:

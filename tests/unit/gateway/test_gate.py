@@ -1,5 +1,6 @@
 """Requests at the gate: who waits, who is refused, and what the ledger and the control plane are told of it."""
 
+from dataclasses import replace
 from itertools import count
 
 from hypothesis import given, settings
@@ -153,6 +154,18 @@ async def test_a_minimum_that_comes_displaces_what_was_lent_and_an_allotment_sta
     gate.allot("e1", "it", 0)
     assert gate.readings()[0].allotment == 400
     gate.allot("nobody", "it", 1)
+
+
+async def test_what_is_placed_on_several_devices_is_sold_as_it_was_placed():
+    gate = Gate(FakeClock())
+    apart = [replace(replica(n), device=device, share=share) for n, device, share in ((1, "a", 0.1), (2, "b", 0.05))]
+    gate.publish(endpoint(1, sale(300, 1800), *apart))
+    gate.publish(endpoint(2, sale(1700, 1700), replace(replica(3), device="b", share=0.85)))
+    gate.allot("e1", "it", 1800)
+    assert abs(gate.readings()[0].allotment - 300) < 1e-6, "one of its devices is sold out"
+    gate.withdraw("e2")
+    gate.allot("e1", "it", 1800)
+    assert gate.readings()[0].allotment == 1800
 
 
 @settings(max_examples=200, deadline=None)
