@@ -17,6 +17,8 @@ from penstock.gateway.count import Size
 from penstock.ports.capacity import Reading
 from penstock.ports.clock import Clock
 
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -173,7 +175,8 @@ class Gate:
         sale, floor = account.sale, account.sale.share(account.sale.minimum)
         free = min(SOLD_FRACTION - self._sold(name, account) - floor * part for name, part in account.floors.items())
         most = sale.minimum + sale.tokens_per_s(max(free, 0.0)) * len(account.floors)
-        account.allotment = min(account.allotment, most)
+        # What is missing by rounding alone is not missing.
+        account.allotment = account.allotment if account.allotment <= most + _ROUNDING * sale.chunk else most
 
     def _sold(self, device: str, but: _Account | None) -> float:
         return sum(one.part(device) for one in self._accounts.values() if device in one.floors and one is not but)
