@@ -28,3 +28,17 @@ def replay(
 
     wish = Wish(trace, policy, chunk, minimum, maximum, startup, seconds, seed, changes, png, as_json)
     raise typer.Exit(run(wish))
+
+
+@scaling.command()
+def decisions(
+    endpoint: Annotated[str, typer.Argument(help="Name of the serving endpoint.")],
+    *,
+    url: Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="Address of the server.")],
+    token: Annotated[str, typer.Option(envvar="PENSTOCK_TOKEN", help="Token; better given by its variable.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Changes to show.")] = 100,
+) -> None:
+    """Show how an endpoint's allotment changed, and why."""
+    from penstock.cli.scaling_decisions import run
+
+    raise typer.Exit(run(url, token, endpoint, limit))
