@@ -50,6 +50,7 @@ from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.principals import Principals
 from penstock.control.profiler import Profiler
+from penstock.control.profiles import Profiles
 from penstock.control.reconciler import Reconciler
 from penstock.control.scaling_history import ScalingDecisions, ScalingHistory
 from penstock.control.throughput import Throughput
@@ -248,7 +249,9 @@ async def _serving(
     stack.push_async_callback(reconciler.close)
     endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
     logs = EndpointLogs(store, cluster, folders.logs)
-    serving = Serving(endpoints, logs, Optimization(store, offers), ScalingDecisions(store))
+    serving = Serving(
+        endpoints, logs, Optimization(store, offers), ScalingDecisions(store), Profiles(store, offers, profiler)
+    )
     return serving, reconciler, measuring
 
 

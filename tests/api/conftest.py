@@ -100,7 +100,7 @@ def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World
         principals=Principals(store, clock, authenticator),
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
-        serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store)),
+        serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store), world.profiles),
         throughput=world.throughput,
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
         batches=batches,

@@ -9,11 +9,13 @@ import typer
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
 from penstock.cli.plan import plan
+from penstock.cli.profile import profile
 from penstock.cli.scaling import scaling
 
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
 
 app.command()(load)
+app.command()(profile)
 app.command()(bill)
 app.add_typer(ledger, name="ledger")
 app.command()(plan)

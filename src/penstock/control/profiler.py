@@ -18,7 +18,10 @@ from penstock.ports.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A version to measure with a replica that is loaded and serves nobody, and runs `max_running` requests at once."""
+    """A version to measure with a replica that is loaded and serves nobody, and runs `max_running` requests at once.
+
+    `again`: also if there is a profile already. `budget_s` replaces the profiler's own.
+    """
 
     replica_id: str
     address: str
@@ -28,6 +31,8 @@ class Job:
     startup_s: float
     prior: CostModel
     max_running: int
+    again: bool = False
+    budget_s: float | None = None
 
 
 class Profiler:
@@ -48,8 +53,9 @@ class Profiler:
         self._wakes.append(wake)
 
     def request(self, job: Job) -> None:
-        """Queues a measurement. Safe to repeat for the same replica."""
-        if job.replica_id in self._status:
+        """Queues a measurement. Safe to repeat for the same replica; nothing is queued twice."""
+        known = self._status.get(job.replica_id)
+        if known is not None and not (job.again and known.progress >= 1.0):
             return
         self._status[job.replica_id] = Measuring(0.0)
         self._waiting.append(job)
@@ -90,11 +96,11 @@ class Profiler:
     async def _measure(self, job: Job) -> str:
         async with self._store.unit() as unit:
             known = await unit.profiles.get(job.fingerprint)
-        if known is not None:
+        if known is not None and not job.again:
             return f"{job.fingerprint.version} was measured meanwhile"
         began = self._clock.monotonic()
         what = Subject(job.address, job.facts, job.prior, job.max_running)
-        measurement = Measurement(self._client, self._clock, what, self._budget_s, self._told(job))
+        measurement = Measurement(self._client, self._clock, what, job.budget_s or self._budget_s, self._told(job))
         curve, grid, held_out = await measurement.run()
         around = sweep.Circumstances(
             job.fingerprint, job.startup_s, await self._cluster.memory(job.process), self._clock.now_ms(), job.prior

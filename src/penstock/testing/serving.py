@@ -10,6 +10,7 @@ from penstock.control.loop import Loop
 from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
+from penstock.control.profiles import Profiles
 from penstock.control.reconciler import Reconciler
 from penstock.control.throughput import Throughput
 from penstock.control.watch import Watch
@@ -110,6 +111,7 @@ class World:
         )
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)
+        self.profiles = Profiles(self.store, self.offers, self.profiler)
         self.capacity = FakeCapacity()
         self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock)
 

@@ -2,8 +2,26 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
+from penstock.control.profiles import Profiling
 from penstock.domain.profile import Profile
 from penstock.domain.throughput import divide
+
+
+class ProfileBody(BaseModel):
+    """How long a measurement may take, in seconds; null is the server's setting."""
+
+    budget_s: float | None = None
+
+
+def profiling_answer(profiling: Profiling) -> dict[str, Any]:
+    """How a measurement goes, and the profile there is; `progress` is null while none runs."""
+    return {
+        "progress": profiling.progress,
+        "failure": profiling.failure,
+        "profile": profile_answer(profiling.profile) if profiling.profile is not None else None,
+    }
 
 
 def profile_answer(profile: Profile) -> dict[str, Any]:

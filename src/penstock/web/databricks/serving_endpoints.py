@@ -12,12 +12,14 @@ from fastapi.responses import JSONResponse
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
 from penstock.control.optimization import Optimization
+from penstock.control.profiles import Profiles
 from penstock.control.scaling_history import ScalingDecisions
 from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.names import ModelName
 from penstock.web.databricks import endpoint_answers as answers
 from penstock.web.databricks.endpoint_bodies import ConfigBody, CreateBody, TagsBody, UnitsConfigBody, in_units
+from penstock.web.databricks.profile_answers import ProfileBody, profiling_answer
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
 ROOT = "/api/2.0/serving-endpoints"
@@ -36,6 +38,7 @@ class Serving:
     logs: EndpointLogs
     optimization: Optimization
     decisions: ScalingDecisions
+    profiles: Profiles
 
 
 def router(serving: Serving) -> APIRouter:
@@ -43,6 +46,7 @@ def router(serving: Serving) -> APIRouter:
     routes = guarded_router()
     _optimization(routes, serving.optimization)
     _in_units(routes, serving.endpoints)
+    _profiles(routes, serving.profiles)
     _collection(routes, serving.endpoints)
     _one(routes, serving.endpoints)
     _changes(routes, serving.endpoints)
@@ -87,6 +91,18 @@ def _decisions(routes: APIRouter, decisions: ScalingDecisions) -> None:
         return {"decisions": [answers.decision(record) for record in found]}
 
     _serve(routes, "GET", "/{name}/scaling-decisions", list_decisions)
+
+
+def _profiles(routes: APIRouter, profiles: Profiles) -> None:
+    async def start(name: str, version: str, body: ProfileBody, caller: CallerDep) -> dict[str, Any]:
+        model, number = ModelName.parse(name), check_number(version)
+        return profiling_answer(await profiles.start(caller, model, number, budget_s=body.budget_s))
+
+    async def get(name: str, version: str, caller: CallerDep) -> dict[str, Any]:
+        return profiling_answer(await profiles.get(caller, ModelName.parse(name), check_number(version)))
+
+    _serve(routes, "POST", "/profiles/{name}/{version}", start)
+    _serve(routes, "GET", "/profiles/{name}/{version}", get)
 
 
 def _collection(routes: APIRouter, endpoints: Endpoints) -> None:
