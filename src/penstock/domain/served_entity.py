@@ -40,7 +40,7 @@ class ServedEntity:
 
     @property
     def bursts(self) -> bool:
-        """Whether it may run further ahead of its rate when the device has time to lend."""
+        """Whether it may run ahead of its rate as others do; the platform's default."""
         return self.burst_scaling_enabled is not False
 
     @property

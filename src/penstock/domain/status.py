@@ -1,7 +1,7 @@
 """How an endpoint stands, computed from stored facts: never stored itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
 from penstock.domain.placement import Claim
@@ -11,6 +11,8 @@ from penstock.domain.served_entity import ServedEntity
 from penstock.domain.tenancy import Sale, Terms
 from penstock.domain.throughput import SOLD_FRACTION, Chunks
 
+STEADY_BURST = 0.25
+"""Residence times that an endpoint without `burst_scaling_enabled` may use at once: half of what others may."""
 _DOING = {
     ReplicaState.REQUESTED: "Waiting to be started.",
     ReplicaState.BUILDING: "Building: reading, converting and quantising the weights.",
@@ -43,7 +45,7 @@ class Slots:
         chunk = self.chunks.chunk
         return Sale(
             model=entity.spec,
-            terms=self.terms,
+            terms=self.terms if entity.bursts else replace(self.terms, burst=STEADY_BURST),
             minimum=self.chunks.count(entity.band(chunk)[0]) * chunk,
             maximum=self.chunks.count(entity.band(chunk)[1]) * chunk,
             chunk=chunk,

@@ -41,6 +41,7 @@ class Terms:
     are the seconds of a step that all its sequences share (reading the weights). `running` requests with together
     `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
     reference request's. `reference_s` are its device seconds, and `residence_s` how long one is in flight at the knee.
+    `burst` is how many residence times of its rate an endpoint may use at once.
     """
 
     throughput: float
@@ -51,6 +52,7 @@ class Terms:
     kv_tokens: int = 0
     tokens_in: int = REFERENCE_INPUT
     tokens_out: int = REFERENCE_OUTPUT
+    burst: float = BURST_RESIDENCES
     # Computed once: they are read many times for every request.
     reference_s: float = field(init=False, compare=False)
     residence_s: float = field(init=False, compare=False)
@@ -163,7 +165,6 @@ class Tenant:
 
     __slots__ = (
         "arrivals",
-        "burst",
         "depth",
         "filled_at",
         "flows",
@@ -182,7 +183,6 @@ class Tenant:
         self.model = model
         self.terms = terms
         self.share = share
-        self.burst = BURST_RESIDENCES
         self.arrivals = self.service = 0.0
         self.filled_at = now
         self.mean_out = self.mean_s = -1.0
@@ -241,7 +241,7 @@ class Tenant:
 
     def _size(self) -> None:
         """How deep the buckets are, in device seconds; what is above that is poured out."""
-        residence = self.burst * self.terms.residence_s * self.share
+        residence = self.terms.burst * self.terms.residence_s * self.share
         self.depth = depth = max(residence, BURST_REQUESTS * self.mean_s)
         self.arrivals = min(self.arrivals, depth)
         self.service = min(self.service, depth)

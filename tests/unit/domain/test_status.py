@@ -4,9 +4,12 @@ from dataclasses import replace
 
 from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
 from penstock.domain.model import Task
+from penstock.domain.profile import CostModel
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.status import Slots, entity_status, route
+from penstock.domain.tenancy import Terms
+from penstock.domain.throughput import divide
 from penstock.domain.traffic import Route
 
 ENTITY = ServedEntity("a-1", "main.default.a", "1", 10, 20)
@@ -83,3 +86,12 @@ def test_a_route_to_nothing_says_why():
     assert "first deployment is in progress" in route(endpoint(), (), {}).problem
     failed = replace(PENDING, outcome=Outcome.FAILED, message="no room")
     assert "failed: no room" in route(endpoint(latest=failed), (), {}).problem
+
+
+def test_what_is_sold_is_in_whole_chunks_and_bursts_where_that_was_asked():
+    slots = Slots(8, 8, divide(3000), Terms(3000, 8, CostModel(0, 0.001, 0, 0.001, 0)))
+    plain = slots.sale(ENTITY)
+    assert (plain.minimum, plain.maximum) == (900, 900)
+    assert abs(plain.share(plain.minimum) - 0.3) < 1e-9
+    steady = slots.sale(replace(ENTITY, burst_scaling_enabled=False))
+    assert steady.terms.burst == plain.terms.burst / 2
