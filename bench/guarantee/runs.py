@@ -15,7 +15,7 @@ from penstock.load.target import Target
 from penstock.load.workload import Workload
 
 VOCABULARY = 8000
-DRAIN_S = 30.0
+DRAIN_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
