@@ -5,9 +5,9 @@ from pathlib import Path
 
 from penstock.control.acts import spec_folder
 from penstock.control.watch import build_log, server_log
-from penstock.domain.access import Caller, endpoint_level
+from penstock.domain.access import Caller, require_view
 from penstock.domain.endpoint import Config, Endpoint
-from penstock.domain.errors import DoesNotExist, PermissionDenied
+from penstock.domain.errors import DoesNotExist
 from penstock.domain.served_entity import ServedEntity
 from penstock.ports.cluster import Cluster
 from penstock.ports.store import Store
@@ -42,10 +42,7 @@ class EndpointLogs:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            if endpoint_level(caller, endpoint.creator) is None:
-                raise PermissionDenied(
-                    f"{caller.principal.name} does not have CAN_VIEW permission on endpoint '{name}'."
-                )
+            require_view(caller, endpoint.creator, name)
             older = await unit.endpoints.config(endpoint.id, version) if version is not None else None
         found = _entity(endpoint, entity, version, older)
         return await self._cluster.tail(path(self._logs, endpoint.id, spec_folder(found.spec)), LIMIT)

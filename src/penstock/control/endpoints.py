@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from penstock.control.endpoint_views import EndpointView, view
 from penstock.control.offers import Appraisal, Offers, problem
-from penstock.domain.access import Caller, PermissionLevel, endpoint_level, require_manage
+from penstock.domain.access import Caller, PermissionLevel, endpoint_level, require_manage, require_view
 from penstock.domain.catalog import ModelVersion, check_number, check_tag
 from penstock.domain.endpoint import MAX_ENTITIES, Config, Endpoint, Outcome, check_endpoint_name, check_entities
-from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter, PermissionDenied
+from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter
 from penstock.domain.model import Precision, Task
 from penstock.domain.names import ModelName
 from penstock.domain.packing import place
@@ -165,9 +165,7 @@ class Endpoints:
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
             replicas = await unit.replicas.of(endpoint.id)
-        level = endpoint_level(caller, endpoint.creator)
-        if level is None:
-            raise PermissionDenied(f"{caller.principal.name} does not have CAN_VIEW permission on endpoint '{name}'.")
+        level = require_view(caller, endpoint.creator, name)
         return view(endpoint, replicas, level)
 
     async def list(self, caller: Caller) -> Sequence[EndpointView]:

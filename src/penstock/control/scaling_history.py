@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from penstock.control.autoscaler import Autoscaler
-from penstock.domain.access import Caller, endpoint_level
-from penstock.domain.errors import DoesNotExist, PermissionDenied
+from penstock.domain.access import Caller, require_view
+from penstock.domain.errors import DoesNotExist
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store
@@ -55,8 +55,5 @@ class ScalingDecisions:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            if endpoint_level(caller, endpoint.creator) is None:
-                raise PermissionDenied(
-                    f"{caller.principal.name} does not have CAN_VIEW permission on endpoint '{name}'."
-                )
+            require_view(caller, endpoint.creator, name)
             return await unit.scaling.of(endpoint.id, limit=limit)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.control.offers import Appraisal, Offers
-from penstock.domain.access import Caller, endpoint_level
+from penstock.domain.access import Caller, require_view
 from penstock.domain.endpoint import Endpoint
-from penstock.domain.errors import DoesNotExist, PermissionDenied
+from penstock.domain.errors import DoesNotExist
 from penstock.domain.pace import Pace
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.throughput import CONCURRENCY_PER_CHUNK, SOLD_FRACTION
@@ -81,9 +81,7 @@ class Throughput:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            if endpoint_level(caller, endpoint.creator) is None:
-                who = caller.principal.name
-                raise PermissionDenied(f"{who} does not have CAN_VIEW permission on endpoint '{name}'.")
+            require_view(caller, endpoint.creator, name)
             decisions = await unit.scaling.of(endpoint.id, limit=DECISIONS)
             ended = await unit.requests.of(endpoint.id, limit=100_000, since=since)
         entities = endpoint.active.entities if endpoint.active else ()

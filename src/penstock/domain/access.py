@@ -119,6 +119,14 @@ def require_manage(caller: Caller, creator: str, name: str) -> None:
         raise PermissionDenied(f"{caller.principal.name} does not have CAN_MANAGE permission on endpoint '{name}'.")
 
 
+def require_view(caller: Caller, creator: str, name: str) -> PermissionLevel:
+    """The caller's level on the endpoint `name` made by `creator`; raises PermissionDenied if there is none."""
+    level = endpoint_level(caller, creator)
+    if level is None:
+        raise PermissionDenied(f"{caller.principal.name} does not have CAN_VIEW permission on endpoint '{name}'.")
+    return level
+
+
 def require_scope(caller: Caller, scope: Scope) -> None:
     """Raises PermissionDenied unless the caller's token is good for `scope`; all-apis is good for everything."""
     if caller.scope not in (scope, Scope.ALL_APIS):

@@ -45,8 +45,3 @@ class Counter:
         key = (endpoint_id, entity)
         before = self._characters.get(key)
         self._characters[key] = seen if before is None else _OLD_PART * before + (1 - _OLD_PART) * seen
-
-    def forget(self, endpoint_id: str) -> None:
-        """The endpoint is gone."""
-        for key in [key for key in self._characters if key[0] == endpoint_id]:
-            del self._characters[key]

@@ -36,13 +36,12 @@ class Ask:
 class Turn:
     """One request at the gate: it waits until it is granted, and is ended once."""
 
-    __slots__ = ("account", "device", "ended", "future", "lane", "priority", "seconds", "ticket", "told", "within")
+    __slots__ = ("account", "device", "ended", "future", "lane", "seconds", "ticket", "told", "within")
 
-    def __init__(self, account: "_Account", device: "_Device", ticket: str, priority: Priority) -> None:
+    def __init__(self, account: "_Account", device: "_Device", ticket: str) -> None:
         self.account = account
         self.device = device
         self.ticket = ticket
-        self.priority = priority
         self.future: asyncio.Future[Lane | None] = asyncio.get_running_loop().create_future()
         self.lane: Lane | None = None
         self.within = False
@@ -97,8 +96,6 @@ class _Device:
     turns: dict[str, Turn] = field(default_factory=dict)
     timer: asyncio.Task[None] | None = None
     wakes_at: float = 0.0
-    busy_since: float = -1.0
-    busy_s: float = 0.0
 
 
 class Gate:
@@ -138,13 +135,6 @@ class Gate:
     def readings(self) -> Sequence[Reading]:
         """See `penstock.ports.capacity.Capacity`."""
         return [self._reading(account) for _, account in sorted(self._accounts.items())]
-
-    def busy_s(self, device: str = "") -> float:
-        """Seconds for which the device has had work."""
-        found = self._devices.get(device)
-        if found is None:
-            return 0.0
-        return found.busy_s + (self._clock.monotonic() - found.busy_since if found.busy_since >= 0 else 0.0)
 
     def _set(self, endpoint_id: str, entity: EntityRoute, sale: Sale) -> None:
         floors = _floors(entity)
@@ -264,7 +254,7 @@ class Gate:
                 f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
             )
             return replace(answer, reason=f"Exceeded {limit}: {answer.reason}.")
-        turn = device.turns[asked.ticket] = Turn(account, device, asked.ticket, asked.priority)
+        turn = device.turns[asked.ticket] = Turn(account, device, asked.ticket)
         turn.within, turn.seconds = answer.within, answer.seconds
         self._pump(device)
         return turn
@@ -316,7 +306,6 @@ class Gate:
                 device.arbiter.settle(grant.request_id, 0, 0, now, whole=False)
             else:
                 future.set_result(grant.lane)
-        _count_busy(device, now)
         if device.arbiter.waiting:
             self._arm(device, now)
 
@@ -344,12 +333,3 @@ def _floors(entity: EntityRoute) -> dict[str, float]:
     if total > 0:
         return {device: share / total for device, share in shares.items()}
     return dict.fromkeys(shares, 1 / len(shares)) if shares else {"": 1.0}
-
-
-def _count_busy(device: _Device, now: float) -> None:
-    if device.arbiter.in_flight:
-        if device.busy_since < 0:
-            device.busy_since = now
-    elif device.busy_since >= 0:
-        device.busy_s += now - device.busy_since
-        device.busy_since = -1.0
