@@ -48,6 +48,7 @@ class Played:
         self.most = self.running = 0
         self.stop_after = None
         self.hold_after = None
+        self.meeting = asyncio.Barrier(1)
 
     async def ask(self, caller, endpoint, task, body):
         assert (caller.principal, endpoint, task.value) == (ANN, "guide", "llm/v1/chat")
@@ -60,6 +61,8 @@ class Played:
         try:
             if self.hold_after is not None and len(self.asked) > self.hold_after:
                 await asyncio.Event().wait()
+            if len(self.asked) <= self.meeting.parties:
+                await asyncio.wait_for(self.meeting.wait(), 10)
             await asyncio.sleep(0)
         finally:
             self.running -= 1
@@ -122,6 +125,7 @@ async def world(tmp_path, monkeypatch):
 
 async def test_answers_and_errors_are_divided_in_the_order_of_the_rows(world):
     world.inference.script = {"w3": [400], "w5": [429, 429, 503], "w7": [404]}
+    world.inference.meeting = asyncio.Barrier(3)  # the window's rows are under way together, however slow the disk
     batch = await world.batch([*ROWS, row("nameless", body={"messages": []})])
     assert "20 rows" not in await world.round.run(batch.id)
     ended = await world.now(batch)
