@@ -11,22 +11,18 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.clock import SystemClock
-from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
-from penstock.adapters.engines.cpu import CpuRecipe
-from penstock.adapters.engines.gauge import CpuGauge
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.journal import FileJournal
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.claim import FileClaim
 from penstock.adapters.store.store import SqlStore
-from penstock.control.acts import Acts, Folders
+from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
 from penstock.control.batch_rounds import BatchRound
@@ -34,8 +30,6 @@ from penstock.control.batch_worker import BatchWorker
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import new_id
-from penstock.control.endpoint_logs import EndpointLogs
-from penstock.control.endpoints import Endpoints
 from penstock.control.files import Files
 from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
@@ -47,20 +41,15 @@ from penstock.control.loop import Loop
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.offers import Offers
-from penstock.control.optimization import Optimization
 from penstock.control.principals import Principals
-from penstock.control.profiler import Profiler
-from penstock.control.profiles import Profiles
 from penstock.control.reconciler import Reconciler
-from penstock.control.scaling_history import ScalingDecisions, ScalingHistory
+from penstock.control.scaling_history import ScalingHistory
 from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
-from penstock.control.watch import Watch
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.scaling import Policy
-from penstock.domain.steps import Limits
 from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
@@ -72,7 +61,6 @@ from penstock.gateway.table import Table
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
-from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.errors import STATUS, error_body
 from penstock.web.openai.app import DataPlane
 from penstock.web.openai.requests import read as read_body
@@ -129,8 +117,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
 
     # Endpoints and their engines
     table = Table(clock, gate := Gate(clock))
-    cluster = _cluster(settings, stack)
-    serving, reconciler, measuring = await _serving(settings, store, artifacts, cluster, table=table, stack=stack)
+    cluster = make_cluster(settings, stack)
+    serving, reconciler, measuring = await make_serving(settings, store, artifacts, cluster, table=table, stack=stack)
     throughput, scaling = _scaling(settings, store, gate, serving.optimization.offers)
 
     # The data plane
@@ -187,72 +175,6 @@ async def _access(
         longest_s=settings.access.token_lifetime_s or None,
     )
     return installation, authenticator, tokens
-
-
-def _cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
-    """Where engines run, ended with us."""
-    run = settings.data_dir.absolute() / "engines" / "run"
-    serving = settings.serving
-    cluster = LocalCluster(run, memory_fraction=serving.device_memory_fraction, devices=serving.devices)
-    stack.push_async_callback(cluster.close)
-    return cluster
-
-
-def _gauge(folder: Path, cluster: LocalCluster, recipe: CpuRecipe) -> CpuGauge:
-    return CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
-
-
-async def _serving(
-    settings: Settings,
-    store: SqlStore,
-    artifacts: FolderArtifacts,
-    cluster: LocalCluster,
-    *,
-    table: Table,
-    stack: AsyncExitStack,
-) -> tuple[Serving, Reconciler, Loop]:
-    """The use cases of endpoints, the reconciler, which has recovered, and the loop that measures."""
-    clock = SystemClock()
-    folder = settings.data_dir.absolute() / "engines"
-    folders = Folders(cache=folder / "cache", logs=folder / "logs")
-    folders.cache.mkdir(parents=True, exist_ok=True)
-    recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
-    client = HttpEngineClient()
-    offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe))
-    profiler = Profiler(store, client, cluster, clock, budget_s=settings.serving.profile_budget_s)
-    measuring = Loop("profiler", profiler.step, clock, period_s=60)
-    profiler.on_request(measuring.hint)
-    watch = Watch(cluster, client, profiler, clock)
-    acts = Acts(
-        store=store,
-        artifacts=artifacts,
-        cluster=cluster,
-        recipe=recipe,
-        profiler=profiler,
-        watch=watch,
-        clock=clock,
-        folders=folders,
-        new_id=new_id,
-        drain_s=settings.drain_s,
-    )
-    reconciler = Reconciler(
-        store=store,
-        cluster=cluster,
-        table=table,
-        offers=offers,
-        acts=acts,
-        watch=watch,
-        clock=clock,
-        limits=Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s),
-    )
-    await reconciler.recover()
-    stack.push_async_callback(reconciler.close)
-    endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
-    logs = EndpointLogs(store, cluster, folders.logs)
-    serving = Serving(
-        endpoints, logs, Optimization(store, offers), ScalingDecisions(store), Profiles(store, offers, profiler)
-    )
-    return serving, reconciler, measuring
 
 
 def _scaling(settings: Settings, store: SqlStore, gate: Gate, offers: Offers) -> tuple[Throughput, list[Loop]]:
