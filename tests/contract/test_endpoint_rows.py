@@ -151,3 +151,22 @@ async def test_a_profile_replaces_one_of_the_same_fingerprint(store):
     async with store.unit() as unit:
         assert await unit.profiles.get(print_) == newer
         assert await unit.profiles.get(replace(print_, precision="bf16")) is None
+
+
+async def test_a_profile_is_marked_as_long_as_it_is_the_one_that_was_meant(store):
+    print_ = Fingerprint("main.default.guide/1", "cpu 1", "int8", "xeon/16")
+    older = Profile(print_, False, 2000.0, 4, (Point(1, 1000.0, 2.0, 0.1),), CostModel(0, 1, 0, 1, 0), 2, 1, 1.0, 1, 10)
+    other = replace(older, fingerprint=replace(print_, engine="cpu 2"), measured_at=20)
+    async with store.unit() as unit:
+        await unit.profiles.put(older)
+        await unit.profiles.put(other)
+        assert list(await unit.profiles.of("main.default.guide/1")) == [other, older]
+        assert await unit.profiles.of("main.default.guide/2") == []
+        await unit.profiles.mark(print_, 11, "measured at another time")
+        assert await unit.profiles.get(print_) == older
+        await unit.profiles.mark(print_, 10, "it drifts")
+    async with store.unit() as unit:
+        assert await unit.profiles.get(print_) == replace(older, stale="it drifts")
+        assert await unit.profiles.get(other.fingerprint) == other
+        await unit.profiles.put(replace(older, measured_at=30))
+        assert (await unit.profiles.get(print_)).stale == ""

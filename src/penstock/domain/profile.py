@@ -71,7 +71,8 @@ class Profile:
     `output_tokens` are the shape that was measured: the reference workload, scaled down where the context is shorter.
     `startup_s` is seconds from launch to ready; `memory` bytes the process takes. `measured_at` is epoch milliseconds.
     `held_out_mean` and `held_out_worst` are the cost model's relative errors on shapes that it was not fitted to; None
-    if time did not permit to measure any.
+    if time did not permit to measure any. `stale` says why it is to be measured again when the device is idle, empty if
+    it holds.
     """
 
     fingerprint: Fingerprint
@@ -87,6 +88,7 @@ class Profile:
     measured_at: int
     held_out_mean: float | None = None
     held_out_worst: float | None = None
+    stale: str = ""
 
     @property
     def scaled(self) -> bool:

@@ -1,8 +1,9 @@
 """Rows of measured profiles; the contract is `penstock.ports.profile_rows`."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.database import insert_into
@@ -20,13 +21,7 @@ class SqlProfileRows:
 
     async def get(self, fingerprint: Fingerprint) -> Profile | None:
         """The profile with that fingerprint."""
-        query = select(PROFILES).where(
-            PROFILES.c.version == fingerprint.version,
-            PROFILES.c.engine == fingerprint.engine,
-            PROFILES.c.precision == fingerprint.precision,
-            PROFILES.c.device == fingerprint.device,
-        )
-        row = (await self._connection.execute(query)).one_or_none()
+        row = (await self._connection.execute(select(PROFILES).where(*_is(fingerprint)))).one_or_none()
         return _profile(row) if row is not None else None
 
     async def put(self, profile: Profile) -> None:
@@ -35,6 +30,20 @@ class SqlProfileRows:
         fresh = {name: value for name, value in values.items() if name not in _KEY}
         added = insert_into(self._connection, PROFILES).values(**values)
         await self._connection.execute(added.on_conflict_do_update(index_elements=list(_KEY), set_=fresh))
+
+    async def of(self, version: str) -> Sequence[Profile]:
+        """The version's, newest first."""
+        query = select(PROFILES).where(PROFILES.c.version == version).order_by(PROFILES.c.measured_at.desc())
+        return [_profile(row) for row in await self._connection.execute(query)]
+
+    async def mark(self, fingerprint: Fingerprint, measured_at: int, stale: str) -> None:
+        """Marks it, if it is still the one."""
+        same = (*_is(fingerprint), PROFILES.c.measured_at == measured_at)
+        await self._connection.execute(update(PROFILES).where(*same).values(stale=stale))
+
+
+def _is(fingerprint: Fingerprint) -> tuple[ColumnElement[bool], ...]:
+    return tuple(PROFILES.c[name] == getattr(fingerprint, name) for name in _KEY)
 
 
 def _values(profile: Profile) -> dict[str, object]:
@@ -54,6 +63,7 @@ def _values(profile: Profile) -> dict[str, object]:
         "measured_at": profile.measured_at,
         "held_out_mean": profile.held_out_mean,
         "held_out_worst": profile.held_out_worst,
+        "stale": profile.stale,
     }
 
 
@@ -72,4 +82,5 @@ def _profile(row: Row[Any]) -> Profile:
         measured_at=row.measured_at,
         held_out_mean=row.held_out_mean,
         held_out_worst=row.held_out_worst,
+        stale=row.stale,
     )

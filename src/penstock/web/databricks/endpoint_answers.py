@@ -153,6 +153,7 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
         "model_type": info.model_type,
         "throughput_chunk_size": info.chunks.chunk,
         "estimated": info.profile is None,
+        "stale": (info.profile.stale or None) if info.profile is not None else None,
         "throughput": round(info.chunks.throughput, 1),
         "slices": info.chunks.slices,
     }

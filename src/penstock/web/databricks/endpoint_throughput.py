@@ -62,6 +62,7 @@ def _entity(one: EntityThroughput) -> dict[str, Any]:
     if one.appraisal is not None:
         body["cost"] = dict(zip("caebd", one.appraisal.cost.coefficients, strict=True))
         body["estimated"] = one.appraisal.profile is None
+        body["stale"] = (one.appraisal.profile.stale or None) if one.appraisal.profile else None
     return body
 
 

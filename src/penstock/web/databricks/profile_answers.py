@@ -25,7 +25,10 @@ def profiling_answer(profiling: Profiling) -> dict[str, Any]:
 
 
 def profile_answer(profile: Profile) -> dict[str, Any]:
-    """The profile with what is sold of it; `held_out_*` are null if no time was left to measure them."""
+    """The profile with what is sold of it; `held_out_*` are null if no time was left to measure them.
+
+    `stale` is why it is to be measured again when the device is idle, null if it holds.
+    """
     chunks = divide(profile.throughput)
     return {
         "measured_at": profile.measured_at,
@@ -37,6 +40,7 @@ def profile_answer(profile: Profile) -> dict[str, Any]:
         "slices": chunks.slices,
         "knee": profile.knee,
         "scaled": profile.scaled,
+        "stale": profile.stale or None,
         "input_tokens": profile.input_tokens,
         "output_tokens": profile.output_tokens,
         "startup_s": round(profile.startup_s, 3),

@@ -77,4 +77,5 @@ PROFILES = Table(
     Column("measured_at", BIG, nullable=False),
     Column("held_out_mean", Float),
     Column("held_out_worst", Float),
+    Column("stale", Text, nullable=False),
 )
