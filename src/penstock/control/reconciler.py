@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from penstock.control.acts import Acts
+from penstock.control.expansion import Expanding, Kind
 from penstock.control.loop import Loop
 from penstock.control.offers import Appraisal, Offers
 from penstock.control.watch import Watch, process_of
@@ -60,7 +61,8 @@ class _Ward:
 class Reconciler:
     """The loops over endpoints; also what the gateway tells of demand (`penstock.ports.routing.Demand`).
 
-    `loop` sees to it that each endpoint has a loop of its own; `recover` must have ended before it runs.
+    `loop` sees to it that each endpoint has a loop of its own; `recover` must have ended before it runs. `expanding` is
+    told of replicas beyond the minimums.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Reconciler:
         self._watch = watch
         self._clock = clock
         self._limits = limits
+        self.expanding = Expanding(self.hint)
         self._wards: dict[str, _Ward] = {}
         self._held: dict[str, tuple[str, tuple[Claim, ...]]] = {}
         self._placing = asyncio.Lock()
@@ -144,6 +147,7 @@ class Reconciler:
             devices = await self._offers.devices()
             made = place(endpoint.name, asked, devices, self._others(endpoint.id), before=before)
             self._held[endpoint.id] = (endpoint.name, made.claims)
+            self.expanding.held(endpoint.id, made.claims, devices)
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
 
@@ -159,6 +163,7 @@ class Reconciler:
         for key in gone:
             ward = self._wards.pop(key)
             self._held.pop(key, None)
+            self.expanding.forget(key)
             if ward.task is not None:
                 ward.task.cancel()
         return ""
@@ -232,9 +237,11 @@ class Reconciler:
                     now_ms=self._clock.now_ms(),
                     limits=self._limits,
                     before=self._claims(endpoint.id),
+                    further=self.expanding.further(endpoint.id),
                 )
             )
             self._held[endpoint.id] = (endpoint.name, made.claims)
+            self.expanding.held(endpoint.id, made.claims, devices)
             return made
 
     def _claims(self, endpoint_id: str) -> tuple[Claim, ...]:
@@ -260,6 +267,7 @@ class Reconciler:
             for spec, one in appraisals.items()
         }
         news = route(endpoint, replicas, slots, self._claims(endpoint.id))
+        self.expanding.serves(endpoint.id, _kinds(endpoint, appraisals))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
         ward.asked &= {entity.name for entity in news.entities}
@@ -282,6 +290,16 @@ class Reconciler:
         news = made.blocked if made.blocked != ward.blocked and not made.sentence else ""
         ward.blocked = made.blocked
         return made.sentence or news
+
+
+def _kinds(endpoint: Endpoint, appraisals: Mapping[str, Appraisal]) -> dict[str, Kind]:
+    """What the active configuration serves, as far as it was measured."""
+    known = {spec: (one.offer.memory, one.profile.startup_s) for spec, one in appraisals.items() if one.profile}
+    return {
+        one.name: Kind(one.spec, *known[one.spec])
+        for one in (endpoint.active.entities if endpoint.active else ())
+        if one.spec in known
+    }
 
 
 def _entities(endpoint: Endpoint) -> Iterable[ServedEntity]:

@@ -5,7 +5,7 @@ replica on each. What stands stays: a device that a spec has is given up only wh
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.domain.placement import ROUNDING, Claim, Device, Need, Reservation, left, shortage
 from penstock.domain.replica import Replica, ReplicaState
@@ -38,17 +38,34 @@ def place(
 
     `live` are the holder's replicas that have not ended, oldest first, and `before` what it claimed last: both are kept
     as far as they are needed. Firm needs come first. What finds no room is named in `missing`, the rest is placed.
+
+    Where a firm need finds no memory, it is given that of replicas which no minimum asks for and of those that are
+    ending: it is placed, and can be started when they are gone.
     """
-    table = _Table(devices, held, live, before)
+    made = _placed(holder, asked, _Table(devices, held, live, before))
+    firm = tuple(replace(one, further=()) for one in asked if one.firm)
+    if any(one.spec in made.missing for one in firm) and any(one.soft or one.leaving for one in held):
+        rest = [replace(one, memory=one.memory - one.soft - one.leaving, soft=0, leaving=0) for one in held]
+        displacing = _placed(holder, firm, _Table(devices, rest, live, before))
+        if not displacing.missing:
+            return displacing
+    return made
+
+
+def _placed(holder: str, asked: Sequence[Need], table: "_Table") -> Placement:
     ordered = sorted(asked, key=lambda one: (not one.firm, one.estimated, -one.share, -one.memory, one.spec))
     # Each step for all needs before the next: what stands is safe from what grows, and that from what is new.
     more = {one.spec: table.keep(one) for one in ordered}
     more = {one.spec: table.grow(one, more[one.spec]) for one in ordered}
     more = {one.spec: table.add(one, more[one.spec]) for one in ordered}
     lacking = [one for one in ordered if more[one.spec] or not table.has_place(one)]
-    missing = {one.spec: shortage(devices, held, table.total(holder, lacking, more), lacking) for one in lacking}
+    missing = {
+        one.spec: shortage(table.devices, table.held, table.total(holder, lacking, more), lacking) for one in lacking
+    }
     for one in lacking:
         table.cling(one)
+    for one in ordered:
+        table.extend(one)
     table.spread()
     return Placement(table.claims(), missing)
 
@@ -60,6 +77,7 @@ class _Part:
     share: float = 0.0
     memory: int = 0
     place: bool = False
+    soft: bool = False
     wish: float = 0.0
 
 
@@ -69,6 +87,7 @@ class _Room:
     def __init__(self, device: Device, held: Sequence[Reservation]) -> None:
         self.device = device.name
         self.share, self.memory = left(device, held)
+        self.ending = sum(one.leaving for one in held if one.device == device.name)
         self.wishes = 0.0
         self.leaving: dict[str, int] = {}
 
@@ -111,7 +130,7 @@ class _Table:
         for device, share in stood.items():
             room = self.rooms[device]
             if not one.chunks:
-                if not self.has_place(one):
+                if not self.has_place(one) and not self._yields(one, room):
                     self._settle(one, room, 0)
             elif one.estimated:
                 more = 0 if self._guess(one, room, parts=len(stood)) else more
@@ -149,9 +168,18 @@ class _Table:
         """Lets a replica stand for which there is nothing to reserve, rather than serve nothing."""
         if not self.has_place(one):
             for device in self._stood(one.spec):
-                if self._stands(one, device):
-                    self._part(one.spec, device).place = True
+                if self._stands(one, device) and not self._yields(one, self.rooms[device]):
+                    part = self._part(one.spec, device)
+                    part.place, part.soft = True, not one.firm
                     return
+
+    def extend(self, one: Need) -> None:
+        """Adds the further places, where there is memory that no minimum needs."""
+        for device in one.further if self.has_place(one) else ():
+            room, part = self.rooms.get(device), self._part(one.spec, device)
+            if room is not None and not part.place and not self._gives_way(one, room):
+                self._settle(one, room, 0)
+                part.soft = part.place
 
     def total(self, holder: str, lacking: Sequence[Need], more: Mapping[str, int]) -> Reservation:
         """All that the holder asks for: what it has by now and what of the lacking has no place."""
@@ -175,7 +203,7 @@ class _Table:
     def claims(self) -> tuple[Claim, ...]:
         """What the holder has now."""
         return tuple(
-            Claim(spec, device, part.share, part.memory, part.place)
+            Claim(spec, device, part.share, part.memory, part.place, part.place and part.soft)
             for (spec, device), part in self.parts.items()
             if part.place or part.memory
         )
@@ -193,8 +221,17 @@ class _Table:
         return [
             room
             for room in self.rooms.values()
-            if not self._part(one.spec, room.device).place and (room.takes(one) or self._stands(one, room.device))
+            if not self._part(one.spec, room.device).place
+            and (room.takes(one) or self._stands(one, room.device))
+            and not self._yields(one, room)
         ]
+
+    def _yields(self, one: Need, room: _Room) -> bool:
+        """Whether a need that is not firm must leave the device, because a minimum needs the memory."""
+        return not one.firm and self._gives_way(one, room)
+
+    def _gives_way(self, one: Need, room: _Room) -> bool:
+        return self._stands(one, room.device) and room.memory + room.ending < 0
 
     def _stands(self, one: Need, device: str) -> bool:
         """Whether the spec has a replica there that is not about to end."""
@@ -219,7 +256,7 @@ class _Table:
                 return 0
             part.memory += room.lacks(one)
             room.memory -= room.lacks(one)
-        part.place = True
+        part.place, part.soft = True, not one.firm
         part.share += count * one.chunk
         room.share -= count * one.chunk
         return count

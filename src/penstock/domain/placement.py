@@ -4,7 +4,7 @@ All of it is reserved before anything starts; `penstock.domain.packing` chooses 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.throughput import MAX_SLICES, SOLD_FRACTION, Chunks
@@ -23,12 +23,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one holder has of one device, by name: a share of its time (0 to 0.9) and bytes of its memory."""
+    """What one holder has of one device, by name: a share of its time (0 to 0.9) and bytes of its memory.
+
+    Of the memory, `soft` bytes are of replicas that give way to a minimum, and `leaving` of those that are ending.
+    """
 
     holder: str
     share: float
     memory: int
     device: str
+    soft: int = 0
+    leaving: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Need:
     """What an endpoint needs for one spec: so many chunks of a share each, and memory for each replica.
 
     `name` is for sentences. Of what is `estimated` only a replica is sure; how much it is good for will be measured.
-    What is `firm` must have a place, what is not is only wanted now.
+    What is `firm` must have a place, what is not is only wanted now. `further` are devices on which a replica is wanted
+    beyond what the minimum takes.
     """
 
     spec: str
@@ -46,6 +52,7 @@ class Need:
     memory: int
     estimated: bool = False
     firm: bool = True
+    further: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -80,7 +87,8 @@ class Offer:
 class Claim:
     """What one endpoint holds for one spec on one device: a share for its minimum, and memory for its replicas there.
 
-    `place`: a replica is to be there; without it, the memory is that of replicas which have yet to end.
+    `place`: a replica is to be there; without it, the memory is that of replicas which have yet to end. `soft`: no
+    minimum asks for it, so that it gives way to one that needs the memory.
     """
 
     spec: str
@@ -88,6 +96,7 @@ class Claim:
     share: float
     memory: int
     place: bool = True
+    soft: bool = False
 
 
 def specs(config: Config | None) -> tuple[str, ...]:
@@ -106,10 +115,16 @@ def chunk_count(config: Config | None, spec: str, chunks: Chunks) -> int:
     return sum(chunks.count(one.band(chunks.chunk)[0]) for one in entities if one.spec == spec)
 
 
-def needs(endpoint: Endpoint, offers: Mapping[str, Offer], awake: Iterable[str] = ()) -> tuple[Need, ...]:
+def needs(
+    endpoint: Endpoint,
+    offers: Mapping[str, Offer],
+    awake: Iterable[str] = (),
+    further: Mapping[str, Iterable[str]] | None = None,
+) -> tuple[Need, ...]:
     """What an endpoint needs: for each spec the larger of what its two configurations want.
 
-    `awake` are specs of which a replica is wanted although no minimum asks for one.
+    `awake` are specs of which a replica is wanted although no minimum asks for one, and `further` the devices, by spec,
+    on which one is wanted beyond what the minimum takes.
     """
     if endpoint.deleted:
         return ()
@@ -122,7 +137,8 @@ def needs(endpoint: Endpoint, offers: Mapping[str, Offer], awake: Iterable[str] 
         if offer is None or offer.problem or entity.spec not in wanted or entity.spec in {one.spec for one in found}:
             continue
         count = max(chunk_count(config, entity.spec, offer.chunks) for config in configs)
-        found.append(need(offer, f"{entity.entity_name}/{entity.entity_version}", count, firm=entity.spec in firm))
+        one = need(offer, f"{entity.entity_name}/{entity.entity_version}", count, firm=entity.spec in firm)
+        found.append(replace(one, further=tuple(sorted((further or {}).get(entity.spec, ())))))
     return tuple(found)
 
 
@@ -148,6 +164,8 @@ def reservations(holder: str, claims: Iterable[Claim]) -> tuple[Reservation, ...
             sum(one.share for one in claims if one.device == device),
             sum(one.memory for one in claims if one.device == device),
             device,
+            soft=sum(one.memory for one in claims if one.device == device and one.place and one.soft),
+            leaving=sum(one.memory for one in claims if one.device == device and not one.place),
         )
         for device in dict.fromkeys(one.device for one in claims)
     )

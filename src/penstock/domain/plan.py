@@ -6,7 +6,7 @@ an active one running: wanted specs without a replica get one, replicas that not
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.packing import Placement, place
@@ -32,7 +32,7 @@ class Facts:
     `seen` are the replicas that have not ended, oldest first, `failed` those that failed, newest first. `offers` is by
     spec, `others` what other endpoints hold, `before` what this one claimed last (nothing after a restart). `asked`
     names served entities with waiting requests, and `idle_s` tells for served entities the seconds since their last
-    request.
+    request. `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes.
     """
 
     endpoint: Endpoint
@@ -46,6 +46,7 @@ class Facts:
     now_ms: int
     limits: Limits
     before: Sequence[Claim] = ()
+    further: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _is_unmeasured(facts: Facts, spec: str) -> bool:
 
 def _placed(facts: Facts) -> Placement:
     """Where the replicas of everything that is wanted belong."""
-    asked = needs(facts.endpoint, facts.offers, _wanted(facts))
+    asked = needs(facts.endpoint, facts.offers, _wanted(facts), facts.further)
     live = [seen.replica for seen in facts.seen]
     return place(facts.endpoint.name, asked, facts.devices, facts.others, live=live, before=facts.before)
 
@@ -169,7 +170,8 @@ def _end(facts: Facts, steps: Sequence[Step], placed: Placement) -> End | None:
     if reason:
         return End(pending.version, Outcome.FAILED, reason)
     there = {_place(one) for one in steps if one.ready}
-    lacking = {spec for spec, device in placed.places if (spec, device) not in there}
+    must = [(one.spec, one.device) for one in placed.claims if one.place and not one.soft]
+    lacking = {spec for spec, device in must if (spec, device) not in there}
     ready = {spec for spec, _ in there} - lacking
     if ready.issuperset(specs(pending)):
         return End(pending.version, Outcome.ACTIVE, "")
@@ -246,17 +248,17 @@ def _entities(endpoint: Endpoint) -> list[ServedEntity]:
 
 
 def _no_room(facts: Facts, placed: Placement, claim: Claim, offer: Offer) -> str:
-    """Why memory for another replica is missing: one of the same spec has yet to end there, and holds it until then."""
+    """Why memory for another replica is missing: one that has yet to end there holds it until then."""
     here = [one.replica for one in facts.seen if one.replica.device == claim.device]
-    if not any(replica.spec == claim.spec for replica in here):
-        return ""
     [device] = (one for one in facts.devices if one.name == claim.device)
     _, free = left(device, facts.others)
     mine = sum(one.memory for one in placed.claims if one.device == claim.device)
     held_here = sum(replica.memory for replica in here if replica.spec == claim.spec)
     if mine - claim.memory + held_here + offer.memory <= free:
         return ""
-    return f"there is no memory for it on {claim.device} until its predecessor has ended"
+    if held_here:
+        return f"there is no memory for it on {claim.device} until its predecessor has ended"
+    return f"there is no memory for it on {claim.device} until replicas that no minimum asks for have ended"
 
 
 def _delay(facts: Facts, spec: str) -> str:

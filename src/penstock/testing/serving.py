@@ -104,6 +104,7 @@ class World:
             clock=self.clock,
             limits=self.limits,
         )
+        self.expanding = self.reconciler.expanding
         self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
         self.profiler.on_request(self.measuring.hint)
         self.endpoints = Endpoints(

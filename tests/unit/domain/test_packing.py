@@ -178,3 +178,63 @@ def test_what_fits_somewhere_is_placed_and_all_of_it(lives, chunks, slices, memo
     assert ("n" in made.missing) == (room < chunks)
     if not made.missing:
         assert sum(one.share for one in made.claims) == pytest.approx(asked.share)
+
+
+def soft(made, name):
+    """What others see of a holder's claims, all of which run."""
+    return list(reservations(name, made.claims))
+
+
+def test_a_further_replica_takes_memory_and_no_share():
+    made = place("e", [need(chunks=2, further=("cpu1", "cpu2"))], DEVICES, [Reservation("x", 0.9, 8 * GIB, "cpu2")])
+    assert shares(made) == {"cpu0": 0.2, "cpu1": 0.0}
+    assert [one.soft for one in made.claims if one.place] == [False, True]
+    assert [one.soft for one in soft(made, "e")] == [0, GIB]
+    live = [replica(one) for one in made.claims if one.place]
+    again = place("e", [need(chunks=2, further=("cpu1",))], DEVICES, (), live=live, before=made.claims)
+    assert shares(again) == shares(made)
+    assert shares(place("e", [need(chunks=2)], DEVICES, (), live=live, before=again.claims)) == {"cpu0": 0.2}
+
+
+def test_a_minimum_that_grows_takes_over_the_further_replica_before_another_device():
+    first = place("e", [need(chunks=9, further=("cpu2",))], DEVICES, ())
+    live = [replica(one) for one in first.claims if one.place]
+    grown = place("e", [need(chunks=12, further=("cpu2",))], DEVICES, (), live=live, before=first.claims)
+    assert shares(grown) == {"cpu0": 0.9, "cpu2": 0.3}
+    assert not any(one.soft for one in grown.claims)
+
+
+@pytest.mark.parametrize("holder", [need("s", 1, further=("cpu1",)), need("s", 0, firm=False)])
+def test_a_minimum_displaces_a_replica_that_no_minimum_asks_for(holder):
+    # Two replicas fit on cpu0 and one on cpu1.
+    full = [Reservation("x", 0, gib * GIB, f"cpu{number}") for number, gib in enumerate((6, 7, 8))]
+    old = place("old", [holder], DEVICES, full)
+    assert old.claims[-1].soft
+    live = [replica(one) for one in old.claims if one.place]
+    rest = [*full, Reservation("y", 0, GIB, "cpu0"), *([] if holder.firm else [Reservation("y", 0, GIB, "cpu1")])]
+    new = place("new", [need("n")], DEVICES, [*rest, *soft(old, "old")])
+    assert not new.missing
+    assert shares(new) == {live[-1].device: 0.1}
+    # Its holder sees it and lets go; what is ending does not count a second time.
+    gone = place("old", [holder], DEVICES, [*rest, *soft(new, "new")], live=live, before=old.claims)
+    assert live[-1].device not in shares(gone)
+    [leaving] = [one for one in soft(gone, "old") if one.device == live[-1].device]
+    assert (leaving.soft, leaving.leaving) == (0, GIB)
+    again = place("new", [need("n")], DEVICES, [*rest, *soft(gone, "old")], before=new.claims)
+    assert shares(again) == shares(new)
+
+
+def test_one_yields_to_a_minimum_and_not_two():
+    full = [Reservation("x", 0, 6 * GIB, "cpu0")]
+    held = {name: place(name, [need(name, 0, firm=False)], DEVICES[:1], full) for name in ("a", "b")}
+    live = {name: [replica(one) for one in made.claims] for name, made in held.items()}
+
+    def rest(name):
+        return [*full, *(one for key, made in held.items() if key != name for one in soft(made, key))]
+
+    held["new"] = place("new", [need("n")], DEVICES[:1], rest("new"))
+    assert not held["new"].missing
+    for name in ("a", "b"):
+        asked = [need(name, 0, firm=False)]
+        held[name] = place(name, asked, DEVICES[:1], rest(name), live=live[name], before=held[name].claims)
+    assert [bool(shares(held[name])) for name in ("a", "b")] == [False, True]

@@ -50,6 +50,7 @@ class Lives(RuleBasedStateMachine):
         self.asked = set()
         self.idle = {}
         self.before = ()
+        self.further = {}
 
     # What people do
 
@@ -77,6 +78,10 @@ class Lives(RuleBasedStateMachine):
     def ask(self, model):
         self.asked.add(f"{model}-1")
         self.idle[f"{model}-1"] = 0
+
+    @rule(model=st.sampled_from("abc"), devices=st.frozensets(st.sampled_from(["cpu0", "cpu1"])))
+    def reach_out(self, model, devices):
+        self.further = {entity(model, 0).spec: devices}
 
     @rule(model=st.sampled_from("abc"))
     def fall_idle(self, model):
@@ -131,7 +136,7 @@ class Lives(RuleBasedStateMachine):
         }
         return Facts(
             self.endpoint, seen, failed, offers, DEVICES, (), frozenset(self.asked), dict(self.idle), self.now, LIMITS,
-            self.before,
+            self.before, self.further,
         )  # fmt: skip
 
     def cycle(self, *, finish=True):

@@ -137,3 +137,46 @@ async def test_what_fits_nowhere_says_what_is_free_on_each_device_and_the_old_on
             live = await unit.replicas.live()
         assert {one.state for one in live} == {ReplicaState.READY}
         assert list(await where(world)) == ["cpu1"]
+
+
+async def test_a_further_replica_comes_when_it_is_asked_for_and_drains_when_it_is_not(world, clock):
+    async with running(world):
+        chunks = await measured(world)
+        view = await create(world, "one", band(chunks.chunk))
+        await settled(world)
+        key = (view.endpoint.id, "guide-1")
+        assert await where(world) == {"cpu0": pytest.approx(0.9 / chunks.slices)}
+        outlook = world.expanding.outlook(*key)
+        assert dict(outlook.devices) == {"cpu1": pytest.approx(0.9)}
+        assert outlook.startup_s > 0
+        asked_at = clock.monotonic()
+        world.expanding.want(*key, ["cpu1"])
+        while len(await where(world)) == 1:
+            await clock.advance(0.25)
+        assert clock.monotonic() - asked_at == pytest.approx(outlook.startup_s, abs=1.0)
+        assert not world.expanding.outlook(*key).devices
+        await clock.advance(60)
+        assert list(await where(world)) == ["cpu0", "cpu1"]
+        world.expanding.want(*key, [])
+        await clock.advance(15)
+        assert list(await where(world)) == ["cpu0"]
+        assert len(world.cluster.running()) == 1
+
+
+async def test_a_minimum_that_needs_the_memory_of_a_further_replica_gets_it(world, clock):
+    world.recipe.memory = 4 * 2**30
+    async with running(world):
+        chunks = await measured(world)
+        view = await create(world, "one", band(chunks.chunk))
+        await settled(world)
+        world.expanding.want(view.endpoint.id, "guide-1", ["cpu1"])
+        await clock.advance(10)
+        assert len(await where(world)) == 2
+        # Each device has memory for two: the third of the others takes that of the further replica.
+        for number in range(3):
+            assert len(await where(world)) == 2
+            await create(world, f"m{number}", band(chunks.chunk))
+            await settled(world, f"m{number}")
+        assert list(await where(world)) == ["cpu0"]
+        assert len(world.cluster.running()) == 4
+        assert {await state(world, f"m{number}") for number in range(3)} == {("READY", "NOT_UPDATING")}
