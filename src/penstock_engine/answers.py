@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CHAT_CHUNK = "chat.completion.chunk"
 TEXT_OBJECT = "text_completion"
-DONE = b"data: [DONE]\n\n"
+DEVICE_SECONDS = "x-device-seconds"
+"""The header of a whole answer that says what the engine spent on it; streams say it in a comment."""
 _LOWEST = -9999.0
 """Stands for a log probability of minus infinity, which JSON cannot say."""
 encode = msgspec.json.Encoder().encode
@@ -89,6 +90,11 @@ def error_event(code: str, message: str, used: Usage) -> bytes:
     """The last event of a stream that fails in its middle."""
     about = {"message": message, "type": code, "code": code}
     return b"data: " + encode({"error": about, "error_code": code, "message": message, "usage": used}) + b"\n\n"
+
+
+def done(seconds: float) -> bytes:
+    """The end of a stream, with what the engine spent on it in a comment, which clients pass over."""
+    return b": device-seconds %.6f\ndata: [DONE]\n\n" % seconds
 
 
 class ChunkWriter:

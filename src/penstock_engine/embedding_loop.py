@@ -33,6 +33,8 @@ class Group:
         self.wanted = True
         self.processed = 0
         """Tokens of the inputs embedded so far."""
+        self.seconds = 0.0
+        """Of the batches so far, this request's part."""
         self.outcome = "cancelled"
         self.over = asyncio.Event()
         """Set when all is embedded or nothing more will be."""
@@ -57,8 +59,9 @@ class Group:
         self.wanted = False
         self.over.set()
 
-    def take(self, index: int, row: list[float]) -> None:
-        """One input is embedded."""
+    def take(self, index: int, row: list[float], seconds: float) -> None:
+        """One input is embedded, in so many seconds of its batch."""
+        self.seconds += seconds
         self._rows[index] = row
         self.processed += len(self.inputs[index])
         self._left -= 1
@@ -167,13 +170,14 @@ class EmbeddingLoop:
             self._events.call_soon_threadsafe(_fail, batch)
             return
         tokens = sum(len(item.tokens) for item in batch)
-        self._metrics.embedded(len(batch), tokens, time.perf_counter() - started)
-        self._events.call_soon_threadsafe(_deliver, batch, rows)
+        seconds = time.perf_counter() - started
+        self._metrics.embedded(len(batch), tokens, seconds)
+        self._events.call_soon_threadsafe(_deliver, batch, rows, seconds / tokens)
 
 
-def _deliver(batch: list[Item], rows: list[list[float]]) -> None:
+def _deliver(batch: list[Item], rows: list[list[float]], per_token_s: float) -> None:
     for item, row in zip(batch, rows, strict=True):
-        item.group.take(item.place, row)
+        item.group.take(item.place, row, per_token_s * len(item.tokens))
 
 
 def _fail(batch: list[Item]) -> None:

@@ -15,6 +15,7 @@ from penstock_engine.refusal import QueueFull
 from penstock_engine.sampling import choose
 from penstock_engine.scheduler import Scheduler, Slot
 from penstock_engine.sequence import Finish, Output, Sequence
+from penstock_engine.step_cost import StepCost
 from penstock_engine.work import Work
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class EngineLoop:
         self._max_queue = max_queue
         self._on_fatal = on_fatal
         self._failures = 0
+        self._cost = StepCost()
         self.pool = BlockPool(decoder.num_blocks)
         self.scheduler = Scheduler(self.pool, decoder.block_size, max_running, prefill_chunk)
         self._wake = threading.Condition()
@@ -142,10 +144,12 @@ class EngineLoop:
             return
         started = time.perf_counter()
         try:
-            logits = self._decoder.step([_work(slot) for slot in slots])
+            work = [_work(slot) for slot in slots]
+            logits = self._decoder.step(work)
             computed = time.perf_counter()
             self.scheduler.commit(slots)
             self._choose(slots, logits, outputs)
+            self._cost.divide(slots, work, time.perf_counter() - started)
         except Exception:  # noqa: BLE001 - the runner: the requests of this step fail, the next step may work
             _log.exception("a step of %d sequences failed", len(slots))
             outputs.extend(self._end(slot.sequence, Finish.FAILED) for slot in slots if slot.sequence.finish is None)

@@ -59,6 +59,11 @@ class Exchange:
         return self._open == 0
 
     @property
+    def seconds(self) -> float:
+        """Of the device's time so far, this request's part."""
+        return sum(choice.sequence.seconds for choice in self.choices)
+
+    @property
     def outcome(self) -> str:
         """How the request ended: completed, or like the worst of its choices."""
         found = {choice.finish for choice in self.choices}
@@ -162,7 +167,7 @@ class Exchange:
             self._chunks.append(answers.error_event(refusal.code, str(refusal), self.usage()))
         elif choice.finish is not None:
             self._chunks.append(self._writer.finish(choice.finish, choice.tokens))
-            self._chunks.append(answers.DONE)
+            self._chunks.append(answers.done(self.seconds))
 
     def _write_scored(self, choice: Choice, text: str) -> None:
         """Text with the scores of its tokens; scores of text that is held back wait with it."""

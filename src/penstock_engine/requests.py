@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from msgspec import Struct
 
 _REMEMBERED = 1024
 """Ended requests whose usage is still told: who hangs up and then asks must get an answer."""
+
+
+class Used(NamedTuple):
+    """What a request has used: tokens as answers tell them, and seconds of the device."""
+
+    usage: Struct
+    seconds: float
 
 
 class Running(Protocol):
@@ -23,6 +30,10 @@ class Running(Protocol):
     def cancel(self) -> None:
         """End it within a step."""
 
+    @property
+    def seconds(self) -> float:
+        """Of the device's time so far."""
+
     def usage(self) -> Struct:
         """Tokens so far."""
 
@@ -33,7 +44,7 @@ class Requests:
     def __init__(self) -> None:
         self._by_id: dict[str, Running] = {}
         self._running: set[Running] = set()
-        self._ended: OrderedDict[str, Struct] = OrderedDict()
+        self._ended: OrderedDict[str, Used] = OrderedDict()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -48,21 +59,21 @@ class Requests:
         self._running.discard(request)
         if self._by_id.get(name) is request:
             del self._by_id[name]
-        self._ended[name] = request.usage()
+        self._ended[name] = Used(request.usage(), request.seconds)
         self._ended.move_to_end(name)
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
         if not self._running:
             self._idle.set()
 
-    async def cancel(self, name: str) -> Struct | None:
+    async def cancel(self, name: str) -> Used | None:
         """End a request and return what it has used; also of one that has just ended; None if there is none."""
         running = self._by_id.get(name)
         if running is None:
             return self._ended.get(name)
         running.cancel()
         await running.over.wait()
-        return running.usage()
+        return Used(running.usage(), running.seconds)
 
     def cancel_all(self) -> None:
         """End everything that runs."""

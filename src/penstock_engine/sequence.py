@@ -58,7 +58,7 @@ class Sequence:
 
     __slots__ = (
         "after", "blocks", "cached", "choice", "chooser", "computed", "digests", "ends", "finish", "length", "listener",
-        "processed", "prompt_length", "prompt_scores", "scored", "table", "terms", "tokens",
+        "processed", "prompt_length", "prompt_scores", "scored", "seconds", "table", "terms", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +92,8 @@ class Sequence:
         self.table = np.empty(0, np.int32)
         self.digests: list[bytes] = []
         self.finish: Finish | None = None
+        self.seconds = 0.0
+        """Of the steps so far, this sequence's part."""
         self.listener: Callable[[Output], None] | None = None
         """Called on the event loop with every output; the last one has `finish`."""
 

@@ -115,7 +115,8 @@ class Server:
     async def _cancel(self, request: web.Request) -> web.Response:
         """Ends a request within a step and answers what it has used; also for one that has just ended by itself."""
         used = await self._requests.cancel(request.match_info["id"])
-        answer = {"found": used is not None, "usage": used or answers.usage(0, 0, 0)}
+        usage, seconds = used or (answers.usage(0, 0, 0), 0.0)
+        answer = {"found": used is not None, "usage": usage, "device_seconds": seconds}
         return web.Response(body=answers.encode(answer), content_type=_JSON)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -151,7 +152,7 @@ class Server:
         try:
             if order.stream:
                 return await _stream(request, exchange)
-            return web.Response(body=await exchange.whole(), content_type=_JSON)
+            return _whole(await exchange.whole(), exchange.seconds)
         finally:
             if not exchange.ended:
                 exchange.cancel()
@@ -176,7 +177,11 @@ class Server:
             group.cancel()
             self._requests.leave(name, group)
             self._metrics.ended(group.outcome, group.processed, 0, 0)
-        return web.Response(body=answers.embeddings(self._service.about.model, rows, group.usage()), content_type=_JSON)
+        return _whole(answers.embeddings(self._service.about.model, rows, group.usage()), group.seconds)
+
+
+def _whole(body: bytes, seconds: float) -> web.Response:
+    return web.Response(body=body, content_type=_JSON, headers={answers.DEVICE_SECONDS: f"{seconds:.6f}"})
 
 
 async def _stream(request: web.Request, exchange: Exchange) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from contextlib import asynccontextmanager
 
 from aiohttp.test_utils import TestClient, TestServer
@@ -35,8 +36,10 @@ async def events(client, body, path=CHAT):
         raw = await response.read()
     lines = raw.decode().split("\n\n")
     assert lines[-1] == ""
-    assert lines[-2] == "data: [DONE]"
-    assert all(line.startswith("data: ") for line in lines[:-1])
+    told = re.fullmatch(r": device-seconds ([0-9.]+)\ndata: \[DONE\]", lines[-2])
+    assert told
+    assert float(told[1]) > 0
+    assert all(line.startswith("data: ") for line in lines[:-2])
     return [json.loads(line[6:]) for line in lines[:-2]]
 
 

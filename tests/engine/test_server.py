@@ -24,6 +24,15 @@ async def test_a_chat_answer_has_the_known_shape(client):
     assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
 
 
+async def test_what_an_answer_took_is_told_beside_it(client):
+    async with client.post(CHAT, json=ASK, headers={"x-request-id": "mine"}) as response:
+        seconds = float(response.headers["x-device-seconds"])
+    assert seconds > 0
+    async with client.delete("/v1/requests/mine") as response:
+        told = await response.json()
+    assert told["device_seconds"] == pytest.approx(seconds, abs=1e-6)
+
+
 @pytest.mark.parametrize("extra", [{}, {"logprobs": True, "top_logprobs": 3}, {"stop": ["e", "a"]}, {"max_tokens": 1}])
 async def test_streaming_says_what_not_streaming_says(client, extra):
     for question in ("Tokens", "water", "Grüße"):

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from penstock.domain.measured import Measured
 from penstock.domain.service_order import ServiceOrder
 from penstock.domain.tenancy import Flow, Lane, Priority, Tenant, Terms, Ticket
 
@@ -71,6 +72,7 @@ class Arbiter:
         self._order = ServiceOrder()
         self._prefilling: dict[str, Ticket] = {}
         self._prefill_s = 0.0
+        self._measured = Measured()
 
     # ---- who is here
 
@@ -160,18 +162,27 @@ class Arbiter:
         return ticket.out
 
     def settle(
-        self, request_id: str, tokens_in: int, tokens_out: int, now: float, *, cached: int = 0, whole: bool = True
+        self,
+        request_id: str,
+        tokens_in: int,
+        tokens_out: int,
+        now: float,
+        *,
+        cached: int = 0,
+        measured_s: float = 0.0,
+        whole: bool = True,
     ) -> float:
-        """A request that was sent has ended: charges what it used, and returns that in device seconds.
+        """A request that was sent has ended: charges what it used, and returns what that should take of the device.
 
-        `whole`: the answer came to its end, so that its length says what others may have.
+        `measured_s` is what its engine says that it took, 0 if it does not tell (`penstock.domain.measured`). `whole`:
+        the answer came to its end, so that its length says what others may have.
         """
         ticket = self._tickets.pop(request_id)
         self._prefilled(self._prefilling.pop(request_id, None))
         tenant = ticket.flow.tenant
         self._land(ticket)
         used = tenant.terms.used_s(tokens_in, tokens_out, cached)
-        self._charge(ticket, used, now)
+        self._charge(ticket, self._measured.charge(used, measured_s), now)
         if whole:
             tenant.learn(tokens_out)
         self._sweep(ticket.flow)

@@ -58,7 +58,9 @@ def digest_of(record: RequestRecord) -> str:
         "minute": record.minute,
         "open_from": record.open_from,
     }
-    return digest(facts)
+    # Added later: rows from before, and those without, keep the digest that they have.
+    added = {"measured_s": float(usage.measured_s), "decision": record.decision}
+    return digest(facts | {name: value for name, value in added.items() if value})
 
 
 def digest(facts: object) -> str:

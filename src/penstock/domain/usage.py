@@ -15,11 +15,12 @@ class RequestOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the engine counted them."""
+    """As the engine counted: tokens, and `measured_s` seconds of the device, 0 if it does not tell."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    measured_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class RequestRecord:
     in seconds of the device, and `reference_tokens` the same at the endpoint's own rate, as it was really used;
     `asked_tokens` is what it was estimated at when it came, refused or not, in reference tokens. `priority` is
     `reserved`, `shared` or `batch`; `lane` is `guaranteed`, `lent`, or empty if it never went to an engine; `within`
-    says that it came within the endpoint's allotment. The rest is set when it is stored (`domain.ledger_entry`):
+    says that it came within the endpoint's allotment; `decision` is what the gate decided, in a sentence, empty if it
+    did not come to the gate. The rest is set when it is stored (`domain.ledger_entry`):
     `minute` is the minute that counts it, `open_from` the first one that was not closed then, both epoch milliseconds,
     and `digest` the SHA-256 of all else. A `minute` of 0 is before the ledger.
     """
@@ -61,6 +63,7 @@ class RequestRecord:
     minute: int = 0
     open_from: int = 0
     digest: str = ""
+    decision: str = ""
 
     @property
     def breach(self) -> bool:

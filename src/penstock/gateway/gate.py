@@ -288,6 +288,7 @@ class Gate:
                 usage.completion_tokens,
                 now,
                 cached=usage.cached_tokens,
+                measured_s=usage.measured_s,
                 whole=whole,
             )
             if usage.prompt_tokens:

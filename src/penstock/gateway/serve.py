@@ -11,7 +11,7 @@ No database on this path.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.access import PermissionLevel, endpoint_level
 from penstock.domain.errors import (
@@ -119,7 +119,7 @@ class Gateway:
         entry, status = trip.entry, answer.status
         if status >= _CLIENT_ERROR and not answer.content_type.startswith(_JSON):
             raise EngineFailed(f"The engine failed with status {status}.")
-        entry.usage = usage_of(body) or NOTHING
+        entry.usage = replace(usage_of(body) or NOTHING, measured_s=answer.measured_s)
         # Settled first: whoever has seen the whole answer finds it in the ledger.
         if status < _CLIENT_ERROR:
             entry.end(RequestOutcome.COMPLETED, status)

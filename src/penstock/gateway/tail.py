@@ -1,14 +1,19 @@
 """What is read from an answer on its way: where events end, and what the last one says of usage. Nothing else."""
 
+from dataclasses import replace
+
 import msgspec
 from msgspec import Struct
 
+from penstock.domain.measured import seconds_of
 from penstock.domain.usage import Usage
 
 DONE = b"data: [DONE]\n\n"
 END = b"\n\n"
 """What ends an event."""
 _DATA = b"data: "
+_MEASURED = b": device-seconds "
+"""The comment in the last event with which our engine tells what an answer took: for the gate, not for the client."""
 
 
 class _Cached(Struct):
@@ -49,14 +54,18 @@ def _usage(tokens: _Tokens) -> Usage:
 
 
 class Tail:
-    """Cuts a stream after whole events, and keeps the newest ones to be read when the stream has ended."""
+    """Cuts a stream after whole events, and keeps the newest ones to be read when the stream has ended.
 
-    __slots__ = ("_last", "_rest", "done")
+    `measured_s` are the seconds of the device that the engine told at the end, 0 if it did not.
+    """
+
+    __slots__ = ("_last", "_rest", "done", "measured_s")
 
     def __init__(self) -> None:
         self._rest = b""
         self._last = b""
         self.done = False
+        self.measured_s = 0.0
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that are whole with this chunk, as bytes to pass on; empty if there is none."""
@@ -71,6 +80,8 @@ class Tail:
             if not chunk:
                 return b""
         self.done = chunk.endswith(DONE)
+        if self.done:
+            chunk = self._ended(chunk)
         if chunk != DONE:
             self._last = chunk
         return chunk
@@ -80,13 +91,23 @@ class Tail:
         for event in self._newest_first():
             answer = _read(event)
             if answer is not None and answer.usage is not None:
-                return _usage(answer.usage)
+                return replace(_usage(answer.usage), measured_s=self.measured_s)
         return None
 
     def broken(self) -> bool:
         """Whether the last event is the engine's own report of an error."""
         answer = next((found for event in self._newest_first() if (found := _read(event)) is not None), None)
         return answer is not None and answer.error is not None
+
+    def _ended(self, chunk: bytes) -> bytes:
+        """Takes what the engine measured out of the last event."""
+        end = len(chunk) - len(DONE)
+        begin = chunk.rfind(END, 0, end)
+        begin = begin + len(END) if begin >= 0 else 0
+        if chunk.startswith(_MEASURED, begin):
+            self.measured_s = seconds_of(chunk[begin + len(_MEASURED) : end])
+            chunk = chunk[:begin] + DONE
+        return chunk
 
     def _newest_first(self) -> list[bytes]:
         lines = reversed(self._last.split(END))

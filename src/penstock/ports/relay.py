@@ -14,6 +14,8 @@ class Answer(Protocol):
     content_type: bytes
     retry_after: bytes
     """The engine's `Retry-After`, empty if it sent none."""
+    measured_s: float
+    """Seconds of the device that the engine says a whole answer took, 0 if it does not tell."""
 
     async def whole(self) -> bytes:
         """The whole body; raises EngineFailed if it breaks off."""

@@ -16,6 +16,7 @@ class FakeAnswer:
         self.status = 200
         self.content_type = JSON
         self.retry_after = b""
+        self.measured_s = 0.0
         self.closed = False
         self._parts: asyncio.Queue[bytes | None] = asyncio.Queue()
 

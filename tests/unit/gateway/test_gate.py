@@ -125,6 +125,32 @@ async def test_a_stream_is_charged_ahead_and_settled_with_what_it_used():
     assert abs(record.device_s - COST.seconds(10, 600)) < 1e-9
 
 
+async def test_what_the_engine_measured_is_in_the_ledger_and_in_what_the_endpoint_is_charged():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    tenant = world.gate._devices[""].arbiter.tenants["e1/it"]
+    charged = []
+    for took in (3.3, 3.3, 6.6):
+        request = await world.ask(name="n1", read=asked(1000, 100))
+        before = tenant.flows[next(iter(tenant.flows))].start
+        answer = world.begin(request)
+        answer.measured_s = took
+        answer.feed(b'{"usage":{"prompt_tokens":1000,"completion_tokens":100}}')
+        answer.finish()
+        await request.task
+        charged.append(tenant.flows[next(iter(tenant.flows))].start - before)
+        assert world.record(request).usage.measured_s == took
+        assert abs(world.record(request).device_s - COST.seconds(1000, 100)) < 1e-9
+    assert abs(charged[0]) < abs(charged[2])
+    stream = await world.ask(name="n1", streaming=True, read=asked(10, 5, streaming=True))
+    answer = world.begin(stream, events=True)
+    answer.feed(event(5, prompt=10), b": device-seconds 0.125000\n" + DONE)
+    answer.finish()
+    await stream.task
+    assert stream.client.body == event(5, prompt=10) + DONE
+    assert world.record(stream).usage.measured_s == 0.125
+
+
 async def test_a_request_that_lost_its_replica_is_not_refused():
     world = World()
     world.engines.dead = {"unix:/r1"}

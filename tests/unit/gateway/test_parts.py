@@ -16,18 +16,26 @@ from penstock.gateway.tail import Tail, usage_of
 from penstock.testing.clock import FakeClock
 
 
-@given(st.lists(st.integers(0, 200), max_size=8), st.integers(1, 6))
-def test_events_are_whole_however_they_are_cut(cuts, events):
-    stream = b"".join(event(count) for count in range(events)) + DONE
+@given(st.lists(st.integers(0, 200), max_size=8), st.integers(1, 6), st.sampled_from([0.0, 0.25]))
+def test_events_are_whole_however_they_are_cut_and_what_was_measured_stays_here(cuts, events, seconds):
+    plain = b"".join(event(count) for count in range(events))
+    stream = plain + (b": device-seconds %.6f\n" % seconds if seconds else b"") + DONE
     tail, passed = Tail(), b""
     bounds = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
     for start, end in itertools.pairwise(bounds):
         part = tail.feed(stream[start:end])
         assert part == b"" or part.endswith(b"\n\n")
         passed += part
-    assert passed == stream
+    assert passed == plain + DONE
     assert tail.done
-    assert tail.usage() == Usage(5, events - 1, 0)
+    assert tail.usage() == Usage(5, events - 1, 0, seconds)
+
+
+def test_what_an_engine_tells_of_its_time_is_taken_only_if_it_is_one():
+    for told in (b"x", b"nan", b"inf", b"-1", b""):
+        tail = Tail()
+        assert tail.feed(event(1) + b": device-seconds " + told + b"\n" + DONE) == event(1) + DONE
+        assert tail.measured_s == 0
 
 
 def test_usage_is_found_before_events_without_it_and_absent_usage_is_none():

@@ -4,11 +4,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 
 import aiohttp
 
 from penstock.domain.errors import EngineFailed
+from penstock.domain.measured import seconds_of
 from penstock.domain.model import Task
 from penstock.domain.usage import Usage
 from penstock.ports.engine import Sample
@@ -54,7 +56,8 @@ class HttpEngineClient:
             return None
         if not isinstance(content, dict) or not content.get("found"):
             return None
-        return _usage(content.get("usage"))
+        usage = _usage(content.get("usage"))
+        return usage and replace(usage, measured_s=seconds_of(str(content.get("device_seconds", "")).encode()))
 
 
 @asynccontextmanager

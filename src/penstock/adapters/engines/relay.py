@@ -4,6 +4,7 @@ import asyncio
 
 from penstock.adapters.engines.connection import EngineConnection
 from penstock.domain.errors import EngineFailed
+from penstock.domain.measured import seconds_of
 
 CONNECT_S = 5.0
 KEEP_S = 30.0
@@ -19,7 +20,7 @@ Pools = dict[str, list[EngineConnection]]
 class EngineAnswer:
     """See `penstock.ports.relay.Answer`."""
 
-    __slots__ = ("_address", "_closed", "_connection", "_pools", "content_type", "retry_after", "status")
+    __slots__ = ("_address", "_closed", "_connection", "_pools", "content_type", "measured_s", "retry_after", "status")
 
     def __init__(self, connection: EngineConnection, pools: Pools, address: str) -> None:
         self._connection = connection
@@ -29,6 +30,7 @@ class EngineAnswer:
         self.status = connection.status
         self.content_type = connection.headers.get(b"content-type", _JSON)
         self.retry_after = connection.headers.get(b"retry-after", b"")
+        self.measured_s = seconds_of(connection.headers.get(b"x-device-seconds", b""))
 
     async def whole(self) -> bytes:
         """The body."""
