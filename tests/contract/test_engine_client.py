@@ -56,6 +56,7 @@ async def test_a_version_is_built_served_measured_and_stopped(engine):
     async with asyncio.timeout(60):
         while not await client.healthy(address):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
+    assert await client.kv_tokens(address) == spec.needs.kv_tokens
     sample = await client.measure(address, Task.CHAT, PROMPT, 12)
     assert (sample.tokens_in, sample.tokens_out) == (32, 12)
     assert 0 < sample.ttft_s <= sample.seconds
@@ -67,6 +68,8 @@ async def test_a_version_is_built_served_measured_and_stopped(engine):
     assert not await client.healthy(address)
     with pytest.raises(EngineFailed, match="broke off"):
         await client.measure(address, Task.CHAT, PROMPT, 1)
+    with pytest.raises(EngineFailed, match="broke off"):
+        await client.kv_tokens(address)
     assert await client.cancel(address, "nobody") is None
 
 

@@ -44,9 +44,11 @@ class Measurement:
         # The same prompts each time: a measurement is repeated, not varied.
         self._random = random.Random(_SEED)  # noqa: S311 - prompts, not secrets
         self._shape = workload(subject.facts)
+        self._kv_tokens = 0
 
     async def run(self) -> tuple[list[Result], list[Result], list[Result]]:
         """The curve, the grid of shapes and the held-out ones; raises EngineFailed."""
+        self._kv_tokens = await self._client.kv_tokens(self._subject.address)
         curve = await self._curve()
         best = sweep.best_of(curve)
         whole = best.tokens_per_s
@@ -59,7 +61,8 @@ class Measurement:
         for number in range(len(shapes.all)):
             if results and self._elapsed() > sweep.OVERTIME * self._budget_s:
                 break
-            trial = sweep.next_shape(shapes.all[number:], cost, parallel, self._budget_s - self._elapsed())
+            fits = sweep.most_parallel(shapes.all[number], parallel, self._kv_tokens)
+            trial = sweep.next_shape(shapes.all[number:], cost, fits, self._budget_s - self._elapsed())
             results.append(await self._trial(trial))
             self._tell(sweep.CURVE_PART + (1 - sweep.CURVE_PART) * (number + 1) / len(shapes.all))
         cut = len(shapes.grid)
@@ -71,7 +74,8 @@ class Measurement:
         before = await self._trial(warm)
         curve: list[Result] = []
         budget_s = sweep.CURVE_PART * self._budget_s
-        while parallel := sweep.more(curve, self._subject.max_running):
+        most = sweep.most_parallel(self._shape, self._subject.max_running, self._kv_tokens)
+        while parallel := sweep.more(curve, most):
             before = await self._trial(
                 sweep.next_point(parallel, self._shape, before, budget_s * sweep.point_part(parallel))
             )

@@ -7,6 +7,10 @@ REFERENCE_INPUT = 2048
 REFERENCE_OUTPUT = 256
 REFERENCE_TOKENS = REFERENCE_INPUT + REFERENCE_OUTPUT
 KNEE_FRACTION = 0.9
+KNEE_DOUBT = 0.03
+"""Two measurements of a point differ by about so much: what reaches 90 % now and then is not the knee."""
+ENOUGH_POINTS = 3
+"""Of a curve, to tell its bend from noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,29 @@ def terms(tokens_in: float, tokens_out: float) -> tuple[float, float, float, flo
 
 
 def knee(curve: Sequence[Point]) -> Point:
-    """The point with the fewest parallel requests, in fours, that reaches 90 % of the best; `curve` is not empty.
+    """The point with the fewest parallel requests, in fours, that surely reaches 90 % of the plateau.
 
-    A curve without points at multiples of four (a short measurement) is judged by all its points.
+    The plateau is the end of a smooth curve through the points, and points are judged by that curve too: a single
+    measurement is too unsure for it. A curve with less than three points at multiples of four (a short measurement) is
+    judged by all its points. `curve` is not empty.
     """
     fours = [point for point in curve if point.parallel % 4 == 0] or list(curve)
-    best = max(point.tokens_per_s for point in fours)
-    good = [point for point in fours if point.tokens_per_s >= KNEE_FRACTION * best]
-    return min(good, key=lambda point: point.parallel)
+    alone, shared = _smooth(fours if len(fours) >= ENOUGH_POINTS else curve)
+    last = max(fours, key=lambda point: point.parallel)
+    most = (alone + shared / last.parallel) / (KNEE_FRACTION + KNEE_DOUBT)
+    return min((point for point in fours if alone + shared / point.parallel <= most), key=lambda point: point.parallel)
+
+
+def _smooth(curve: Sequence[Point]) -> tuple[float, float]:
+    """1/throughput = alone + shared/parallel, by relative least squares, neither negative: work, and steps shared."""
+    rows = [(point.tokens_per_s, point.tokens_per_s / point.parallel) for point in curve]
+    xx, xy, yy = (sum(row[j] * row[k] for row in rows) for j, k in ((0, 0), (0, 1), (1, 1)))
+    x, y = sum(row[0] for row in rows), sum(row[1] for row in rows)
+    whole = xx * yy - xy * xy
+    if whole <= 0 or (shared := (xx * y - xy * x) / whole) <= 0:
+        return x / xx, 0.0
+    alone = (yy * x - xy * y) / whole
+    return (alone, shared) if alone > 0 else (0.0, y / yy)
 
 
 def reference_shape(context_length: int, *, encoder: bool) -> tuple[int, int]:

@@ -34,8 +34,10 @@ CURVE_PART = 0.45
 """The part of the budget that the curve may take; shapes take the rest."""
 PLATEAU_GAIN = 1.05
 """Twice the requests must win at least so much, or the curve ends."""
-LEAST_CURVE = 8
-"""The curve has so many parallel requests at least: a small win from 2 to 4 is no plateau yet."""
+KV_PART = 0.95
+"""Of the KV cache may be filled: requests take whole blocks, and each that runs must have one more."""
+LEAST_CURVE = 16
+"""The curve has so many parallel requests at least, if the engine holds them: its bend takes three points in fours."""
 RESIDENCES = 6
 """A trial counts so many times the requests in flight, where time permits."""
 SMALLEST_SCALE = 1 / 32
@@ -101,6 +103,16 @@ def first(tokens_in: int, tokens_out: int) -> Trial:
 def point_part(parallel: int) -> float:
     """The part of the curve's time for a point."""
     return POINT_PARTS.get(parallel, LATER_PART)
+
+
+def most_parallel(shape: tuple[int, int], max_running: int, kv_tokens: int) -> int:
+    """How many requests of a shape an engine computes at once, in fours if there are more: none may be preempted.
+
+    `kv_tokens` is what its KV cache holds, 0 being no limit; a part of it is lost to whole blocks.
+    """
+    fits = int(KV_PART * kv_tokens / sum(shape)) if kv_tokens else max_running
+    most = max(min(fits, max_running), 1)
+    return most - most % 4 if most > 4 else most  # noqa: PLR2004 - fours
 
 
 def more(curve: Sequence[Result], most: int) -> int | None:

@@ -118,6 +118,10 @@ class EngineClient(EngineCanceller, Protocol):
         """Whether the engine at `address` serves now. Never raises."""
         ...
 
+    async def kv_tokens(self, address: str) -> int:
+        """Tokens that its KV cache holds, 0 if it keeps none or does not tell. Raises EngineFailed if it is gone."""
+        ...
+
     async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
         """Runs one request with that prompt to its full length, and times it. Raises EngineFailed."""
         ...

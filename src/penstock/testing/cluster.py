@@ -137,6 +137,11 @@ class FakeEngineClient:
         run = self.cluster.at(address)
         return run is not None and not self.mute and self.cluster.clock.monotonic() >= run.began + self.load_s
 
+    async def kv_tokens(self, address: str) -> int:
+        """None: how much fits is not what these play."""
+        assert address
+        return 0
+
     async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
         """Takes time in proportion to tokens; requests in parallel share the engine, and win a half by it."""
         assert task in Task

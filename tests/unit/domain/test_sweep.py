@@ -54,9 +54,9 @@ def test_with_time_enough_whole_requests_are_measured():
     assert all(one.count == sweep.RESIDENCES * one.trial.parallel for one in curve)
 
 
-def test_the_curve_ends_at_its_plateau_and_not_before_eight():
+def test_the_curve_ends_at_its_plateau_and_not_before_sixteen():
     curve, _, _ = measure(1000)
-    assert [one.trial.parallel for one in curve] == [1, 2, 4, 8]
+    assert [one.trial.parallel for one in curve] == [1, 2, 4, 8, 16]
 
 
 def test_the_curve_goes_on_while_doubling_wins():
@@ -66,6 +66,14 @@ def test_the_curve_goes_on_while_doubling_wins():
         curve.append(Result(Trial(parallel, 1, *SHAPE), 1, 1 / parallel, 1.0, 1.0))
     assert sweep.more(curve, 48) == 48
     assert sweep.more(curve, 32) is None
+
+
+def test_no_more_run_at_once_than_the_kv_cache_holds():
+    assert sweep.most_parallel(SHAPE, 32, 0) == 32
+    assert sweep.most_parallel(SHAPE, 32, 20 * 2304) == 16
+    assert sweep.most_parallel((64, 64), 32, 20 * 2304) == 32
+    assert sweep.most_parallel(SHAPE, 32, 3 * 2304) == 2
+    assert sweep.most_parallel(SHAPE, 32, 100) == 1
 
 
 @pytest.mark.parametrize("budget_s", [1, 5, 20])

@@ -34,6 +34,18 @@ class HttpEngineClient:
         except _AWAY:
             return False
 
+    async def kv_tokens(self, address: str) -> int:
+        """As GET /health tells."""
+        try:
+            async with _session(address, HEALTH_S) as session, session.get("/health") as answer:
+                told = await answer.json(content_type=None)
+        except _AWAY as error:
+            raise EngineFailed(f"The engine broke off: {error or type(error).__name__}") from error
+        except ValueError:
+            return 0
+        held = told.get("kv_tokens") if isinstance(told, dict) else None
+        return held if isinstance(held, int) else 0
+
     async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
         """One request, streamed if tokens come out of it, to its full length."""
         try:
