@@ -49,6 +49,25 @@ def report(
     raise typer.Exit(read(database, data_dir, config, job(Wish(endpoint, since, until, by, csv, png))))
 
 
+@ledger.command()
+def requests(
+    endpoint: Annotated[str, typer.Argument(help="Name or id of the endpoint.")],
+    since: Since,
+    until: Until,
+    *,
+    limit: Annotated[int, typer.Option(help="How many to print, the last ones; a file gets all.", min=1)] = 50,
+    csv: Annotated[Path | None, typer.Option(help="Write all of them to a CSV file.")] = None,
+    database: Database = None,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """List requests with what each was predicted to take and took, how long it waited, and why."""
+    from penstock.cli.ledger_requests import Wish, job
+    from penstock.cli.ledger_source import read
+
+    raise typer.Exit(read(database, data_dir, config, job(Wish(endpoint, since, until, limit, csv))))
+
+
 def bill(
     since: Since,
     until: Until,

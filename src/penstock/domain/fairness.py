@@ -13,9 +13,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from penstock.domain import decision
 from penstock.domain.measured import Measured
 from penstock.domain.service_order import ServiceOrder
-from penstock.domain.tenancy import Flow, Lane, Priority, Tenant, Terms, Ticket
+from penstock.domain.tenancy import Flow, HeldBy, Lane, Priority, Tenant, Terms, Ticket
 
 HARD_FACTOR = 2.0
 """The real-time lane may fill the device up to so many times the knee."""
@@ -35,29 +36,37 @@ _LONGEST_RETRY_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The request waits for its turn, or needs none. `within`: it is part of what was bought. `seconds`: estimated."""
+    """The request waits for its turn, or needs none. `within`: it is part of what was bought. `seconds`: estimated.
+
+    `ahead` requests of its own endpoint and class wait already.
+    """
 
     within: bool
     seconds: float
-    reason: str
+    ahead: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Come back after `retry_after_s` whole seconds: a time of one's own, not the same instant for everybody."""
+    """Come back after `retry_after_s` whole seconds: a time of one's own, not the same instant for everybody.
+
+    `reason` is for the caller, `decision` for the ledger.
+    """
 
     retry_after_s: int
     seconds: float
     reason: str
+    decision: str
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Send this request now."""
+    """Send this request now. `held_by` is what it waited for, if it waited."""
 
     request_id: str
     tenant: str
     lane: Lane
+    held_by: HeldBy
 
 
 class Arbiter:
@@ -141,7 +150,7 @@ class Arbiter:
         flow.add(ticket)
         if flow.waiting == 1:
             self._order.join(flow, now)
-        return Admitted(ticket.within, seconds, _why(ticket))
+        return Admitted(ticket.within, seconds, flow.waiting - 1)
 
     def dispatch(self, now: float) -> list[Grant]:
         """The requests to send now, in order."""
@@ -239,7 +248,12 @@ class Arbiter:
         tenant.retry_at = at + seconds / rate
         wait = min(max(math.ceil(at - now), 1), _LONGEST_RETRY_S)
         tokens = flow.waiting_s * tenant.terms.throughput
-        return Refused(wait, seconds, f"{flow.waiting} requests worth {tokens:,.0f} reference tokens wait already")
+        return Refused(
+            wait,
+            seconds,
+            f"{flow.waiting} requests worth {tokens:,.0f} reference tokens wait already",
+            decision.refused(decision.standing(flow.priority, within=False), flow.waiting, tokens, wait),
+        )
 
     # ---- order of service
 
@@ -262,13 +276,18 @@ class Arbiter:
         if not count and not self._prefilling:
             return True
         if terms.running and count >= terms.running:
-            return False
-        if count and terms.kv_tokens and held + head.tokens_in + head.out > terms.kv_tokens:
-            return False
-        if self.flying[tenant.model] >= factor * terms.knee:
-            return False
-        most = factor * max(LEAST_PREFILL_S, terms.reference_s / 2)
-        return not self._prefilling or self._prefill_s + terms.prefill_s(head.tokens_in) <= most
+            head.held_by = HeldBy.ENGINE
+        elif count and terms.kv_tokens and held + head.tokens_in + head.out > terms.kv_tokens:
+            head.held_by = HeldBy.MEMORY
+        elif self.flying[tenant.model] >= factor * terms.knee:
+            head.held_by = HeldBy.BATCH
+        elif self._prefilling and self._prefill_s + terms.prefill_s(head.tokens_in) > factor * max(
+            LEAST_PREFILL_S, terms.reference_s / 2
+        ):
+            head.held_by = HeldBy.PROMPTS
+        else:
+            return True
+        return False
 
     def _send(self, flow: Flow, lane: Lane, now: float) -> Grant:
         ticket = flow.queue.popleft()
@@ -292,7 +311,7 @@ class Arbiter:
         ticket.held = ticket.tokens_in + ticket.out
         self._held[tenant.model] += ticket.held
         self._order.push(flow, now)
-        return Grant(ticket.request_id, tenant.key, lane)
+        return Grant(ticket.request_id, tenant.key, lane, ticket.held_by)
 
     def _land(self, ticket: Ticket) -> None:
         model = ticket.model
@@ -328,13 +347,3 @@ class Arbiter:
         """Flows of users and batches are forgotten when they are empty and nothing of theirs is ahead of its turn."""
         if not flow.waiting and flow.priority is not Priority.RESERVED and self._order.is_past(flow):
             flow.tenant.flows.pop(flow.key, None)
-
-
-def _why(ticket: Ticket) -> str:
-    if ticket.within:
-        return "within the allotment"
-    return {
-        Priority.RESERVED: "above the allotment: waits for time that nobody needs",
-        Priority.SHARED: "pay-per-token: after reserved traffic",
-        Priority.BATCH: "batch: after all other traffic",
-    }[ticket.flow.priority]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
+from penstock.domain.decision import summary
 from penstock.domain.ledger_entry import MINUTE_MS, arrival, asked, digest, portions
 from penstock.domain.usage import RequestOutcome, RequestRecord
 
@@ -165,7 +166,8 @@ class Tally:
         self.digests.append(record.digest)
         self.ended += _counts(record)
         if record.outcome is RequestOutcome.REJECTED:
-            self.refusals[record.reason] = self.refusals.get(record.reason, 0) + 1
+            why = summary(record.decision) or record.reason
+            self.refusals[why] = self.refusals.get(why, 0) + 1
         if record.replica_id:
             self.queue.append(float(record.queue_ms))
         if record.ttft_ms >= 0:

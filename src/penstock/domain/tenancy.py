@@ -33,6 +33,16 @@ class Lane(StrEnum):
     LENT = "lent"
 
 
+class HeldBy(StrEnum):
+    """What the request at the head of a queue waited for last."""
+
+    TURN = "its turn"
+    BATCH = "room in the batch"
+    PROMPTS = "prompts before it to be computed"
+    MEMORY = "room in the KV cache"
+    ENGINE = "a place in the engine"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What requests to one model cost on its device.
@@ -130,6 +140,7 @@ class Ticket:
         "expected_first",
         "flow",
         "held",
+        "held_by",
         "lane",
         "model",
         "most_out",
@@ -152,6 +163,7 @@ class Ticket:
         self.slot = self.prefill_s = self.held = 0.0
         self.expected_first = -1.0
         self.lane: Lane | None = None
+        self.held_by = HeldBy.TURN
         self.model = ""
         self.within = False
         self.withdrawn = False
@@ -164,6 +176,7 @@ class Tenant:
     """
 
     __slots__ = (
+        "answers",
         "arrivals",
         "depth",
         "filled_at",
@@ -186,6 +199,7 @@ class Tenant:
         self.arrivals = self.service = 0.0
         self.filled_at = now
         self.mean_out = self.mean_s = -1.0
+        self.answers = 0
         self.retry_at = now
         self.flows: dict[tuple[Priority, str], Flow] = {}
         self._size()
@@ -248,6 +262,7 @@ class Tenant:
 
     def learn(self, out: int) -> None:
         """Counts a whole answer's length."""
+        self.answers += 1
         self.mean_out = float(out) if self.mean_out < 0 else OLD_PART * self.mean_out + (1 - OLD_PART) * out
 
 

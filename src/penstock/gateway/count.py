@@ -1,5 +1,6 @@
 """How long a request will be, told from its body alone: prompts are not tokenized here, the engine does that."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from penstock.domain.model import Task
@@ -22,11 +23,28 @@ class Size:
     most_out: int
 
 
+@dataclass(slots=True)
+class Ratio:
+    """Characters of a token, and how many prompts have told them."""
+
+    characters: float = FIRST_GUESS
+    prompts: int = 0
+
+
 class Counter:
     """Learns, for each served entity, how many characters a token has."""
 
     def __init__(self) -> None:
-        self._characters: dict[tuple[str, str], float] = {}
+        self._ratios: dict[tuple[str, str], Ratio] = {}
+
+    def ratio(self, endpoint_id: str, entity: str) -> Ratio:
+        """What is known of a served entity."""
+        return self._ratios.get((endpoint_id, entity)) or Ratio()
+
+    def forget(self, endpoint_id: str, kept: Collection[str] = ()) -> None:
+        """An endpoint is gone, or its served entities but those `kept`."""
+        for key in [key for key in self._ratios if key[0] == endpoint_id and key[1] not in kept]:
+            del self._ratios[key]
 
     def size(self, endpoint_id: str, entity: str, task: Task, asked: Asked) -> Size:
         """The size of a request before it is computed."""
@@ -35,13 +53,14 @@ class Counter:
             most_out = min((UNBOUNDED if asked.most_out is None else asked.most_out) * asked.choices, UNBOUNDED)
         if asked.counted:
             return Size(asked.size, most_out)
-        return Size(1 + int(asked.size / self._characters.get((endpoint_id, entity), FIRST_GUESS)), most_out)
+        ratio = self._ratios.get((endpoint_id, entity))
+        return Size(1 + int(asked.size / (ratio.characters if ratio is not None else FIRST_GUESS)), most_out)
 
     def learn(self, endpoint_id: str, entity: str, asked: Asked, usage: Usage) -> None:
         """Compares with what the engine counted."""
         if asked.counted or not usage.prompt_tokens or not asked.size:
             return
         seen = max(asked.size / usage.prompt_tokens, _FEWEST)
-        key = (endpoint_id, entity)
-        before = self._characters.get(key)
-        self._characters[key] = seen if before is None else _OLD_PART * before + (1 - _OLD_PART) * seen
+        ratio = self._ratios.setdefault((endpoint_id, entity), Ratio())
+        ratio.prompts += 1
+        ratio.characters = seen if ratio.prompts == 1 else _OLD_PART * ratio.characters + (1 - _OLD_PART) * seen

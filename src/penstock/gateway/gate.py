@@ -8,12 +8,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.domain.fairness import Arbiter, Refused
+from penstock.domain import decision
+from penstock.domain.fairness import Admitted, Arbiter, Grant, Refused
 from penstock.domain.routing import EndpointRoute, EntityRoute
-from penstock.domain.tenancy import Lane, Priority, Sale
+from penstock.domain.tenancy import Priority, Sale
 from penstock.domain.throughput import SOLD_FRACTION
 from penstock.domain.usage import Usage
-from penstock.gateway.count import Size
+from penstock.gateway.call import Asked
+from penstock.gateway.count import Counter, Size
 from penstock.ports.capacity import Reading
 from penstock.ports.clock import Clock
 
@@ -36,16 +38,17 @@ class Ask:
 class Turn:
     """One request at the gate: it waits until it is granted, and is ended once."""
 
-    __slots__ = ("account", "device", "ended", "future", "lane", "seconds", "ticket", "told", "within")
+    __slots__ = ("account", "admitted", "device", "ended", "future", "grant", "priority", "since", "ticket", "told")
 
-    def __init__(self, account: "_Account", device: "_Device", ticket: str) -> None:
+    def __init__(self, account: "_Account", device: "_Device", asked: Ask, admitted: Admitted, since: float) -> None:
         self.account = account
         self.device = device
-        self.ticket = ticket
-        self.future: asyncio.Future[Lane | None] = asyncio.get_running_loop().create_future()
-        self.lane: Lane | None = None
-        self.within = False
-        self.seconds = 0.0
+        self.ticket = asked.ticket
+        self.priority = asked.priority
+        self.admitted = admitted
+        self.since = since
+        self.future: asyncio.Future[tuple[Grant, float] | None] = asyncio.get_running_loop().create_future()
+        self.grant: Grant | None = None
         self.told = 0.0
         self.ended = False
 
@@ -53,6 +56,15 @@ class Turn:
     def sale(self) -> Sale:
         """On what terms."""
         return self.account.sale
+
+    @property
+    def decision(self) -> str:
+        """What was decided until now."""
+        where, ahead = decision.standing(self.priority, within=self.admitted.within), self.admitted.ahead
+        sent = self.future.result() if self.future.done() else None
+        if sent is None:
+            return decision.waits(where, ahead)
+        return decision.sent(where, sent[0].lane, sent[1] - self.since, ahead, sent[0].held_by)
 
 
 @dataclass(slots=True)
@@ -102,6 +114,7 @@ class Gate:
     """Admits requests, and sends each when its turn comes. Lives on one event loop."""
 
     def __init__(self, clock: Clock) -> None:
+        self.counter = Counter()
         self._clock = clock
         self._devices: dict[str, _Device] = {}
         self._accounts: dict[tuple[str, str], _Account] = {}
@@ -113,6 +126,7 @@ class Gate:
         kept = {entity.name for entity in endpoint.entities if entity.sale is not None}
         for key in [key for key in self._accounts if key[0] == endpoint.id and key[1] not in kept]:
             self._remove(self._accounts.pop(key))
+        self.counter.forget(endpoint.id, {entity.name for entity in endpoint.entities})
         for entity in endpoint.entities:
             if entity.sale is not None:
                 self._set(endpoint.id, entity, entity.sale)
@@ -121,6 +135,7 @@ class Gate:
         """The endpoint is gone, and so is what waits for it."""
         for key in [key for key in self._accounts if key[0] == endpoint_id]:
             self._remove(self._accounts.pop(key))
+        self.counter.forget(endpoint_id)
 
     def allot(self, endpoint_id: str, entity: str, tokens_per_s: float) -> None:
         """See `penstock.ports.capacity.Capacity`. What others hold is not touched: only free time can be had."""
@@ -195,8 +210,8 @@ class Gate:
         device.arbiter.remove_tenant(account.key)
 
     def _reading(self, account: _Account) -> Reading:
-        sale = account.sale
-        waiting, backlog_s, wait_s, in_flight = 0, 0.0, [], 0
+        sale, ratio = account.sale, self.counter.ratio(account.endpoint_id, account.entity)
+        waiting, backlog_s, wait_s, in_flight, means, answers = 0, 0.0, [], 0, [0.0], 0
         for name in account.devices:
             device = self._devices[name]
             tenant = device.arbiter.tenants[account.key]
@@ -204,6 +219,8 @@ class Gate:
             backlog_s += tenant.waiting_s
             wait_s.append(device.arbiter.wait_s(account.key))
             in_flight += sum(turn.account is account for turn in device.turns.values())
+            means.append(tenant.mean_out)
+            answers += tenant.answers
         return Reading(
             endpoint_id=account.endpoint_id,
             entity=account.entity,
@@ -220,7 +237,10 @@ class Gate:
             predicted_wait_s=min(wait_s, default=0.0),
             chunk_share=sale.chunk_share,
             devices=account.devices,
-            mean_out=max(0.0, *(self._devices[one].arbiter.tenants[account.key].mean_out for one in account.devices)),
+            mean_out=max(means),
+            answers=answers,
+            characters_per_token=ratio.characters,
+            prompts=ratio.prompts,
         )
 
     # ---- requests
@@ -254,15 +274,15 @@ class Gate:
                 f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
             )
             return replace(answer, reason=f"Exceeded {limit}: {answer.reason}.")
-        turn = device.turns[asked.ticket] = Turn(account, device, asked.ticket)
-        turn.within, turn.seconds = answer.within, answer.seconds
+        turn = device.turns[asked.ticket] = Turn(account, device, asked, answer, now)
         self._pump(device)
         return turn
 
     async def granted(self, turn: Turn) -> bool:
         """Returns when it is the request's turn; False if what it waited for is gone, and it must ask anew."""
-        turn.lane = turn.future.result() if turn.future.done() else await turn.future
-        return turn.lane is not None
+        sent = turn.future.result() if turn.future.done() else await turn.future
+        turn.grant = sent[0] if sent is not None else None
+        return sent is not None
 
     def first(self, turn: Turn) -> None:
         """The first token has come."""
@@ -297,6 +317,12 @@ class Gate:
             arbiter.cancel(turn.ticket, now)
         self._pump(device)
 
+    def learn(self, turn: Turn, asked: Asked, usage: Usage) -> None:
+        """Compares what a body looked like with what the engine counted; what is known of the deleted is not kept."""
+        account = turn.account
+        if self._accounts.get((account.endpoint_id, account.entity)) is account:
+            self.counter.learn(account.endpoint_id, account.entity, asked, usage)
+
     def _pump(self, device: _Device) -> None:
         """Sends what may go now, and sees to it that nobody is forgotten."""
         now = self._clock.monotonic()
@@ -306,7 +332,7 @@ class Gate:
                 # Its client has left in this very moment; `end` follows.
                 device.arbiter.settle(grant.request_id, 0, 0, now, whole=False)
             else:
-                future.set_result(grant.lane)
+                future.set_result((grant, now))
         if device.arbiter.waiting:
             self._arm(device, now)
 

@@ -31,6 +31,7 @@ class Entry:
         "asked_s",
         "began",
         "client_request_id",
+        "decision",
         "ended",
         "entity",
         "lane",
@@ -60,7 +61,7 @@ class Entry:
         self.sale: Sale | None = None
         self.outcome: RequestOutcome | None = None
         self.asked_s = 0.0
-        self.priority = self.lane = ""
+        self.priority = self.lane = self.decision = ""
         self.within = False
 
     def admit(self) -> None:
@@ -115,6 +116,7 @@ class Entry:
             self.priority,
             self.lane,
             self.within,
+            decision=self.decision,
         )
 
 

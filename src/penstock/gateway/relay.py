@@ -10,7 +10,6 @@ from penstock.domain.routing import EntityRoute, ReadyReplica
 from penstock.domain.tenancy import Priority
 from penstock.domain.traffic import choose
 from penstock.domain.usage import RequestOutcome
-from penstock.gateway.count import Counter
 from penstock.gateway.gate import Ask, Gate, Turn
 from penstock.gateway.ledger import NOTHING
 from penstock.gateway.rooms import Rooms
@@ -61,7 +60,6 @@ class Carrier:
         self._table = table
         self._gate = gate
         self._rooms = rooms
-        self._counter = Counter()
         self._relay = relay
         self._demand = demand
         self._waits = waits
@@ -147,7 +145,7 @@ class Carrier:
             used = trip.entry.usage if ended else NOTHING
             self._gate.end(trip.turn, used, whole=trip.entry.outcome is RequestOutcome.COMPLETED)
             if ended and trip.asked is not None:
-                self._counter.learn(trip.endpoint.id, trip.entity, trip.asked, used)
+                self._gate.learn(trip.turn, trip.asked, used)
             trip.turn = None
 
     async def _enter(self, trip: Trip) -> ReadyReplica:
@@ -161,11 +159,11 @@ class Carrier:
             if turn is not None:
                 if not turn.future.done():
                     trip.entry.admit()
-                if not await self._gate.granted(turn):
+                if not await self._gate.granted(turn) or turn.grant is None:
                     self.close(trip)
                     self._newest(trip)
                     continue
-                trip.entry.lane = turn.lane or ""
+                trip.entry.lane, trip.entry.decision = turn.grant.lane, turn.decision
                 ready = self._still(trip, turn)
                 if not ready:
                     self.close(trip)
@@ -181,7 +179,7 @@ class Carrier:
         call, entry, asked, task = trip.call, trip.entry, trip.asked, trip.task
         if asked is None or task is None:
             return None
-        size = self._counter.size(trip.endpoint.id, trip.entity, task, asked)
+        size = self._gate.counter.size(trip.endpoint.id, trip.entity, task, asked)
         priority = Priority.BATCH if call.priority == "batch" else Priority.RESERVED
         entity = trip.endpoint.entity(trip.entity)
         trip.tries += 1
@@ -193,10 +191,13 @@ class Carrier:
         if answer is None:
             return None
         if not owed or not entry.asked_s:
-            entry.asked_s = answer.seconds
+            entry.asked_s = answer.seconds if isinstance(answer, Refused) else answer.admitted.seconds
         if isinstance(answer, Refused):
+            entry.decision = answer.decision
             raise Overloaded(answer.reason, answer.retry_after_s)
-        entry.within = entry.within or answer.within
+        entry.within = entry.within or answer.admitted.within
+        if not answer.future.done():
+            entry.decision = answer.decision
         trip.turn = answer
         return answer
 

@@ -14,8 +14,8 @@ class Reading:
     `arrived` and `attained` count up from the start of the process: what was offered (refused work too), and what was
     done. `backlog` waits now, in tokens; `waiting` and `in_flight` are requests. `allotment`, `minimum`, `maximum`,
     `throughput` (what a whole device does of this version) and `chunk` are tokens per second. `predicted_wait_s` is
-    how long a request that comes now would wait; `mean_out` the running mean of its answers, in tokens, 0 before the
-    first one.
+    how long a request that comes now would wait. Requests are estimated with `mean_out`, the running mean of answers
+    in tokens (0 before the first one), and `characters_per_token`; `answers` and `prompts` are how many have told them.
     """
 
     endpoint_id: str
@@ -34,6 +34,9 @@ class Reading:
     mean_out: float = 0.0
     chunk_share: float = 0.0
     devices: tuple[str, ...] = ("",)
+    answers: int = 0
+    characters_per_token: float = 0.0
+    prompts: int = 0
 
 
 class Capacity(Protocol):

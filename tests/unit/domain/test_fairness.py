@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.domain.decision import summary
 from penstock.domain.fairness import Admitted, Arbiter, Refused
 from penstock.domain.profile import CostModel
 from penstock.domain.tenancy import Lane, Priority, Terms
@@ -140,17 +141,16 @@ def test_an_allotment_changes_at_once():
 
 
 def test_classes_go_in_order_and_users_share_alike():
-    bench = Bench({"a": 0.0})
+    bench, batches = Bench({"a": 0.0}), set()
     for k in range(30):
-        bench.ask("a", 512, 64, priority=Priority.BATCH)
+        batches.add(bench.ask("a", 512, 64, priority=Priority.BATCH)[0])
         bench.ask("a", 512, 64, priority=Priority.SHARED, user="greedy")
         if k % 3 == 0:
             bench.ask("a", 512, 64, priority=Priority.SHARED, user="modest")
     bench.run(60)
     order = list(bench.sent_at)
-    kinds = [answer.reason.split(":")[0] for answer in (bench.answers[key] for key in order)]
-    first_batch = next(at for at, kind in enumerate(kinds[10:], 10) if kind == "batch")
-    assert all(kind == "batch" for kind in kinds[first_batch:])
+    first_batch = next(at for at, key in enumerate(order[10:], 10) if key in batches)
+    assert all(key in batches for key in order[first_batch:])
     assert len(order) == 70
 
 
@@ -172,6 +172,8 @@ def test_retry_after_differs_from_caller_to_caller():
     assert waits == sorted(waits)
     assert len(set(waits)) > len(waits) / 2
     assert "wait already" in refused[0].reason
+    assert {summary(answer.decision) for answer in refused} == {"refused, above its rate: the queue is full"}
+    assert f"back in {waits[0]} s" in refused[0].decision
 
 
 def test_a_cancelled_request_costs_nothing_and_lets_the_next_pass():

@@ -1,5 +1,6 @@
 """Requests at the gate: who waits, who is refused, and what the ledger and the control plane are told of it."""
 
+import re
 from dataclasses import replace
 from itertools import count
 
@@ -64,6 +65,7 @@ async def test_more_than_the_device_takes_waits_for_its_turn_and_the_rest_is_ref
     record = world.record(refused[0])
     assert (record.outcome, record.lane, record.within) == (RequestOutcome.REJECTED, "", False)
     assert record.asked_tokens > 0 == record.reference_tokens
+    assert record.decision.startswith("refused, above its rate: the queue is full (")
     assert reading(world).waiting == len(waiting)
     assert len(world.journal.began) == len(sent) + len(waiting)
     await finish(world, sent[0])
@@ -75,6 +77,16 @@ async def test_more_than_the_device_takes_waits_for_its_turn_and_the_rest_is_ref
     assert abs(record.device_s - COST.seconds(1000, 100)) < 1e-9
     assert abs(record.reference_tokens - record.device_s * TERMS.throughput) < 1e-6
     assert abs(reading(world).attained - record.reference_tokens) < 1e-6
+    assert record.decision == "within its rate, guaranteed: at once"
+    await world.clock.advance(1.5)
+    await finish(world, waiting[0])
+    found = re.fullmatch(r"above its rate, (lent|guaranteed): (.*)", world.record(waiting[0]).decision)
+    assert found, world.record(waiting[0]).decision
+    while not world.engines.waits(waiting[1].id):
+        await finish(world, next(one for one in sent[1:] if world.engines.waits(one.id)))
+        await world.settle()
+    await finish(world, waiting[1])
+    assert "waited 1.50 s behind 1 for room in the batch" in world.record(waiting[1]).decision
 
 
 async def test_who_waits_may_leave_and_others_move_up():
@@ -88,6 +100,7 @@ async def test_who_waits_may_leave_and_others_move_up():
         await one.task
         record = world.record(one)
         assert (record.outcome, record.reference_tokens) == (RequestOutcome.CANCELLED, 0)
+        assert record.decision == f"above its rate, waits behind {waiting.index(one)}"
     assert reading(world).waiting == 0
     assert reading(world).backlog == 0
 
@@ -149,6 +162,24 @@ async def test_what_the_engine_measured_is_in_the_ledger_and_in_what_the_endpoin
     await stream.task
     assert stream.client.body == event(5, prompt=10) + DONE
     assert world.record(stream).usage.measured_s == 0.125
+
+
+async def test_what_requests_are_estimated_with_is_shown_and_forgotten_with_the_endpoint():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    assert (reading(world).characters_per_token, reading(world).prompts, reading(world).answers) == (4.0, 0, 0)
+    for _ in range(2):
+        request = await world.ask(
+            name="n1", read=lambda _task, _body: Asked(streaming=False, client_request_id="", size=3000)
+        )
+        await finish(world, request, 1000, 50)
+    told = reading(world)
+    assert (told.characters_per_token, told.prompts, told.mean_out, told.answers) == (3.0, 2, 50.0, 2)
+    late = await world.ask(name="n1", read=lambda _task, _body: Asked(streaming=False, client_request_id="", size=3000))
+    world.table.withdraw("e1")
+    await finish(world, late, 500, 50)
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    assert (reading(world).characters_per_token, reading(world).prompts, reading(world).answers) == (4.0, 0, 0)
 
 
 async def test_a_request_that_lost_its_replica_is_not_refused():

@@ -9,6 +9,7 @@ from penstock.adapters.store.store import SqlStore
 from penstock.control.ledger import LedgerKeeper
 from penstock.control.ledger_minutes import LedgerMinutes
 from penstock.domain.ledger_entry import MINUTE_MS
+from penstock.domain.usage import Usage
 from penstock.ports.capacity import Reading
 from penstock.testing.clock import FakeClock
 from penstock.testing.journal import FakeJournal
@@ -27,7 +28,8 @@ async def _written(file):
         journal.ended(request(f"b{minute}", at + 20_000, 70.0, reference_tokens=1 / 3))
         if minute == 3:
             journal.ended(refused("no", at + 5000))
-            journal.ended(request("long", at + 5000, 180.0))
+            used = Usage(80, 21, 0, 0.25)
+            journal.ended(request("long", at + 5000, 180.0, usage=used, decision="lent: at once"))
         await clock.advance(60)
         await keeper.step()
     await keeper.finish()

@@ -70,6 +70,20 @@ def test_a_report_is_printed_and_written(penstock, tmp_path):
     assert float(hour["promised"]) == 580  # known from its third minute on
 
 
+def test_requests_are_listed_with_what_was_decided(penstock, tmp_path):
+    table = tmp_path / "requests.csv"
+    done = penstock("ledger", "requests", "guide", *PERIOD, "--limit", 3, "--csv", table)
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert f"3 of {len(rows)} requests" in done.output
+    assert all(row["decision"] or row["reason"] or row["outcome"] == "completed" for row in rows)
+    decided = [row for row in rows if row["decision"] == "lent: at once"]
+    assert len(decided) == 1
+    assert decided[0]["measured_s"] == "0.25"
+    assert "lent: at once" in penstock("ledger", "requests", "e1", *PERIOD, "--limit", 200).output
+    assert penstock("ledger", "requests", "guide", "--from", "2023-11-15", "--to", "2023-11-14").exit_code == 2
+
+
 def test_a_bill_is_printed_and_written(penstock, tmp_path):
     prices, table = tmp_path / "prices.toml", tmp_path / "bill.csv"
     prices.write_text('currency = "EUR"\n[endpoints.guide]\nchunk_hour = 1.25\n')

@@ -58,6 +58,12 @@ def _entity(one: EntityThroughput) -> dict[str, Any]:
         "in_flight": reading.in_flight,
         "predicted_wait_s": round(reading.predicted_wait_s, 3),
         "mean_output_tokens": round(reading.mean_out, 1),
+        "estimator": {
+            "characters_per_token": round(reading.characters_per_token, 3),
+            "prompts": reading.prompts,
+            "mean_output_tokens": round(reading.mean_out, 1),
+            "answers": reading.answers,
+        },
     }
     if one.appraisal is not None:
         body["cost"] = dict(zip("caebd", one.appraisal.cost.coefficients, strict=True))

@@ -1,0 +1,95 @@
+"""`penstock ledger requests`: the requests of an endpoint one by one, each with what the gate decided on it."""
+
+import csv
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from penstock.cli.ledger_source import Job, moment
+from penstock.domain.errors import InvalidParameter
+from penstock.domain.usage import RequestRecord
+from penstock.ports.store import Unit
+
+PAGE = 1000
+MEASURES = (
+    "prompt_tokens", "completion_tokens", "cached_tokens", "device_s", "measured_s", "queue_ms", "ttft_ms",
+    "duration_ms",
+)  # fmt: skip
+COLUMNS = ("utc", "request_id", "outcome", "status", "lane", *MEASURES, "decision", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for, as given."""
+
+    endpoint: str
+    since: str
+    until: str
+    limit: int
+    csv: Path | None
+
+
+def job(wish: Wish) -> Job:
+    """The list; raises InvalidParameter."""
+
+    async def run(unit: Unit) -> int:
+        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
+        if since >= until:
+            raise InvalidParameter("--from must be before --to.")
+        found = [record async for record in _read(unit, wish.endpoint, since, until)]
+        if wish.csv:
+            _write(wish.csv, found)
+        _print(found[-wish.limit :], len(found))
+        return 0
+
+    return run
+
+
+async def _read(unit: Unit, endpoint: str, since: int, until: int) -> AsyncIterator[RequestRecord]:
+    """By the minute that counts them."""
+    after = (since, "")
+    while page := await unit.requests.in_ledger(after, limit=PAGE):
+        for record in page:
+            if record.minute >= until:
+                return
+            if endpoint in {record.endpoint_name, record.endpoint_id}:
+                yield record
+        after = (page[-1].minute, page[-1].request_id)
+
+
+def _cells(record: RequestRecord) -> list[object]:
+    usage = record.usage
+    at = datetime.fromtimestamp(record.received_at / 1000, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+    seconds = (round(record.device_s, 4), round(usage.measured_s, 4))
+    times = (record.queue_ms, record.ttft_ms, record.duration_ms)
+    head = (at, record.request_id, record.outcome.value, record.status, record.lane)
+    return [*head, *tokens, *seconds, *times, record.decision, record.reason]
+
+
+def _write(path: Path, records: list[RequestRecord]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_cells(record) for record in records)
+
+
+def _print(records: list[RequestRecord], count: int) -> None:
+    table = Table(title=f"{len(records)} of {count} requests", title_justify="left")
+    for name in ("utc", "outcome"):
+        table.add_column(name, no_wrap=True)
+    for name in ("in", "out", "predicted s", "measured s", "queue ms", "first token ms", "ms"):
+        table.add_column(name, justify="right")
+    table.add_column("decision")
+    for record in records:
+        at, _, outcome, status, _, tokens_in, tokens_out, _, device_s, measured_s, queue, ttft, whole, *words = _cells(
+            record
+        )
+        figures = (tokens_in, tokens_out, device_s, measured_s, queue, ttft, whole)
+        why = words[0] or words[1]
+        table.add_row(str(at), f"{outcome} {status}", *(str(figure) for figure in figures), str(why))
+    Console().print(table)
