@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from penstock.domain.errors import InvalidParameter
 
@@ -141,6 +141,29 @@ class BatchSettings(BaseModel):
     """Most batches that run at a time; others wait, oldest first."""
 
 
+class LedgerSettings(BaseModel):
+    """How long the ledger's rows are kept; docs/ledger.md says what can be proven from what is left. 0: for ever."""
+
+    model_config = _GROUP
+
+    requests_days: float = Field(default=30, ge=0)
+    """Days for which the rows of single requests are kept."""
+    minutes_days: float = Field(default=365, ge=0, validate_default=True)
+    """Days for which minutes are kept; not fewer than those of requests."""
+    hours_days: float = Field(default=0, ge=0, validate_default=True)
+    """Days for which hours are kept; not fewer than those of minutes."""
+
+    @field_validator("minutes_days", "hours_days")
+    @classmethod
+    def _outlives(cls, days: float, info: ValidationInfo) -> float:
+        """What sums up is kept at least as long as what it sums."""
+        before = "requests_days" if info.field_name == "minutes_days" else "minutes_days"
+        least = info.data.get(before, 0)
+        if days and (not least or days < least):
+            raise ValueError(f"must be 0 (for ever) or at least {before} ({least:g}; 0 is for ever)")
+        return days
+
+
 class SweepSettings(BaseModel):
     """The janitor."""
 
@@ -181,6 +204,7 @@ class Settings(BaseModel):
     scaling: ScalingSettings = ScalingSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
     batches: BatchSettings = BatchSettings()
+    ledger: LedgerSettings = LedgerSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

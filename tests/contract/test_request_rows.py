@@ -59,3 +59,21 @@ async def test_what_the_ledger_counts_comes_by_minute_and_id(store):
         assert await unit.requests.in_ledger((1, "c"), limit=1) == placed[1:2]
         assert await unit.requests.in_ledger((2, "a")) == placed[2:]
         assert (await unit.requests.count(), await unit.requests.longest_ms()) == (3, FIRST.duration_ms)
+
+
+async def test_old_records_are_removed_the_first_of_them_first(store):
+    placed = [
+        replace(FIRST, request_id=name, minute=minute, received_at=minute)
+        for name, minute in (("a", 60_000), ("b", 60_000), ("c", 120_000), ("d", 180_000))
+    ]
+    before = replace(FIRST, request_id="before", minute=0, received_at=100_000)
+    since = replace(FIRST, request_id="since", minute=0, received_at=150_000)
+    async with store.unit() as unit:
+        await unit.requests.add([*placed, before, since])
+        assert await unit.requests.remove(120_000, limit=2) == 2
+        assert await unit.requests.in_ledger((0, "")) == placed[1:]
+        assert await unit.requests.remove(120_000, limit=2) == 1
+        assert await unit.requests.remove(120_000, limit=2) == 0
+        assert await unit.requests.in_ledger((0, "")) == placed[2:]
+        assert await unit.requests.get("before") is None
+        assert await unit.requests.get("since") == since

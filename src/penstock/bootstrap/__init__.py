@@ -37,6 +37,7 @@ from penstock.control.installation import Installation, prepare
 from penstock.control.janitor import Janitor
 from penstock.control.ledger import LedgerKeeper
 from penstock.control.ledger_minutes import LedgerMinutes
+from penstock.control.ledger_retention import Keep, Retention
 from penstock.control.loop import Loop
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
@@ -126,7 +127,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
 
     batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
-    tidying = _housekeeping(settings, authenticator, tokens, janitor)
+    tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
     loops = [reconciler.loop, measuring, batching, *keeping, *scaling, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
@@ -149,9 +150,13 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     return parts, installation, gateway.running
 
 
-def _housekeeping(settings: Settings, authenticator: Authenticator, tokens: Tokens, janitor: Janitor) -> list[Loop]:
-    clock = SystemClock()
+def _housekeeping(
+    settings: Settings, store: SqlStore, authenticator: Authenticator, tokens: Tokens, janitor: Janitor
+) -> list[Loop]:
+    clock, days = SystemClock(), settings.ledger
+    retention = Retention(store, clock, Keep(days.requests_days, days.minutes_days, days.hours_days))
     return [
+        Loop("ledger retention", retention.step, clock, period_s=settings.sweep.period_s),
         Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
         Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
         Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),

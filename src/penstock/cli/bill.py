@@ -1,6 +1,5 @@
 """`penstock bill`."""
 
-import csv
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from penstock.cli.ledger_source import Job, moment
+from penstock.cli.ledger_source import Job, period, write_csv
+from penstock.control.ledger_period import rows_of
 from penstock.domain.billing import Line, Prices, bill, prices_of
 from penstock.domain.errors import InvalidParameter
 from penstock.ports.store import Unit
@@ -32,11 +32,9 @@ def job(wish: Wish) -> Job:
     """The bill; raises InvalidParameter."""
 
     async def run(unit: Unit) -> int:
-        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
-        if since >= until:
-            raise InvalidParameter("--from must be before --to.")
+        since, until = period(wish.since, wish.until)
         prices = _prices(wish.prices)
-        rows = await unit.ledger.between(since, until)
+        rows = await rows_of(unit, since, until, by_hour=True)
         models: dict[tuple[str, str], str] = {}
         for endpoint_id in {row.key.endpoint_id for row in rows}:
             endpoint = await unit.endpoints.by_id(endpoint_id)
@@ -45,11 +43,11 @@ def job(wish: Wish) -> Job:
                 models[endpoint_id, entity.name] = entity.entity_name
         lines = bill(rows, prices, models)
         _print(lines, prices.currency)
+        if not lines:
+            Console().print("Nobody held throughput or was paid by the token in that time.")
         if wish.csv:
-            with wish.csv.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow([*COLUMNS, "currency"])
-                writer.writerows([*(getattr(line, name) for name in COLUMNS), prices.currency] for line in lines)
+            told = ([*(getattr(line, name) for name in COLUMNS), prices.currency] for line in lines)
+            write_csv(wish.csv, [*COLUMNS, "currency"], told)
         return 0
 
     return run

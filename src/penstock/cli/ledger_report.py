@@ -1,6 +1,5 @@
 """`penstock ledger report`."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from penstock.cli.ledger_source import Job, moment, told
+from penstock.cli.ledger_source import Job, period, told, unwritable, write_csv
+from penstock.control.ledger_period import kept_since, rows_of
 from penstock.domain.errors import DoesNotExist, InvalidParameter
+from penstock.domain.ledger_checkpoint import Part
 from penstock.domain.ledger_entry import MINUTE_MS
 from penstock.domain.ledger_hour import HOUR_MS
 from penstock.domain.ledger_minute import Percentiles
+from penstock.domain.ledger_moment import told as moment
 from penstock.domain.ledger_report import Line, Report
 from penstock.ports.store import Unit
 
@@ -22,6 +24,14 @@ STEPS = {"minute": MINUTE_MS, "hour": HOUR_MS}
 RATES = ("promised", "offered", "admitted", "attained")
 COUNTS = ("requests", "completed", "failed", "cancelled", "rejected", "breaches")
 MEASURES = ("ttft", "tpot", "queue")
+HEAD = [
+    "utc",
+    *RATES,
+    "kept",
+    *COUNTS,
+    *(f"{measure}_{part}_ms" for measure in MEASURES for part in ("p50", "p95", "p99")),
+]
+MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +50,20 @@ def job(wish: Wish) -> Job:
     """The report; raises InvalidParameter and DoesNotExist."""
 
     async def run(unit: Unit) -> int:
-        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
-        if since >= until:
-            raise InvalidParameter("--from must be before --to.")
+        since, until = period(wish.since, wish.until)
         if wish.by not in {"", *STEPS}:
             raise InvalidParameter(f"--by must be minute or hour, but is '{wish.by}'.")
         step_ms = STEPS[wish.by or ("minute" if until - since <= MINUTES_UP_TO else "hour")]
-        report = await _read(unit, wish.endpoint, Report(since, until, step_ms), (since, until))
+        requests_since = await kept_since(unit, Part.REQUESTS)
+        report = Report(since, until, step_ms, requests_since=requests_since)
+        await _read(unit, wish.endpoint, report, since, until)
         lines = report.lines()
         _print(wish.endpoint, lines, report.whole())
+        if since < requests_since:
+            kept = moment(requests_since)
+            print(f"Single requests are kept from {kept} on: before that, only minutes have percentiles.")
         if wish.csv:
-            _write(wish.csv, lines)
+            write_csv(wish.csv, HEAD, map(_values, lines))
         if wish.png:
             _draw(wish.png, wish.endpoint, lines, step_ms)
         return 0
@@ -58,11 +71,10 @@ def job(wish: Wish) -> Job:
     return run
 
 
-async def _read(unit: Unit, endpoint: str, report: Report, period: tuple[int, int]) -> Report:
-    since, until = period
-    report.minutes(await unit.ledger.between(since, until, endpoint))
+async def _read(unit: Unit, endpoint: str, report: Report, since: int, until: int) -> None:
+    report.rows(await rows_of(unit, since, until, endpoint, by_hour=False))
     if not report.endpoints:
-        raise DoesNotExist(f"The ledger has no closed minute of the endpoint '{endpoint}' in that time.")
+        raise DoesNotExist(await _nothing(unit, endpoint))
     after = (since, "")
     while page := await unit.requests.in_ledger(after, limit=PAGE):
         for record in page:
@@ -71,7 +83,18 @@ async def _read(unit: Unit, endpoint: str, report: Report, period: tuple[int, in
         if page[-1].minute >= until:
             break
         after = (page[-1].minute, page[-1].request_id)
-    return report
+
+
+async def _nothing(unit: Unit, endpoint: str) -> str:
+    """Why there is nothing to report."""
+    known = await unit.ledger.endpoints()
+    if endpoint in known or endpoint in known.values():
+        why = "A minute is closed two minutes after its end."
+        return f"The ledger has no closed minute of the endpoint '{endpoint}' in that time. {why}"
+    names = sorted({name or endpoint_id for endpoint_id, name in known.items()})
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    listed = ", ".join(names[:MOST_NAMES]) or "none"
+    return f"The ledger does not know the endpoint '{endpoint}'. It knows: {listed}{more}."
 
 
 def _print(endpoint: str, lines: Sequence[Line], whole: Line) -> None:
@@ -101,23 +124,16 @@ def _percentiles(given: Percentiles) -> str:
     return "" if given.p50 < 0 else f"{given.p50:,.0f} / {given.p95:,.0f} / {given.p99:,.0f}"
 
 
-def _write(path: Path, lines: Sequence[Line]) -> None:
-    parts = Percentiles.__slots__
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        measured = [f"{measure}_{part}_ms" for measure in MEASURES for part in parts]
-        writer.writerow(["utc", *RATES, "kept", *COUNTS, *measured])
-        for line in lines:
-            values = [getattr(getattr(line, measure), part) for measure in MEASURES for part in parts]
-            writer.writerow(
-                [
-                    told(line.at),
-                    *(round(getattr(line, rate), 3) for rate in RATES),
-                    "" if line.kept is None else round(line.kept, 4),
-                    *(getattr(line.totals, count) for count in COUNTS),
-                    *("" if value < 0 else round(value, 3) for value in values),
-                ]
-            )
+def _values(line: Line) -> list[object]:
+    """A row of the CSV file."""
+    measured = [getattr(getattr(line, measure), part) for measure in MEASURES for part in Percentiles.__slots__]
+    return [
+        told(line.at),
+        *(round(getattr(line, rate), 3) for rate in RATES),
+        "" if line.kept is None else round(line.kept, 4),
+        *(getattr(line.totals, count) for count in COUNTS),
+        *("" if value < 0 else round(value, 3) for value in measured),
+    ]
 
 
 def _draw(path: Path, endpoint: str, lines: Sequence[Line], step_ms: int) -> None:
@@ -145,4 +161,7 @@ def _draw(path: Path, endpoint: str, lines: Sequence[Line], step_ms: int) -> Non
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, color="#dddddd", linewidth=0.6)
         axes.legend(loc="upper right")
-    figure.savefig(path, format="png", dpi=130)
+    try:
+        figure.savefig(path, format="png", dpi=130)
+    except OSError as error:
+        raise unwritable(path, error) from error

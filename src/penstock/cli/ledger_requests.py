@@ -1,6 +1,5 @@
 """`penstock ledger requests`: the requests of an endpoint one by one, each with what the gate decided on it."""
 
-import csv
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,8 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from penstock.cli.ledger_source import Job, moment
-from penstock.domain.errors import InvalidParameter
+from penstock.cli.ledger_source import Job, period, write_csv
 from penstock.domain.usage import RequestRecord
 from penstock.ports.store import Unit
 
@@ -37,12 +35,10 @@ def job(wish: Wish) -> Job:
     """The list; raises InvalidParameter."""
 
     async def run(unit: Unit) -> int:
-        since, until = moment(wish.since, "--from"), moment(wish.until, "--to")
-        if since >= until:
-            raise InvalidParameter("--from must be before --to.")
+        since, until = period(wish.since, wish.until)
         found = [record async for record in _read(unit, wish.endpoint, since, until)]
         if wish.csv:
-            _write(wish.csv, found)
+            write_csv(wish.csv, COLUMNS, map(_cells, found))
         _print(found[-wish.limit :], len(found))
         return 0
 
@@ -69,13 +65,6 @@ def _cells(record: RequestRecord) -> list[object]:
     times = (record.queue_ms, record.ttft_ms, record.duration_ms)
     head = (at, record.request_id, record.outcome.value, record.status, record.lane)
     return [*head, *tokens, *seconds, *times, record.decision, record.reason]
-
-
-def _write(path: Path, records: list[RequestRecord]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_cells(record) for record in records)
 
 
 def _print(records: list[RequestRecord], count: int) -> None:

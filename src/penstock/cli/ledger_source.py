@@ -1,9 +1,10 @@
 """Where the ledger's commands read: the database of a server, which may run meanwhile, and a period of time."""
 
 import asyncio
+import csv
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from penstock.ports.store import Unit
 from penstock.settings import load
 
 Job = Callable[[Unit], Awaitable[int]]
+YEARS = range(1971, 9000)
+"""Beyond these a time is a slip of the pen, and calendars end."""
 
 
 def read(database: str | None, data_dir: Path | None, config: Path | None, job: Job) -> int:
@@ -36,18 +39,48 @@ async def _run(url: str, job: Job) -> int:
         await reader.close()
 
 
-def moment(text: str, field: str) -> int:
-    """The beginning of the minute of a time such as 2026-11-21T14:00, UTC if it says nothing else; epoch milliseconds.
+def period(since: str, until: str) -> tuple[int, int]:
+    """The period from `since` to before `until`, whole minutes, as epoch milliseconds.
 
-    Raises InvalidParameter naming `field`.
+    Raises InvalidParameter that names the option if a time is none, they are the wrong way round, or all is to come.
     """
+    begin, end = _moment(since, "--from"), _moment(until, "--to")
+    if begin >= end:
+        raise InvalidParameter(f"--from ({since}) must be before --to ({until}).")
+    if begin > datetime.now(UTC).timestamp() * 1000:
+        raise InvalidParameter(f"--from ({since}) is in the future: nothing has happened then.")
+    return begin, end
+
+
+def _moment(text: str, option: str) -> int:
+    """The beginning of the minute of a time such as 2026-11-21T14:00, UTC if it says nothing else."""
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise InvalidParameter(f"{field} must be a time such as 2026-11-21T14:00, but is '{text}'.") from error
+        raise InvalidParameter(
+            f"{option} must be a date or a time such as 2026-11-21 or 2026-11-21T14:00, but is '{text}'."
+        ) from error
+    if at.year not in YEARS:
+        raise InvalidParameter(f"{option} must be in the years {YEARS[0]} to {YEARS[-1]}, but is '{text}'.")
     return minute_of(int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def told(at_ms: int) -> str:
-    """A moment for people."""
+    """A moment for tables."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table; raises InvalidParameter if the file cannot be written."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(head)
+            writer.writerows(rows)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> InvalidParameter:
+    """What is said of a file that cannot be written."""
+    return InvalidParameter(f"{path} cannot be written: {error.strerror or error}.")

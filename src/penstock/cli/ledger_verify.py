@@ -6,6 +6,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from penstock.cli.ledger_source import Job
 from penstock.control.ledger_audit import verify
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.ledger_checkpoint import Part
+from penstock.domain.ledger_moment import told
 from penstock.ports.store import Unit
 
 MOST_TOLD = 100
@@ -22,13 +24,18 @@ def job(head: str) -> Job:
             verdict = await verify(unit, noted, lambda done, total: progress.update(task, completed=done, total=total))
         for finding in verdict.findings[:MOST_TOLD]:
             print(finding)
-        if len(verdict.findings) > MOST_TOLD:
-            print(f"... and {len(verdict.findings) - MOST_TOLD} more")
+        if verdict.faults > MOST_TOLD:
+            print(f"... and {verdict.faults - MOST_TOLD} more")
+        for part, checkpoint in verdict.checkpoints.items():
+            print(f"{part} from before {told(checkpoint.until)} were taken by retention ({told(checkpoint.made_at)}).")
+        if Part.REQUESTS in verdict.checkpoints:
+            since = told(verdict.checkpoints[Part.REQUESTS].until)
+            print(f"Sums of requests are proven from {since} on; those before are as they were chained.")
         number, digest = verdict.head
         pending = f"; {verdict.pending} requests are in minutes that are not closed yet" if verdict.pending else ""
         print(
             f"{verdict.minutes} minutes, {verdict.hours} hours, {verdict.requests} requests checked{pending}. "
-            f"{len(verdict.findings) or 'No'} faults.\nhead {number}:{digest}"
+            f"{verdict.faults or 'No'} faults.\nhead {number}:{digest}"
         )
         return 1 if verdict.findings else 0
 

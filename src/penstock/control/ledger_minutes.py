@@ -7,9 +7,12 @@ in the database too: after a kill, or a failed write, it is read again from ther
 
 from collections.abc import Callable, Mapping, Sequence
 
+from penstock.domain.ledger_chain import BEGINNING
 from penstock.domain.ledger_entry import MINUTE_MS, entered, minute_of
-from penstock.domain.ledger_hour import HOUR_MS, Hours, hour_of
-from penstock.domain.ledger_minute import GENESIS, Key, LedgerMinute, Promise, Tallies, close
+from penstock.domain.ledger_hour import HOUR_MS, Hours, LedgerHour, hour_of
+from penstock.domain.ledger_minute import Key, LedgerMinute
+from penstock.domain.ledger_sums import Promise
+from penstock.domain.ledger_tally import Tallies, close
 from penstock.domain.usage import RequestRecord
 from penstock.ports.capacity import Reading
 from penstock.ports.clock import Clock
@@ -19,6 +22,7 @@ CLOSED_AFTER_S = 120
 KEPT_EVERY_S = 10
 """How often promises are written, so that a kill costs that much of what is known of them at most."""
 PAGE = 1000
+DAY_MS = 24 * HOUR_MS
 
 
 class LedgerMinutes:
@@ -39,7 +43,7 @@ class LedgerMinutes:
         self._known = self._began = False
         self._open_from = 0
         self._rolled_to = 0
-        self._last = (0, GENESIS)
+        self._last = self._last_hour = BEGINNING
         self._tallies = Tallies()
         self._promises: dict[Key, Promise] = {}
         self._unkept: set[Key] = set()
@@ -57,10 +61,11 @@ class LedgerMinutes:
             return
         tallies = Tallies()
         async with self._store.unit() as unit:
-            last, last_hour = await unit.ledger.last(), await unit.ledger.last_hour()
-            self._rolled_to = last_hour + HOUR_MS if last_hour else 0
+            last, hour = await unit.ledger.last(), await unit.ledger.last_hour()
+            self._rolled_to = hour.key.hour + HOUR_MS if hour else 0
+            self._last_hour = (hour.number, hour.hash) if hour else BEGINNING
             self._open_from = max(self._open_from, last.key.minute + MINUTE_MS if last else 0, self._rolled_to)
-            self._last = (last.number, last.hash) if last else (0, GENESIS)
+            self._last = (last.number, last.hash) if last else BEGINNING
             after = (self._open_from, "")
             while page := await unit.requests.in_ledger(after, limit=PAGE):
                 for record in page:
@@ -121,22 +126,34 @@ class LedgerMinutes:
         tallies = {key: tally for key, tally in self._tallies.by_key.items() if key.minute < until}
         promises = {key: promise for key, promise in self._promises.items() if key.minute < until}
         rows: Sequence[LedgerMinute] = ()
+        hours: Sequence[LedgerHour] = ()
         if tallies or promises or hour_of(until) > self._rolled_to:
             async with self._store.unit() as unit:
                 rows = close(tallies, promises, await _names(unit, promises), self._last)
                 await unit.ledger.add_minutes(rows)
                 await unit.ledger.forget_promises(until)
-                await self._roll(unit, hour_of(until))
+                hours = await self._roll(unit, hour_of(until))
         self._rolled_to = hour_of(until)
         self._forget(tallies, promises)
         self._last = (rows[-1].number, rows[-1].hash) if rows else self._last
+        self._last_hour = (hours[-1].number, hours[-1].hash) if hours else self._last_hour
         self._open_from = until
         return f"closed {len(rows)} minutes" if rows else ""
 
-    async def _roll(self, unit: Unit, end: int) -> None:
-        """Sums the hours before `end`."""
-        if end > self._rolled_to:
-            await unit.ledger.add_hours(Hours(await unit.ledger.between(self._rolled_to, end)).rows())
+    async def _roll(self, unit: Unit, end: int) -> Sequence[LedgerHour]:
+        """Sums the hours before `end` that are not summed yet, a day at a time; returns the last day's."""
+        rows: Sequence[LedgerHour] = ()
+        since, last = self._rolled_to, self._last_hour
+        if not since:
+            first = await unit.ledger.minutes(0, limit=1)
+            since = hour_of(first[0].key.minute) if first else end
+        while since < end:
+            until = min(since + DAY_MS, end)
+            if found := Hours(await unit.ledger.between(since, until)).rows(last):
+                await unit.ledger.add_hours(found)
+                rows, last = found, (found[-1].number, found[-1].hash)
+            since = until
+        return rows
 
     def _forget(self, tallies: Mapping[Key, object], promises: Mapping[Key, object]) -> None:
         for key in tallies:

@@ -1,19 +1,16 @@
 """What the ledger comes to in money: the highest band of each hour in chunk-hours, and tokens that are paid singly."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from penstock.domain.errors import InvalidParameter
-from penstock.domain.ledger_hour import hour_of
+from penstock.domain.ledger_hour import LedgerHour, chunks_of, hour_of
 from penstock.domain.ledger_minute import LedgerMinute
 
 MILLION = 1_000_000
 CENT = Decimal("0.01")
 _FIELDS = ("chunk_hour", "input_million", "output_million")
-_ALMOST = 1e-9
-"""Chunks are sizes that were divided; this much of one over a whole number is that number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +31,9 @@ class Prices:
     models: Mapping[str, Price]
     default: Price | None = None
 
-    def of(self, endpoint: str, model: str) -> Price:
-        """The price; raises InvalidParameter if the table has none."""
-        found = self.endpoints.get(endpoint) or self.models.get(model) or self.default
-        if found is None:
-            raise InvalidParameter(
-                f"prices has no price for the endpoint '{endpoint}' (model '{model}') and no default."
-            )
-        return found
+    def of(self, endpoint: str, model: str) -> Price | None:
+        """The price; None if the table has none."""
+        return self.endpoints.get(endpoint) or self.models.get(model) or self.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +52,50 @@ class Line:
 
 @dataclass(slots=True)
 class _Use:
+    endpoint: str = ""
     chunks: dict[int, int] = field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
 
 
-def bill(minutes: Iterable[LedgerMinute], prices: Prices, models: Mapping[tuple[str, str], str]) -> Sequence[Line]:
+def bill(
+    rows: Iterable[LedgerMinute | LedgerHour], prices: Prices, models: Mapping[tuple[str, str], str]
+) -> Sequence[Line]:
     """One line for each served entity that held throughput or was paid by the token, by endpoint and entity.
 
     `models` tells the model of an endpoint's id and served entity. Amounts are rounded to cents, half a cent up.
-    Raises InvalidParameter if a price is missing.
+    Raises InvalidParameter that names every endpoint without a price.
     """
-    uses: dict[tuple[str, str, str], _Use] = {}
-    for row in minutes:
-        key = (row.endpoint_name or row.key.endpoint_id, row.key.entity, row.key.endpoint_id)
-        use = uses.setdefault(key, _Use())
-        hour, chunks = hour_of(row.key.minute), _chunks(row)
+    uses: dict[tuple[str, str], _Use] = {}
+    for row in rows:
+        use = uses.setdefault((row.key.endpoint_id, row.key.entity), _Use())
+        use.endpoint = row.endpoint_name or use.endpoint
+        hour, chunks = _chunks(row)
         if chunks:
             use.chunks[hour] = max(use.chunks.get(hour, 0), chunks)
         use.input_tokens += row.totals.metered_prompt_tokens
         use.output_tokens += row.totals.metered_completion_tokens
     lines: list[Line] = []
-    for (endpoint, entity, endpoint_id), use in sorted(uses.items()):
+    missing: set[str] = set()
+    for (endpoint_id, entity), use in uses.items():
         if use.chunks or use.input_tokens or use.output_tokens:
-            model = models.get((endpoint_id, entity), "")
-            amount = _amount(use, prices.of(endpoint, model))
+            endpoint, model = use.endpoint or endpoint_id, models.get((endpoint_id, entity), "")
+            price = prices.of(endpoint, model)
+            if price is None:
+                missing.add(f"'{endpoint}' ({f'of the model {model}' if model else 'its model is not known any more'})")
+                continue
             chunk_hours, tokens = sum(use.chunks.values()), (use.input_tokens, use.output_tokens)
-            lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, amount))
-    return lines
+            lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, _amount(use, price)))
+    if missing:
+        raise InvalidParameter(f"prices has no default, and no price for the endpoint {', '.join(sorted(missing))}.")
+    return sorted(lines, key=lambda line: (line.endpoint, line.entity))
+
+
+def _chunks(row: LedgerMinute | LedgerHour) -> tuple[int, int]:
+    """The hour, and the highest band that the row tells of it."""
+    if isinstance(row, LedgerHour):
+        return row.key.hour, row.chunks
+    return hour_of(row.key.minute), chunks_of(row.promise)
 
 
 def prices_of(document: Mapping[str, object]) -> Prices:
@@ -105,12 +113,6 @@ def prices_of(document: Mapping[str, object]) -> Prices:
         {name: _price(given, f"models.{name}") for name, given in _table(document, "models").items()},
         None if default is None else _price(default, "default"),
     )
-
-
-def _chunks(row: LedgerMinute) -> int:
-    if row.promise.chunk <= 0:
-        return 0
-    return math.ceil(row.promise.peak / row.promise.chunk - _ALMOST)
 
 
 def _amount(use: _Use, price: Price) -> Decimal:

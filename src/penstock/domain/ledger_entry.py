@@ -13,6 +13,7 @@ from dataclasses import replace
 from penstock.domain.usage import RequestRecord
 
 MINUTE_MS = 60_000
+SECOND_MS = 1000
 MILLI = 1000
 """Sums are of whole thousandths of a reference token: they are exact, in whatever order they are made."""
 

@@ -29,6 +29,13 @@ class RequestRows(Protocol):
         """How many records the ledger counts."""
         ...
 
+    async def remove(self, until: int, *, limit: int) -> int:
+        """Removes records that count in minutes before `until`, oldest first, at most `limit`; returns how many.
+
+        Those from before the ledger go by when they came.
+        """
+        ...
+
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
         ...

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.domain.errors import AlreadyExists
+from penstock.domain.ledger_checkpoint import Checkpoint, Part
 from penstock.domain.ledger_hour import HourKey, LedgerHour
-from penstock.domain.ledger_minute import Key, LedgerMinute, Promise
+from penstock.domain.ledger_minute import Key, LedgerMinute
+from penstock.domain.ledger_sums import Promise
 
 
 @dataclass
@@ -15,6 +17,7 @@ class FakeLedgerRows:
     by_number: dict[int, LedgerMinute] = field(default_factory=dict)
     by_hour: dict[HourKey, LedgerHour] = field(default_factory=dict)
     promised: dict[Key, Promise] = field(default_factory=dict)
+    taken: dict[Part, Checkpoint] = field(default_factory=dict)
 
     async def add_minutes(self, rows: Sequence[LedgerMinute]) -> None:
         """Adds rows."""
@@ -39,23 +42,67 @@ class FakeLedgerRows:
         """The row with the highest number."""
         return self.by_number[max(self.by_number)] if self.by_number else None
 
+    async def last_before(self, minute: int) -> LedgerMinute | None:
+        """The last row before a minute."""
+        before = [number for number, row in self.by_number.items() if row.key.minute < minute]
+        return self.by_number[max(before)] if before else None
+
+    async def endpoints(self) -> Mapping[str, str]:
+        """Names by id."""
+        of_hours = {row.key.endpoint_id: row.endpoint_name for row in self.by_hour.values()}
+        return of_hours | {row.key.endpoint_id: row.endpoint_name for row in self.by_number.values()}
+
     async def count(self) -> int:
-        """How many minutes there are."""
-        return len(self.by_number)
+        """How many minutes and hours there are."""
+        return len(self.by_number) + len(self.by_hour)
 
     async def add_hours(self, rows: Sequence[LedgerHour]) -> None:
         """Adds rows."""
-        if any(row.key in self.by_hour for row in rows):
+        numbers = {row.number for row in self.by_hour.values()}
+        if any(row.key in self.by_hour or row.number in numbers for row in rows):
             raise AlreadyExists("An hour of the ledger is there already.")
         self.by_hour.update({row.key: row for row in rows})
 
-    async def hours(self) -> Sequence[LedgerHour]:
-        """All hours."""
-        return [row for _, row in sorted(self.by_hour.items())]
+    async def hours(self, after: int, *, limit: int = 1000) -> Sequence[LedgerHour]:
+        """Hours by number."""
+        return [row for row in self._hours() if row.number > after][:limit]
 
-    async def last_hour(self) -> int:
-        """The latest hour."""
-        return max((key.hour for key in self.by_hour), default=0)
+    async def hours_between(self, since: int, until: int, endpoint: str = "") -> Sequence[LedgerHour]:
+        """Hours by time and endpoint."""
+        found = [row for row in self._hours() if since <= row.key.hour < until]
+        return [row for row in found if endpoint in {"", row.key.endpoint_id, row.endpoint_name}]
+
+    async def last_hour(self) -> LedgerHour | None:
+        """The hour with the highest number."""
+        return self._hours()[-1] if self.by_hour else None
+
+    async def last_hour_before(self, hour: int) -> LedgerHour | None:
+        """The last one before an hour."""
+        before = [row for row in self._hours() if row.key.hour < hour]
+        return before[-1] if before else None
+
+    def _hours(self) -> list[LedgerHour]:
+        return sorted(self.by_hour.values(), key=lambda row: row.number)
+
+    async def checkpoints(self) -> Mapping[Part, Checkpoint]:
+        """What retention has taken."""
+        return dict(self.taken)
+
+    async def set_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keeps it."""
+        self.taken[checkpoint.part] = checkpoint
+
+    async def remove(self, part: Part, number: int, *, limit: int) -> int:
+        """Removes minutes or hours."""
+        if part is Part.MINUTES:
+            minutes = sorted(one for one in self.by_number if one <= number)[:limit]
+            for one in minutes:
+                del self.by_number[one]
+            return len(minutes)
+        hours = [row.key for row in self._hours() if row.number <= number][:limit]
+        for key in hours:
+            del self.by_hour[key]
+        return len(hours)
 
     async def promises(self) -> Mapping[Key, Promise]:
         """Promises of open minutes."""

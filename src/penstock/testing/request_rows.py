@@ -39,6 +39,14 @@ class FakeRequestRows:
         """How many the ledger counts."""
         return sum(1 for record in self.by_id.values() if record.minute)
 
+    async def remove(self, until: int, *, limit: int) -> int:
+        """Removes old records."""
+        old = [record for record in self.by_id.values() if record.minute < until and record.received_at < until]
+        taken = sorted(old, key=lambda record: (record.minute, record.request_id))[:limit]
+        for record in taken:
+            del self.by_id[record.request_id]
+        return len(taken)
+
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
         return self.by_id.get(request_id)

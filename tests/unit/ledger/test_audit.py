@@ -36,7 +36,7 @@ async def test_a_ledger_as_it_was_written_has_nothing_to_find(file):
     assert verdict.findings == []
     assert (verdict.minutes, verdict.hours, verdict.requests) == (63, 1, 132)
     assert verdict.pending == 5
-    assert steps[-1] == (195, 195)
+    assert steps[-1] == (196, 196)
     assert (await checked(file, verdict.head)).findings == []
 
 
@@ -54,11 +54,13 @@ CHANGES = [
     ("UPDATE ledger_minutes SET ttft_p99_ms = 1 WHERE number = 9", r"row 9 .*ttft is .*p99=1\.0"),
     ("UPDATE ledger_minutes SET refusals = 'x' WHERE number = 4", "row 4 .*refusals is"),
     ("UPDATE ledger_minutes SET hash = 'x' WHERE number = 9", "row 10 .*not chained"),
+    ("UPDATE ledger_hours SET hash = 'x'", "hour .*: its content is not what was hashed"),
+    ("UPDATE ledger_hours SET known_ms = 1", r"hour .*: known_ms is 1, its minutes add up to"),
     ("DELETE FROM ledger_minutes WHERE number = 9", "^row 9 is missing"),
     ("DELETE FROM ledger_minutes WHERE number = 9", "its requests are in no row"),
     ("DELETE FROM ledger_minutes WHERE number IN (9, 10)", "^rows 9 to 10 are missing"),
     ("UPDATE ledger_hours SET requests = requests + 1", "hour 2023-11-14T23:00Z of guide/guide-1: requests is"),
-    ("UPDATE ledger_hours SET peak = 601", r"hour .*: peak is 601\.0, its minutes give 600\.0"),
+    ("UPDATE ledger_hours SET peak = 601", r"hour .*: peak is 601\.0, its minutes add up to 600\.0"),
     ("UPDATE ledger_hours SET endpoint_id = 'x'", "hour .*: it has no minutes"),
     ("UPDATE ledger_hours SET endpoint_id = 'x'", "hour .*: it is missing"),
 ]

@@ -10,7 +10,9 @@ from penstock.domain.billing import Price, Prices, bill, prices_of
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.ledger_entry import MINUTE_MS
 from penstock.domain.ledger_hour import HOUR_MS
-from penstock.domain.ledger_minute import Key, Promise, Tally, Totals
+from penstock.domain.ledger_minute import Key
+from penstock.domain.ledger_sums import Promise, Totals
+from penstock.domain.ledger_tally import Tally
 
 PRICES = Prices("EUR", {"guide": Price(Decimal(2), Decimal(1), Decimal(4))}, {"m.s.other": Price(Decimal(1))})
 
@@ -43,7 +45,7 @@ def test_the_price_of_an_endpoint_wins_over_its_models_and_that_over_the_default
     models = {("id-other", "one"): "m.s.other"}
     assert bill([minute(HOUR, 300.0, name="other")], PRICES, models)[0].amount == 1
     assert bill([minute(HOUR, 300.0)], PRICES, {("id-guide", "one"): "m.s.other"})[0].amount == 2
-    with pytest.raises(InvalidParameter, match="no price for the endpoint 'third'"):
+    with pytest.raises(InvalidParameter, match=r"no price for the endpoint 'third' \(its model is not known"):
         bill([minute(HOUR, 300.0, name="third")], PRICES, models)
     assert bill([minute(HOUR, 300.0, name="third")], replace(PRICES, default=Price(Decimal(9))), {})[0].amount == 9
 

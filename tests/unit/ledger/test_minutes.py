@@ -10,8 +10,9 @@ from ledger_requests import HOUR, NOON, refused, request
 from penstock.control.ledger import LedgerKeeper
 from penstock.control.ledger_minutes import LedgerMinutes
 from penstock.domain.errors import Temporary
+from penstock.domain.ledger_chain import GENESIS, hash_of
 from penstock.domain.ledger_entry import MINUTE_MS, digest_of, entered, portions
-from penstock.domain.ledger_minute import GENESIS, Key, Percentiles, hash_of, percentiles
+from penstock.domain.ledger_minute import Key, Percentiles, percentiles
 from penstock.domain.usage import RequestOutcome
 from penstock.ports.capacity import Reading
 from penstock.testing.clock import FakeClock
@@ -183,7 +184,7 @@ async def test_hours_are_the_sums_of_their_minutes():
     (hour,) = world.store.rows.ledger.by_hour.values()
     assert (hour.key, hour.minutes, hour.totals.requests) == ((HOUR, "e1", "guide-1"), 60, 60)
     assert hour.promised == pytest.approx(600, rel=0.001)
-    assert (hour.peak, hour.chunk) == (600, 300)
+    assert (hour.promise.peak, hour.promise.chunk, hour.chunks) == (600, 300, 2)
 
 
 @given(

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Row, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penstock.adapters.store.damage import Kinds
 from penstock.adapters.store.tables.requests import REQUESTS
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 
 SIZES = (500, 100, 20, 4, 1)
 """Rows of a statement. A few sizes only: drivers keep each statement that they have seen, and large ones are large."""
+
+_KINDS = Kinds(REQUESTS, "digest")
+_OUTCOMES = {outcome.value: outcome for outcome in RequestOutcome}
 
 
 class SqlRequestRows:
@@ -53,6 +57,14 @@ class SqlRequestRows:
         """How many the ledger counts."""
         query = select(func.count()).select_from(REQUESTS).where(REQUESTS.c.minute > 0)
         return int(await self._connection.scalar(query) or 0)
+
+    async def remove(self, until: int, *, limit: int) -> int:
+        """Removes old records."""
+        minute, request_id = REQUESTS.c.minute, REQUESTS.c.request_id
+        old = (minute < until, REQUESTS.c.received_at < until)
+        first = select(request_id).where(*old).order_by(minute, request_id).limit(limit)
+        done = await self._connection.execute(delete(REQUESTS).where(request_id.in_(first)))
+        return int(done.rowcount)
 
     async def get(self, request_id: str) -> RequestRecord | None:
         """One record."""
@@ -107,7 +119,8 @@ def _values(record: RequestRecord) -> tuple[object, ...]:
     )
 
 
-def _record(row: Row[Any]) -> RequestRecord:
+def _record(found: Row[Any]) -> RequestRecord:
+    row = _KINDS.readable(found)
     return RequestRecord(
         request_id=row.request_id,
         endpoint_id=row.endpoint_id,
@@ -118,7 +131,7 @@ def _record(row: Row[Any]) -> RequestRecord:
         task=row.task,
         streaming=row.streaming,
         received_at=row.received_at,
-        outcome=RequestOutcome(row.outcome),
+        outcome=_OUTCOMES.get(row.outcome, RequestOutcome.FAILED),
         status=row.status,
         usage=Usage(row.prompt_tokens, row.completion_tokens, row.cached_tokens, row.measured_s),
         queue_ms=row.queue_ms,
@@ -135,5 +148,5 @@ def _record(row: Row[Any]) -> RequestRecord:
         decision=row.decision,
         minute=row.minute,
         open_from=row.open_from,
-        digest=row.digest,
+        digest=row.digest if row.outcome in _OUTCOMES else "",  # altered: the check of the ledger names it
     )
