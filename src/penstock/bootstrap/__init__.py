@@ -30,6 +30,7 @@ from penstock.control.batch_worker import BatchWorker
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import new_id
+from penstock.control.drift import DriftWatch
 from penstock.control.files import Files
 from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
@@ -51,6 +52,7 @@ from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.scaling import Policy
+from penstock.domain.usage import RequestRecord
 from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
@@ -120,10 +122,12 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     table = Table(clock, gate := Gate(clock))
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(settings, store, artifacts, cluster, table=table, stack=stack)
-    throughput, scaling = _scaling(settings, store, gate, serving.optimization.offers)
+    offers = serving.optimization.offers
+    drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
+    throughput, scaling = _scaling(settings, store, gate, offers, drift)
 
     # The data plane
-    gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, stack=stack)
+    gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, hear=drift.hear, stack=stack)
 
     batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
@@ -182,7 +186,9 @@ async def _access(
     return installation, authenticator, tokens
 
 
-def _scaling(settings: Settings, store: SqlStore, gate: Gate, offers: Offers) -> tuple[Throughput, list[Loop]]:
+def _scaling(
+    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, drift: DriftWatch
+) -> tuple[Throughput, list[Loop]]:
     """The autoscaler, which remembers what it decides, and what is told of throughput."""
     clock, wish = SystemClock(), settings.scaling
     policy = Policy(
@@ -197,22 +203,31 @@ def _scaling(settings: Settings, store: SqlStore, gate: Gate, offers: Offers) ->
     # Within a device an allotment is a number: it takes no time to start.
     autoscaler = Autoscaler(gate, clock, policy, lambda _reading: 0.0)
     history = ScalingHistory(store, clock, autoscaler, days=wish.history_days)
-    throughput = Throughput(store, gate, offers, clock)
+    throughput = Throughput(store, gate, offers, clock, drift.of)
     return throughput, [
         Loop("autoscaler", autoscaler.step, clock, period_s=1),
         Loop("scaling history", history.step, clock, period_s=2),
         Loop("throughput", throughput.step, clock, period_s=1),
+        Loop("drift", drift.step, clock, period_s=drift.period_s),
     ]
 
 
 async def _gateway(
-    settings: Settings, store: SqlStore, table: Table, gate: Gate, *, reconciler: Reconciler, stack: AsyncExitStack
+    settings: Settings,
+    store: SqlStore,
+    table: Table,
+    gate: Gate,
+    *,
+    reconciler: Reconciler,
+    hear: Callable[[Sequence[RequestRecord]], None],
+    stack: AsyncExitStack,
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
     clock = SystemClock()
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
     keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, gate.readings))
+    keeper.on_stored(hear)
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)

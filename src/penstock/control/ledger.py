@@ -1,6 +1,9 @@
 """The request ledger's way into the database: a loop that moves what has ended, and closes minutes that are over."""
 
+from collections.abc import Callable, Sequence
+
 from penstock.control.ledger_minutes import LedgerMinutes
+from penstock.domain.usage import RequestRecord
 from penstock.ports.journal import Journal
 from penstock.ports.store import Store
 
@@ -12,6 +15,11 @@ class LedgerKeeper:
         self._journal = journal
         self._store = store
         self._minutes = minutes
+        self._hearers: list[Callable[[Sequence[RequestRecord]], None]] = []
+
+    def on_stored(self, hear: Callable[[Sequence[RequestRecord]], None]) -> None:
+        """Has `hear` called with requests that have been stored."""
+        self._hearers.append(hear)
 
     async def step(self) -> str:
         """Moves all that has ended until now; raises Temporary while the database is away."""
@@ -42,6 +50,8 @@ class LedgerKeeper:
                 added = await unit.requests.add(placed)
             self._journal.stored(len(records))
             self._minutes.stored(placed, added)
+            for hear in self._hearers:
+                hear(records)
             moved += len(records)
             await self._minutes.resume()
         return moved

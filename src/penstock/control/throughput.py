@@ -1,13 +1,15 @@
 """How an endpoint's throughput stands: what was bought, what is asked and what is done, for those who bought it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.control.offers import Appraisal, Offers
 from penstock.domain.access import Caller, require_view
+from penstock.domain.drift import Drift
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import DoesNotExist
 from penstock.domain.pace import Pace
+from penstock.domain.profile import Profile
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.throughput import CONCURRENCY_PER_CHUNK, SOLD_FRACTION
 from penstock.domain.usage import RequestRecord
@@ -26,7 +28,7 @@ class EntityThroughput:
     """One served entity. Tokens are reference tokens; `demand` and `attained` tokens per second of the last 10 s.
 
     `device_share` is what the allotment takes of a device's time, 0 to 0.9. `appraisal` tells the cost of requests,
-    None if the version is gone.
+    None if the version is gone; `drift` how far production is from its profile, None if nothing is known of that.
     """
 
     reading: Reading
@@ -34,6 +36,7 @@ class EntityThroughput:
     attained: float
     device_share: float
     appraisal: Appraisal | None
+    drift: Drift | None = None
 
     @property
     def provisioned_concurrency(self) -> float:
@@ -54,7 +57,15 @@ class EndpointThroughput:
 class Throughput:
     """Looks at the gate every second (`step`), and answers from what it saw."""
 
-    def __init__(self, store: Store, capacity: Capacity, offers: Offers, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        capacity: Capacity,
+        offers: Offers,
+        clock: Clock,
+        drift: Callable[[Profile], Drift | None],
+    ) -> None:
+        self._drift = drift
         self._store = store
         self._capacity = capacity
         self._offers = offers
@@ -102,4 +113,5 @@ class Throughput:
             attained.per_s() if attained else 0.0,
             share,
             appraisal,
+            self._drift(appraisal.profile) if appraisal is not None and appraisal.profile is not None else None,
         )

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     ZERO = "zero"
     RECLAIMED = "reclaimed"
     """More was allotted than a device sells: somebody's minimum came back."""
+    DRIFTED = "drifted"
+    """Nothing is changed, but the profile does not hold any more: requests take more or less than was measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import itertools
 from pathlib import Path
 
 from penstock.control.acts import Acts, Folders
+from penstock.control.drift import DriftWatch
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
 from penstock.control.loop import Loop
@@ -114,7 +115,8 @@ class World:
         self.optimization = Optimization(self.store, self.offers)
         self.profiles = Profiles(self.store, self.offers, self.profiler)
         self.capacity = FakeCapacity()
-        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock)
+        self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
+        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
 
 
 async def add_model(

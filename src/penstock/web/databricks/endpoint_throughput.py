@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
 from penstock.control.throughput import EndpointThroughput, EntityThroughput, Throughput
+from penstock.domain.drift import Drift
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.web.databricks.serving_endpoints import ROOT
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
@@ -69,7 +70,15 @@ def _entity(one: EntityThroughput) -> dict[str, Any]:
         body["cost"] = dict(zip("caebd", one.appraisal.cost.coefficients, strict=True))
         body["estimated"] = one.appraisal.profile is None
         body["stale"] = (one.appraisal.profile.stale or None) if one.appraisal.profile else None
+        body["drift"] = _drift(one.drift)
     return body
+
+
+def _drift(drift: Drift | None) -> dict[str, Any] | None:
+    """`error` is null while too few `slices` (minutes, as a rule) were busy."""
+    if drift is None:
+        return None
+    return {"error": None if drift.error is None else round(drift.error, 4), "slices": drift.slices}
 
 
 def _decision(one: ScalingRecord) -> dict[str, Any]:
@@ -126,3 +135,16 @@ def _gauges(found: EndpointThroughput, registry: CollectorRegistry) -> None:
             own = {"concurrency": one.provisioned_concurrency, "demand": one.demand, "attained": one.attained}
             value = own[figure] if figure in own else getattr(one.reading, figure)
             gauge.labels(found.endpoint.name, one.reading.entity).set(value)
+    _profile_gauges(found, registry, labels)
+
+
+def _profile_gauges(found: EndpointThroughput, registry: CollectorRegistry, labels: list[str]) -> None:
+    text = "By how much requests of the last hour took more of the device than was measured, as a part."
+    drift = Gauge("penstock_profile_drift_ratio", text, labels, registry=registry)
+    stale = Gauge("penstock_profile_stale", "1 if the profile is to be measured again.", labels, registry=registry)
+    for one in found.entities:
+        own = (found.endpoint.name, one.reading.entity)
+        if one.drift is not None and one.drift.error is not None:
+            drift.labels(*own).set(one.drift.error)
+        profile = one.appraisal.profile if one.appraisal is not None else None
+        stale.labels(*own).set(1 if profile is not None and profile.stale else 0)
