@@ -273,6 +273,9 @@ async def test_optimization_info_is_an_estimate_until_measured(admin, store, clo
     after = (await admin.get(path + "/")).json()
     assert after["estimated"] is False
     assert [point["parallel"] for point in after["profile"]["curve"]] == [1, 2, 4]
+    terms = after["terms"]
+    assert terms["knee"] == after["profile"]["knee"]
+    assert all(terms[field] > 0 for field in ("max_running", "kv_tokens", "input_tokens", "output_tokens"))
     await add_model(store, "main.default.odd", problem="its architecture 'Odd' is not known")
     odd = (await admin.get(f"{ROOT}/get-model-optimization-info/main.default.odd/1")).json()
     assert odd["optimizable"] is False

@@ -14,17 +14,19 @@ COST = {"c": 0.0086, "a": 7.45e-5, "e": 1.3e-8, "b": 2.56e-4, "d": 6.0e-7}
 ANSWER = {
     "optimizable": True,
     "throughput": 3743.0,
-    "profile": {
-        "device": "cpu",
+    "throughput_chunk_size": 840,
+    "slices": 4,
+    "terms": {
         "knee": 8,
-        "cost": COST,
+        "fixed_s": 0.0005,
+        "max_running": 32,
+        "kv_tokens": 100_000,
         "input_tokens": 2048,
         "output_tokens": 256,
+    },
+    "profile": {
+        "cost": COST,
         "startup_s": 4.0,
-        "curve": [
-            {"parallel": 1, "tokens_per_s": 2500.0, "latency_s": 0.9, "ttft_s": 0.2},
-            {"parallel": 8, "tokens_per_s": 3743.0, "latency_s": 4.9, "ttft_s": 0.9},
-        ],
     },
 }
 
@@ -113,6 +115,13 @@ def record(number):
         (["--rate", "1", "--served", "2", "PROFILE"], "part to serve"),
         (["--rate", "1", "--duration", "0", "PROFILE"], "--duration"),
         (["--ledger", "mine", "--database", "mysql://x", "PROFILE"], "database must begin"),
+        (["--rate", "1", "--price", "-1", "PROFILE"], "--price"),
+        (["--rate", "1", "--idle", "0", "PROFILE"], "--idle"),
+        (["--rate", "1", "--png", "/nowhere/plan.png", "PROFILE"], "cannot be written"),
+        (["--rate", "1", "--input-tokens", "200000", "PROFILE"], "longer than the 100,000"),
+        (["--rate", "1", "--model", "main.default.guide"], "NAME/VERSION"),
+        (["--rate", "1", "--model", "main.default.guide/1", "--url", "ftp://x"], "--url must begin"),
+        (["--rate", "1", "--model", "main.default.guide/1", "--url", "http://127.0.0.1:9"], "cannot be asked"),
     ],
 )
 def test_mistakes_are_named(arguments, said, profile):
@@ -120,6 +129,53 @@ def test_mistakes_are_named(arguments, said, profile):
     done = run(*given)
     assert done.exit_code == 1
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"t": 0, "input_tokens": "many", "output_tokens": 1}', '"input_tokens" must be a whole number'),
+        ('{"t": 0, "input_tokens": 5.5, "output_tokens": 1}', '"input_tokens" must be a whole number'),
+        ('{"t": 0, "input_tokens": 5, "output_tokens": 0}', "positive"),
+        ('{"t": NaN, "input_tokens": 5, "output_tokens": 1}', '"t" must be seconds'),
+        ('{"input_tokens": 5, "output_tokens": 1}', '"t" must be seconds'),
+        ("[1, 2]", "must be a JSON object"),
+        ("t,in,out", "is not JSON"),
+        ("\xff", "not text in UTF-8"),
+        ("", "has no rows"),
+    ],
+)
+def test_a_wrong_trace_is_refused_with_its_line(line, said, profile, tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(line.encode("latin-1"))
+    done = run(str(path), "--profile", profile)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert str(path) in done.stderr
+
+
+@pytest.mark.parametrize("change", [{"terms": None}, {"profile": None}, {"throughput": "fast"}, {"estimated": True}])
+def test_an_answer_without_what_is_needed_is_refused(change, tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({**ANSWER, **change}))
+    done = run("--rate", "1", "--profile", str(path))
+    assert done.exit_code == 1
+    assert "measured" in done.stderr
+
+
+def test_an_endpoint_that_sleeps_costs_less_and_says_when(profile, tmp_path):
+    trace, out = tmp_path / "trace.jsonl", tmp_path / "plan.json"
+    rows = [{"t": start + at, "input_tokens": 500, "output_tokens": 60} for start in (0, 900) for at in range(100)]
+    trace.write_text("\n".join(map(json.dumps, rows)))
+    done = run(str(trace), "--profile", profile, "--ttft-p99", "6", "--idle", "120", "--json", str(out))
+    assert done.exit_code == 0, done.output
+    told = json.loads(out.read_text())
+    assert told["minimum"]["chunks"] == 0
+    replicas = [(one["t"], one["replicas"]) for one in told["allotments"]]
+    slept = [at for at, count in replicas if count == 0]
+    assert len(slept) == 1
+    assert 99 + 120 <= slept[0] < 99 + 130
+    assert next(at for at, count in replicas if count and at > slept[0]) == 900
 
 
 def test_a_profile_that_was_not_measured_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """`penstock plan`: its options, and the order of its work. What it needs is imported when it runs."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,9 +13,8 @@ from penstock.domain.errors import InvalidParameter, PenstockError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.domain.profile import Profile
     from penstock.domain.purchase import Candidate, Target
-    from penstock.domain.simulation import Arrival, Market
+    from penstock.domain.simulated_market import Arrival, Market
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -38,6 +38,7 @@ _Ttft = Annotated[float, typer.Option(help="Target: 99 % have their first token 
 _Served = Annotated[float, typer.Option(help="Target: this part of the requests is served.")]
 _Replicas = Annotated[int, typer.Option(help="Replicas that there may be at most.")]
 _Idle = Annotated[bool, typer.Option("--idle-neighbours", help="Nobody else uses the devices: what is idle is lent.")]
+_Asleep = Annotated[float, typer.Option("--idle", help="A minimum of 0 scales to zero after so many idle seconds.")]
 _Price = Annotated[float, typer.Option(help="Price of a chunk-hour.", show_default="chunk-hours only")]
 _Png = Annotated[Path | None, typer.Option(help="Write a picture here.")]
 _Json = Annotated[Path | None, typer.Option("--json", help="Write the plan here; - is standard output.")]
@@ -64,21 +65,21 @@ def plan(  # noqa: PLR0917 - typer calls it by name
     served: _Served = 0.99,
     max_replicas: _Replicas = 2,
     idle_neighbours: _Idle = False,
+    idle: _Asleep = 1800.0,
     price: _Price = 0.0,
     png: _Png = None,
     json: _Json = None,
 ) -> None:
     """Find the band to buy: simulate a trace, a past period or a mix with the code that serves."""
-    from penstock.cli.plan_sources import from_file, from_ledger, from_mix
+    from penstock.cli.plan_sources import check, from_file, from_ledger, from_mix
     from penstock.domain.purchase import Target
 
     try:
         if sum((trace is not None, bool(ledger), bool(rate))) != 1:
             raise InvalidParameter("give one of TRACE, --ledger ENDPOINT and --rate")
-        if max_replicas < 1:
-            raise InvalidParameter(f"--max-replicas must be at least 1, but is {max_replicas}")
+        _check(max_replicas, price, (png, json))
         target = Target(ttft_p99, served)
-        measured = _profile(profile, model, url, token)
+        market = _market(profile, model, url, token, idle, busy=not idle_neighbours)
         arrivals: Sequence[Arrival]
         if trace is not None:
             arrivals = from_file(trace)
@@ -86,7 +87,7 @@ def plan(  # noqa: PLR0917 - typer calls it by name
             arrivals = from_ledger(database, data_dir, ledger, since, until)
         else:
             arrivals = from_mix(rate, cv, (input_tokens, output_tokens), duration, seed)
-        market = _market(measured, busy=not idle_neighbours)
+        check(arrivals, market)
         kept = _tell(arrivals, market, target, market.chunks.slices * max_replicas, (price, png, json))
     except PenstockError as error:
         print(error.message, file=sys.stderr)
@@ -94,34 +95,34 @@ def plan(  # noqa: PLR0917 - typer calls it by name
     raise typer.Exit(0 if kept else 2)
 
 
-def _profile(file: Path | None, model: str, url: str, token: str) -> "Profile":
-    from penstock.cli.plan_sources import profile_from_file, profile_from_server
+def _check(replicas: int, price: float, written: "Sequence[Path | None]") -> None:
+    """Before the long part: raises InvalidParameter for what would fail after it."""
+    if replicas < 1:
+        raise InvalidParameter(f"--max-replicas must be at least 1, but is {replicas}")
+    if not (price >= 0 and math.isfinite(price)):
+        raise InvalidParameter(f"--price must not be negative, but is {price:g}")
+    for path in written:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InvalidParameter(f"{path} cannot be written: it is a folder, or {path.parent} is none")
+
+
+def _market(file: Path | None, model: str, url: str, token: str, idle_s: float, *, busy: bool) -> "Market":
+    from penstock.cli.plan_sources import market_from_file, market_from_server
+    from penstock.domain.scaling import Policy
 
     if (file is None) == (not model):
         raise InvalidParameter("give one of --profile FILE and --model NAME/VERSION")
+    if not idle_s > 0:
+        raise InvalidParameter(f"--idle must be positive seconds, but is {idle_s:g}")
+    policy = Policy(idle_s=idle_s)
     if file is not None:
-        return profile_from_file(file)
+        return market_from_file(file, policy, busy=busy)
     env = os.environ
     url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
     if "://" not in url:
         url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
-    return profile_from_server(url, token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or "", model)
-
-
-def _market(profile: "Profile", *, busy: bool) -> "Market":
-    from penstock.domain.simulation import Market
-    from penstock.domain.tenancy import Terms, fixed_step_s
-    from penstock.domain.throughput import divide
-
-    terms = Terms(
-        profile.throughput,
-        profile.knee,
-        profile.cost,
-        fixed_step_s(profile),
-        tokens_in=profile.input_tokens,
-        tokens_out=profile.output_tokens,
-    )
-    return Market(terms, divide(profile.throughput), profile.startup_s, busy=busy)
+    token = token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or ""
+    return market_from_server(url, token, model, policy, busy=busy)
 
 
 def _tell(
@@ -137,7 +138,8 @@ def _tell(
 
     from penstock.cli.plan_report import document, draw, show, write
     from penstock.domain.purchase import appraise, cheapest
-    from penstock.domain.simulation import Band, Simulation
+    from penstock.domain.simulated_market import Band
+    from penstock.domain.simulation import Simulation
 
     price, png, json = wish
     with Progress(console=Console(stderr=True), transient=True) as progress:

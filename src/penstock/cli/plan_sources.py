@@ -8,15 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from penstock.adapters.store.trace import past_requests
 from penstock.domain.errors import InvalidParameter, Temporary
-from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
-from penstock.domain.simulation import Arrival
+from penstock.domain.profile import CostModel
+from penstock.domain.scaling import Policy
+from penstock.domain.simulated_market import Arrival, Market
+from penstock.domain.tenancy import Terms
+from penstock.domain.throughput import Chunks
 from penstock.load.arrivals import Gaps
 from penstock.load.workload import read_trace
 
 _TIMEOUT_S = 30
+COEFFICIENTS = "caebd"
 
 
 def from_file(path: Path) -> list[Arrival]:
@@ -52,59 +57,81 @@ def from_mix(rate: float, cv: float, shape: tuple[int, int], seconds: float, see
     return found
 
 
-def profile_from_file(path: Path) -> Profile:
+def check(arrivals: Sequence[Arrival], market: Market) -> None:
+    """Raises InvalidParameter if the version could not have been asked that."""
+    terms = market.terms
+    if not terms.tokens_out and any(one.tokens_out for one in arrivals):
+        raise InvalidParameter("the version gives embeddings, no tokens: output tokens must be 0 (--output-tokens 0)")
+    longest = max(one.tokens_in + one.tokens_out for one in arrivals)
+    if terms.kv_tokens and longest > terms.kv_tokens:
+        raise InvalidParameter(
+            f"a request of {longest:,} tokens is longer than the {terms.kv_tokens:,} that a replica can hold"
+        )
+
+
+def market_from_file(path: Path, policy: Policy, *, busy: bool) -> Market:
     """A file with the answer of get-model-optimization-info."""
     try:
-        return read_profile(json.loads(path.read_text(encoding="utf-8")))
+        return read_market(json.loads(path.read_text(encoding="utf-8")), policy, busy=busy)
     except OSError as error:
         raise InvalidParameter(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InvalidParameter(f"{path} is not JSON: {error}") from error
 
 
-def profile_from_server(url: str, token: str, model: str) -> Profile:
+def market_from_server(url: str, token: str, model: str, policy: Policy, *, busy: bool) -> Market:
     """Of MODEL/VERSION, from a running server."""
-    request = urllib.request.Request(  # noqa: S310 - the person's own server
-        f"{url.rstrip('/')}/api/2.0/serving-endpoints/get-model-optimization-info/{model}",
+    name, _, version = model.rpartition("/")
+    if not name or not version.isdigit():
+        raise InvalidParameter(f"--model must be NAME/VERSION such as main.default.guide/1, but is '{model}'")
+    if not url.startswith(("http://", "https://")):
+        raise InvalidParameter(f"--url must begin with http:// or https://, but is '{url}'")
+    request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
+        f"{url.rstrip('/')}/api/2.0/serving-endpoints/get-model-optimization-info/{quote(name)}/{version}",
         headers={"Authorization": f"Bearer {token}"},
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
-            return read_profile(json.load(answer))
+            found = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise InvalidParameter(
-            f"{url} says of {model}: {error.code} {error.read().decode(errors='replace')}"
-        ) from error
+        raise InvalidParameter(f"The server says of {model}: {_message(error)} ({error.code})") from error
     except (OSError, ValueError) as error:
         raise Temporary(f"{url} cannot be asked for the profile: {error}", 1) from error
+    return read_market(found, policy, busy=busy)
 
 
-def read_profile(found: Mapping[str, Any]) -> Profile:
+def read_market(found: Mapping[str, Any], policy: Policy, *, busy: bool) -> Market:
     """Of such an answer; raises InvalidParameter if it holds no measured profile."""
+    if isinstance(found, dict) and found.get("estimated"):
+        raise InvalidParameter("the version was not measured yet, only estimated: deploy it once, or penstock profile")
     try:
-        one = found["profile"]
-        c, a, e, b, d = (float(one["cost"][name]) for name in "caebd")
-        return Profile(
-            fingerprint=Fingerprint("", str(one.get("engine", "")), str(one.get("precision", "")), str(one["device"])),
-            estimated=False,
-            throughput=float(found["throughput"]),
-            knee=int(one["knee"]),
-            curve=tuple(
-                Point(int(at["parallel"]), float(at["tokens_per_s"]), float(at["latency_s"]), float(at["ttft_s"]))
-                for at in one["curve"]
-            ),
-            cost=CostModel(c, a, e, b, d, float(one.get("cost_error", 0.0))),
-            input_tokens=int(one["input_tokens"]),
-            output_tokens=int(one["output_tokens"]),
-            startup_s=float(one["startup_s"]),
-            memory=int(one.get("memory", 0)),
-            measured_at=int(one.get("measured_at", 0)),
+        profile, known = found["profile"], found["terms"]
+        throughput = float(found["throughput"])
+        terms = Terms(
+            throughput=throughput,
+            knee=int(known["knee"]),
+            cost=CostModel(*(float(profile["cost"][name]) for name in COEFFICIENTS)),
+            fixed_s=float(known["fixed_s"]),
+            running=int(known["max_running"]),
+            kv_tokens=int(known["kv_tokens"]),
+            tokens_in=int(known["input_tokens"]),
+            tokens_out=int(known["output_tokens"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        chunks = Chunks(int(found["throughput_chunk_size"]), int(found["slices"]), throughput)
+        return Market(terms, chunks, float(profile["startup_s"]), policy, busy=busy)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InvalidParameter(
             "the profile must be the answer of get-model-optimization-info for a version that was measured: "
             f"{type(error).__name__} {error}"
         ) from error
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode(errors="replace")
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200]
 
 
 def _epoch_ms(name: str, text: str) -> int:

@@ -6,6 +6,7 @@ from penstock.control.offers import Offers, problem
 from penstock.domain.errors import DoesNotExist
 from penstock.domain.names import ModelName
 from penstock.domain.profile import Profile
+from penstock.domain.tenancy import Terms
 from penstock.domain.throughput import Chunks
 from penstock.ports.store import Store
 
@@ -14,13 +15,14 @@ from penstock.ports.store import Store
 class OptimizationInfo:
     """What is said of a version. Without `chunks` it cannot be served, and `problem` says why.
 
-    `profile` is None while the chunks are only estimated.
+    `profile` is None while the chunks are only estimated. `terms` are what its requests cost at the gate.
     """
 
     problem: str
     model_type: str | None
     chunks: Chunks | None
     profile: Profile | None
+    terms: Terms | None = None
 
 
 class Optimization:
@@ -40,4 +42,6 @@ class Optimization:
         if why:
             return OptimizationInfo(why, version.facts.model_type if version.facts else None, None, None)
         appraisal = await self.offers.of_version(version)
-        return OptimizationInfo("", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile)
+        return OptimizationInfo(
+            "", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile, appraisal.terms
+        )

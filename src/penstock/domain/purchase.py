@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.domain.errors import InvalidParameter
-from penstock.domain.simulation import Band, Moment, Run
+from penstock.domain.simulated_market import Band, Moment, Run
 
 HOUR_S = 3600.0
 ORACLE_S = 60.0

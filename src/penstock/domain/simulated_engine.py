@@ -82,7 +82,8 @@ class SimulatedEngine:
         decodes = [job for job in active if job.past >= job.tokens_in]
         work = Work()
         if prompts:
-            self._prefill(prompts, self._budget - len(decodes), work)
+            # Half of a step stays for prompts, however many sequences decode.
+            self._prefill(prompts, max(self._budget - len(decodes), (self._budget + 1) // 2), work)
             steps = 1
         else:
             steps = self._steps(decodes, until_s)
@@ -99,7 +100,7 @@ class SimulatedEngine:
     def _prefill(self, prompts: list[Job], left: int, work: Work) -> None:
         cost = self._cost
         for job in prompts:
-            tokens = min(max(left, 0), job.tokens_in - job.past)
+            tokens = min(left, job.tokens_in - job.past)
             left -= tokens
             work.seconds += tokens * (cost.prefill + cost.prefill_context * (job.past + tokens / 2))
             job.past += tokens

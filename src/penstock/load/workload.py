@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,20 +98,40 @@ def read_rows(path: Path, tokens_out: int = REFERENCE_OUTPUT) -> Workload:
 def read_trace(path: Path) -> tuple[tuple[float, ...], Workload]:
     """Arrival times in seconds, and sizes, from JSONL rows {"t", "input_tokens", "output_tokens"}.
 
-    Rows are sorted by time, and the first is at 0. Raises InvalidParameter.
+    Rows are sorted by time, and the first is at 0. Raises InvalidParameter that names the line.
     """
     found: list[tuple[float, Ask]] = []
     for number, row in read_lines(path):
         try:
             most = row.get("max_tokens")
-            ask = Ask(int(row["input_tokens"]), int(row["output_tokens"]), int(most) if most is not None else None)
-            found.append((float(row["t"]), ask))
-        except (KeyError, TypeError, ValueError) as error:
-            rule = 'must be {"t": seconds, "input_tokens": count, "output_tokens": count}'
-            raise InvalidParameter(f"{path}, line {number}: a row of a trace {rule}") from error
+            ask = Ask(
+                _whole(row, "input_tokens"),
+                _whole(row, "output_tokens"),
+                _whole(row, "max_tokens") if most is not None else None,
+            )
+            found.append((_seconds(row), ask))
+        except InvalidParameter as error:
+            rule = '{"t": seconds, "input_tokens": count, "output_tokens": count}'
+            raise InvalidParameter(f"{path}, line {number}: {error.message}; a row of a trace is {rule}") from error
+    if not found:
+        raise InvalidParameter(f"{path} has no rows")
     found.sort(key=lambda one: one[0])
     workload = Workload(tuple(ask for _, ask in found))
     return tuple(at - found[0][0] for at, _ in found), workload
+
+
+def _whole(row: Mapping[str, Any], field: str) -> int:
+    value = row.get(field)
+    if type(value) is not int or value < 0:
+        raise InvalidParameter(f'"{field}" must be a whole number of tokens, but is {json.dumps(value)[:40]}')
+    return value
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    value = row.get("t")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidParameter(f'"t" must be seconds, but is {json.dumps(value)[:40]}')
+    return float(value)
 
 
 def read_lines(path: Path) -> Sequence[tuple[int, Mapping[str, Any]]]:
@@ -119,6 +140,8 @@ def read_lines(path: Path) -> Sequence[tuple[int, Mapping[str, Any]]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InvalidParameter(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidParameter(f"{path} is not text in UTF-8") from error
     rows: list[tuple[int, Mapping[str, Any]]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -7,8 +7,10 @@ import pytest
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.profile import CostModel
 from penstock.domain.purchase import Target, appraise, cheapest
+from penstock.domain.scaling import Policy
 from penstock.domain.simulated_engine import Job, SimulatedEngine, StepCost
-from penstock.domain.simulation import Arrival, Band, Market, Simulation
+from penstock.domain.simulated_market import Arrival, Band, Market
+from penstock.domain.simulation import MOST_HELD, Simulation
 from penstock.domain.tenancy import Terms
 from penstock.domain.throughput import divide
 
@@ -128,9 +130,59 @@ def test_what_cannot_be_kept_says_so():
         lambda: Target(0, 1),
         lambda: Target(1, 0),
         lambda: Arrival(0, 0, 1),
+        lambda: Arrival(0, 1, -1),
+        lambda: Arrival(float("nan"), 1, 1),
         lambda: Simulation(market(), Band(1, 1)).run([]),
     ],
 )
 def test_nonsense_is_refused(wrong):
     with pytest.raises(InvalidParameter):
         wrong()
+
+
+def sleepy(idle_s=60.0, startup_s=20.0):
+    return Market(TERMS, CHUNKS, startup_s, Policy(idle_s=idle_s), busy=False)
+
+
+def test_with_a_minimum_of_zero_it_sleeps_and_the_request_that_wakes_it_waits_for_the_start():
+    arrivals = [*poisson(0.5, 30), *(Arrival(300 + one.at, 1000, 100) for one in poisson(0.5, 30, seed=2))]
+    run = Simulation(sleepy(), Band(0, 2)).run(arrivals)
+    replicas = [moment.replicas for moment in run.moments]
+    assert replicas[0] == 1
+    assert replicas.count(0) == 1
+    asleep = next(moment for moment in run.moments if not moment.replicas)
+    assert asleep.chunks == 0
+    assert 60 <= asleep.at <= 110
+    woken = [answer for answer in run.answers if answer.arrival.at >= 300]
+    ready = woken[0].arrival.at + 20
+    assert all(answer.served and answer.latency_s > 0 for answer in run.answers)
+    assert 20 < woken[0].ttft_s < 22
+    assert all(answer.arrival.at + answer.ttft_s > ready for answer in woken)
+    awake = Simulation(sleepy(), Band(1, 2)).run(arrivals)
+    assert max(answer.ttft_s for answer in awake.answers) < 5
+    slept, stayed = (appraise(band, one, CHUNKS.chunk) for band, one in ((Band(0, 2), run), (Band(1, 2), awake)))
+    assert slept.cost.allotted < 0.7 * stayed.cost.allotted
+
+
+def test_no_more_are_held_for_a_start_than_a_server_holds():
+    arrivals = [Arrival(0.0, 100, 10), *(Arrival(200 + number / 100, 100, 10) for number in range(100))]
+    run = Simulation(sleepy(), Band(0, 2)).run(arrivals)
+    assert sum(answer.served for answer in run.answers) == 1 + MOST_HELD
+
+
+def test_embeddings_have_their_first_and_last_word_at_once():
+    terms = Terms(40_000.0, 8, CostModel(0.001, 2.5e-5, 0.0, 0.0, 0.0), tokens_in=512, tokens_out=0)
+    arrivals = poisson(20.0, 30, (256, 0))
+    run = Simulation(Market(terms, divide(terms.throughput), busy=False), Band(4, 4)).run(arrivals)
+    assert all(answer.ttft_s == answer.latency_s > 0 for answer in run.answers)
+    assert sum(run.attained) == pytest.approx(sum(run.offered), rel=0.05)
+
+
+def test_prompts_keep_half_of_a_step_however_many_decode():
+    cost = StepCost(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+    engine = SimulatedEngine(cost, running=32, budget=8)
+    for number in range(6):
+        engine.submit(Job(str(number), 1, 1000))
+    engine.work(0.0)
+    engine.submit(Job("long", 40, 1))
+    assert engine.work(0.0).seconds == 4.0

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.tables.requests import REQUESTS
 from penstock.domain.errors import DoesNotExist
-from penstock.domain.simulation import Arrival
+from penstock.domain.simulated_market import Arrival
 
 
 async def past_requests(url: str, endpoint: str, since_ms: int, until_ms: int) -> Sequence[Arrival]:
@@ -36,4 +36,4 @@ async def past_requests(url: str, endpoint: str, since_ms: int, until_ms: int) -
     if not rows:
         raise DoesNotExist(f"The ledger has no requests of endpoint '{endpoint}' in that time.")
     begin = rows[0].received_at
-    return [Arrival((row.received_at - begin) / 1000, row.prompt_tokens, max(row.completion_tokens, 1)) for row in rows]
+    return [Arrival((row.received_at - begin) / 1000, row.prompt_tokens, row.completion_tokens) for row in rows]

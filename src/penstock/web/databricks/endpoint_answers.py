@@ -8,7 +8,7 @@ from penstock.domain.endpoint import Endpoint
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import UNITS_PER_CHUNK
-from penstock.web.databricks.profile_answers import profile_answer
+from penstock.web.databricks.profile_answers import profile_answer, terms_answer
 
 _SOLD_BY_TOKENS = frozenset({"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "deepseek_v3"})
 """Model types of the families that the platform sells by tokens per second."""
@@ -161,4 +161,6 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
         body["model_unit_chunk_size"] = UNITS_PER_CHUNK
     if info.profile is not None:
         body["profile"] = profile_answer(info.profile)
+    if info.terms is not None:
+        body["terms"] = terms_answer(info.terms)
     return body

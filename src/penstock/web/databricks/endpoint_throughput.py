@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_late
 from penstock.control.throughput import EndpointThroughput, EntityThroughput, Throughput
 from penstock.domain.drift import Drift
 from penstock.domain.scaling_record import ScalingRecord
+from penstock.web.databricks.profile_answers import terms_answer
 from penstock.web.databricks.serving_endpoints import ROOT
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
@@ -68,6 +69,7 @@ def _entity(one: EntityThroughput) -> dict[str, Any]:
     }
     if one.appraisal is not None:
         body["cost"] = dict(zip("caebd", one.appraisal.cost.coefficients, strict=True))
+        body["terms"] = terms_answer(one.appraisal.terms)
         body["estimated"] = one.appraisal.profile is None
         body["stale"] = (one.appraisal.profile.stale or None) if one.appraisal.profile else None
         body["drift"] = _drift(one.drift)

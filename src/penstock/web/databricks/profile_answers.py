@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from penstock.control.profiles import Profiling
 from penstock.domain.profile import Profile
+from penstock.domain.tenancy import Terms
 from penstock.domain.throughput import divide
 
 
@@ -59,6 +60,18 @@ def profile_answer(profile: Profile) -> dict[str, Any]:
             }
             for point in profile.curve
         ],
+    }
+
+
+def terms_answer(terms: Terms) -> dict[str, Any]:
+    """What the gate reckons with, beside the cost: what a plan or an estimate elsewhere needs to decide alike."""
+    return {
+        "knee": terms.knee,
+        "fixed_s": terms.fixed_s,
+        "max_running": terms.running,
+        "kv_tokens": terms.kv_tokens,
+        "input_tokens": terms.tokens_in,
+        "output_tokens": terms.tokens_out,
     }
 
 
