@@ -38,6 +38,7 @@ class Shape:
     kv_heads: int
     vocabulary: int
     tied: bool
+    context: int = CONTEXT
 
     @property
     def head_size(self) -> int:
@@ -53,6 +54,11 @@ SHAPES = {
     "32m": Shape("32m", 512, 1408, 8, 8, 4, 8192, tied=False),
     "1b": Shape("1b", 2048, 8192, 16, 32, 8, 32000, tied=True),
 }
+ROOMY = {
+    "32m": Shape("32m-8k", 512, 1408, 8, 8, 4, 8192, tied=False, context=8192),
+    "16m": Shape("16m-8k", 512, 1408, 4, 8, 4, 8192, tied=False, context=8192),
+}
+"""With room for 4,096 tokens of answer after a prompt."""
 
 
 def ensure_model(shape: Shape, folder: Path) -> Path:
@@ -80,7 +86,7 @@ def _config(shape: Shape) -> dict[str, object]:
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head_size,
         "vocab_size": shape.vocabulary,
-        "max_position_embeddings": CONTEXT,
+        "max_position_embeddings": shape.context,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
         "hidden_act": "silu",

@@ -45,16 +45,16 @@ class Stand:
     """`async with Stand(folder, PENSTOCK_...="...") as stand`: the server runs inside, and is stopped after."""
 
     def __init__(self, folder: Path, **variables: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._variables = variables
         self.token = f"dapi{secrets.token_hex(16)}"
         self.url = ""
         self.log = folder / "server.log"
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PENSTOCK_ADMIN_TOKEN": self.token, **self._variables}
-        command = [*PENSTOCK, "serve", "--port", "0", "--data-dir", str(self._folder / "data")]
+        command = [*PENSTOCK, "serve", "--port", "0", "--data-dir", str(self.folder / "data")]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220
         self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.token}"})
@@ -79,6 +79,10 @@ class Stand:
     def target(self, endpoint: str, **settings: Any) -> Target:
         """The endpoint as the load generator's target."""
         return Target(self.url, endpoint, self.token, **settings)
+
+    def sockets(self) -> list[Path]:
+        """Where its engines listen, the newest first."""
+        return sorted(self.folder.rglob("*.sock"), key=lambda path: path.stat().st_mtime, reverse=True)
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer of a route; StandError if it is an error."""
@@ -123,11 +127,6 @@ class Stand:
                 return endpoint
             await asyncio.sleep(0.2)
         raise StandError(f"{name} is not ready: {endpoint}")
-
-    async def chunk(self, model: str, version: str) -> int:
-        """Tokens/s in which the version's throughput is sold; an estimate until it was measured."""
-        info = await self.call("GET", f"{ENDPOINTS}/get-model-optimization-info/{model}/{version}")
-        return int(info["throughput_chunk_size"])
 
     async def _put(self, model: str, version: str, path: str, content: bytes) -> None:
         full = f"/Models/{model.replace('.', '/')}/{version}/{path}"

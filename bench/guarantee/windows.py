@@ -1,10 +1,12 @@
 """The promise, window by window: the least that was attained over all sliding windows of one length."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from guarantee.work import STEP_S, Curve, Floats
+from guarantee.work import STEP_S, Curve, Floats, Scale
+from penstock.load.row import Outcome, Row
 
 LEAST_DEMAND = 0.3
 """A window in which the promised rate would have been used for less than this part of the time says nothing."""
@@ -54,6 +56,29 @@ def served_of_offered(curve: Curve, refused: float = 0.0) -> float:
     return float((curve.done[-1] - curve.done[0]) / offered) if offered > 0 else math.nan
 
 
+def wrongly_refused(rows: Sequence[Row], scale: Scale, promised: float, residence_s: float) -> int:
+    """Requests that were refused though they were within what was promised, by what they really cost.
+
+    Reckoned apart from the gate: a bucket that fills with `promised` tokens/s and holds half a residence time, three
+    mean requests at least, as the promise says; it begins with one request. What failed is counted too.
+    """
+    costs = [scale.offered(row) for row in rows if not row.attempt]
+    if not costs:
+        return 0
+    depth = max(promised * residence_s / 2, 3 * sum(costs) / len(costs))
+    level, filled_at, wrong = costs[0], rows[0].sent_at, 0
+    for row in rows:
+        cost = scale.tokens(row.asked_in, row.asked_out) if row.attempt else scale.offered(row)
+        level = min(depth, level + promised * (row.sent_at - filled_at))
+        filled_at = row.sent_at
+        within = level >= min(cost, depth)
+        if row.outcome is Outcome.FAILED or (within and row.outcome is Outcome.REFUSED):
+            wrong += 1
+        elif within:
+            level -= cost
+    return wrong
+
+
 def jain(shares: list[float]) -> float:
     """Jain's index of what each got per unit of weight: 1 when all are alike, 1/n when one has everything."""
     total, squares = sum(shares), sum(share * share for share in shares)
@@ -70,9 +95,17 @@ def jain_excess(curves: list[Curve], promised: list[float]) -> float:
     return jain(excess)
 
 
+def series(curve: Curve, promised: float, window_s: float, every_s: float = 1.0) -> tuple[list[float], list[float]]:
+    """For pictures: the ends of windows, and done / promised in each."""
+    done = _windows(curve.done, curve.at, window_s) / (promised * window_s)
+    ends = curve.at[len(curve.at) - len(done) :]
+    skip = max(1, round(every_s / _step(curve.at)))
+    return [float(value) for value in ends[::skip]], [float(value) for value in done[::skip]]
+
+
 def _windows(values: Floats, at: Floats, window_s: float) -> Floats:
     steps = _steps(at, window_s)
-    return values[steps:] - values[: len(values) - steps]
+    return values[steps:] - values[: max(len(values) - steps, 0)]
 
 
 def _steps(at: Floats, window_s: float) -> int:

@@ -45,6 +45,11 @@ class Scale:
             return 0.0
         return self.tokens(row.tokens_in, row.tokens_out)
 
+    def done_by(self, row: Row, at: float) -> float:
+        """Reference tokens that a caller had got by then."""
+        times, work = self.path(row)
+        return float(np.interp(at, times, work))
+
     def path(self, row: Row) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
         """Times and the work done by then: the prompt's until the first token, the answer's until the end."""
         whole = self.done(row)
