@@ -9,7 +9,6 @@ be measured one by one: those measured again are replaced.
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -21,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guarantee.book import Book
 from guarantee.market import Market, profile_figures, told
-from guarantee.points import GATE, MAIN, PARTS, gate
+from guarantee.points import GATE, PARTS, gate
 from guarantee.report import write
 from guarantee.stand import Stand
 from guarantee.trial import WINDOW_S, Trial
+from models import ROOMY
 
 OUT = Path(__file__).resolve().parents[1] / "out"
 NAMES = [GATE, *PARTS]
@@ -36,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=75, help="of each run that count, from 60 on")
     parser.add_argument("--modest-seconds", type=float, default=45, help="of runs below the allotment")
     parser.add_argument("--only", nargs="*", default=[], choices=NAMES, metavar="PART", help=" ".join(NAMES))
+    parser.add_argument("--model", choices=list(ROOMY), default="32m", help="the one that all scenarios have")
     parser.add_argument("--repeats", type=int, default=2, help="most repetitions of a disturbed run")
     parser.add_argument("--budget", type=float, default=60, help="seconds for measuring a model")
     parser.add_argument("--fresh", action="store_true", help="forget the figures of earlier runs")
@@ -54,10 +55,10 @@ async def measure(names: list[str], parts: argparse.Namespace, book: Book, conso
         async with Stand(Path(folder), **settings) as stand:
             market = Market(stand, OUT / "models")
             console.print("measuring the model")
-            ware = await market.ware(MAIN)
+            ware = await market.ware(parts.model)
             console.print(told(ware))
             trial = Trial(
-                market, book, console, parts.seconds, parts.modest_seconds, os.cpu_count() or 1, parts.repeats
+                market, book, console, parts.seconds, parts.modest_seconds, parts.model, repeats=parts.repeats
             )
             book.note(profile_figures(ware))
             for name in names:

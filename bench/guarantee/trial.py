@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +27,8 @@ SAMPLE_S = 0.1
 class Trial:
     """Where runs are made and kept. `counted_s` seconds of each count, `modest_s` of those below the allotment.
 
-    `model` is the shape of the one that all scenarios have, `cores` are the machine's."""
+    `model` is the shape of the one that all scenarios have, `cores` are the machine's.
+    """
 
     market: Market
     book: Book
@@ -34,7 +36,7 @@ class Trial:
     counted_s: float
     modest_s: float
     model: str
-    cores: int
+    cores: int = os.cpu_count() or 1
     repeats: int = 2
     best: dict[str, float] = field(default_factory=dict)
 
