@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from guarantee.market import Way
-from guarantee.runs import Run, outcomes, rank, refused_below, ttft, work
+from guarantee.runs import Run, failed, outcomes, rank, refused_below, ttft, work
 from guarantee.windows import series
 
 WINDOWS_S = (10, 60)
@@ -33,6 +33,7 @@ class Record:
     repeats: int
     work_over_t: float
     refused_below: int
+    failed: int
     outcomes: Mapping[str, int]
     ttft_s: Sequence[float]
     attained: Mapping[str, tuple[list[float], list[float]]]
@@ -67,6 +68,7 @@ def record(found: Run, prefix: str, title: str, way: Way) -> Record:
         repeats=found.repeats,
         work_over_t=work(found),
         refused_below=refused_below(found),
+        failed=failed(found),
         outcomes=outcomes(found),
         ttft_s=ttft(found),
         attained=lines,

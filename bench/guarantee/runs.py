@@ -175,11 +175,15 @@ def work(found: Run) -> float:
 
 
 def refused_below(found: Run) -> int:
-    """Requests of all tenants that were refused or failed though they were within what was bought."""
+    """Requests of those who behave well that were refused though they were within what was bought."""
     return sum(
-        wrongly_refused(part.rows, part.tenant.scale, part.tenant.bought, part.tenant.residence_s)
-        for part in found.parts
+        wrongly_refused(part.rows, part.tenant.scale, part.tenant.bought, part.tenant.residence_s) for part in found.own
     )
+
+
+def failed(found: Run) -> int:
+    """Requests of all tenants that were answered neither well nor with 429."""
+    return sum(row.outcome in {Outcome.FAILED, Outcome.INVALID} for part in found.parts for row in part.rows)
 
 
 def first_retries(found: Run) -> float:

@@ -60,7 +60,7 @@ def wrongly_refused(rows: Sequence[Row], scale: Scale, promised: float, residenc
     """Requests that were refused though they were within what was promised, by what they really cost.
 
     Reckoned apart from the gate: a bucket that fills with `promised` tokens/s and holds half a residence time, three
-    mean requests at least, as the promise says; it begins with one request. What failed is counted too.
+    mean requests at least, as the promise says; it begins with one request.
     """
     costs = [scale.offered(row) for row in rows if not row.attempt]
     if not costs:
@@ -72,7 +72,7 @@ def wrongly_refused(rows: Sequence[Row], scale: Scale, promised: float, residenc
         level = min(depth, level + promised * (row.sent_at - filled_at))
         filled_at = row.sent_at
         within = level >= min(cost, depth)
-        if row.outcome is Outcome.FAILED or (within and row.outcome is Outcome.REFUSED):
+        if within and row.outcome is Outcome.REFUSED:
             wrong += 1
         elif within:
             level -= cost
