@@ -60,7 +60,7 @@ bench-gateway: setup-dev  ## Requests per second against nginx
 bench-gate: setup  ## Microseconds that the gate takes for a request
 	.venv/bin/python bench/gate.py $(ARGS)
 
-bench-guarantee: setup-dev  ## What neighbours do to what was bought, with the gate and without
+bench-guarantee: setup  ## What neighbours do to what was bought, with the gate and without
 	.venv/bin/python bench/guarantee $(ARGS)
 
 COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-options --strip-extras --no-header --no-annotate \

@@ -33,8 +33,8 @@ NAMES = [GATE, *PARTS]
 def arguments() -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=75, help="of each run that count, from 60 on")
-    parser.add_argument("--modest-seconds", type=float, default=45, help="of runs below the allotment")
+    parser.add_argument("--seconds", type=float, default=66, help="of each run that count, from 60 on")
+    parser.add_argument("--modest-seconds", type=float, default=40, help="of runs below the allotment")
     parser.add_argument("--only", nargs="*", default=[], choices=NAMES, metavar="PART", help=" ".join(NAMES))
     parser.add_argument("--model", choices=list(ROOMY), default="32m", help="the one that all scenarios have")
     parser.add_argument("--repeats", type=int, default=2, help="most repetitions of a disturbed run")

@@ -84,7 +84,7 @@ async def drive(parts: Sequence[Part], start: float, end: float, *, retry: Retry
     What is under way then is waited for only while it could still be in time.
     """
     origin = asyncio.get_running_loop().time() + 0.5
-    drain_s = max((part.tenant.lag_s(part.side) for part in parts if part.own), default=0.0)
+    drain_s = max((_drain_s(part) for part in parts if part.own), default=0.0)
     loads = []
     for seed, part in enumerate(parts, 1):
         side, tenant = part.side, part.tenant
@@ -105,6 +105,11 @@ async def drive(parts: Sequence[Part], start: float, end: float, *, retry: Retry
     found = await asyncio.gather(*loads)
     ended = [replace(part, rows=results.rows) for part, results in zip(parts, found, strict=True)]
     return Run(ended, start, end, origin)
+
+
+def _drain_s(part: Part) -> float:
+    """Above the allotment only what was under way is waited for: how late the rest is does not matter."""
+    return part.tenant.lag_s(part.side) if part.side.load < 1 else part.tenant.residence_s
 
 
 def _times(gaps: Gaps, end: float, quiet: tuple[float, float]) -> list[float]:
