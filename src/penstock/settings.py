@@ -97,18 +97,27 @@ class ScalingSettings(BaseModel):
 
     model_config = _GROUP
 
+    period_s: float = Field(default=1, gt=0, le=60)
+    """How often demand is looked at, in seconds; sooner, at most every 50 ms, when it exceeds an allotment."""
     target: float = Field(default=0.9, gt=0, le=1)
     """So much is allotted that demand takes this part of it."""
     burst_s: float = Field(default=10, gt=0)
-    """Seconds by which a burst is told."""
+    """Seconds by which a burst is told; at most mean_s."""
+    burst_chunks: int = Field(default=2, ge=1)
+    """Chunks beyond what is held that a burst must ask for to count by itself."""
     mean_s: float = Field(default=30, gt=0)
     """Seconds over which demand is averaged."""
     drain_s: float = Field(default=10, gt=0)
     """Seconds within which what waits is to be gone."""
     down_s: float = Field(default=120, ge=0)
-    """Seconds for which an allotment stays up after demand has fallen."""
+    """Seconds for which an allotment stays up after demand has fallen, and a further replica that starts quickly."""
     down_slow_s: float = Field(default=300, ge=0)
-    """The same where another chunk takes longer than 10 s to start."""
+    """The same for a further replica that takes longer than slow_start_s to start; at least down_s."""
+    slow_start_s: float = Field(default=10, ge=0)
+    """A replica that takes longer to start, in seconds, is slow."""
+    give_up_s: float = Field(default=60, gt=0)
+    """A further replica that is not ready so many seconds after it should have been is given up, and tried again after
+    as long."""
     history_days: float = Field(default=90, gt=0)
     """Days for which decisions are remembered."""
 
@@ -226,9 +235,25 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config: Path 
     from_environment = _variables(environment)
     _check(from_environment, "the environment")
     try:
-        return Settings.model_validate(_merged(_merged(from_file, from_environment), dict(flags)))
+        settings = Settings.model_validate(_merged(_merged(from_file, from_environment), dict(flags)))
     except ValidationError as error:
         raise InvalidParameter(_told(error, "the flags")) from error
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Rules over several keys, which may come from different sources."""
+    scaling = settings.scaling
+    if scaling.burst_s > scaling.mean_s:
+        raise InvalidParameter(
+            f"'scaling.burst_s' must be at most scaling.mean_s ({scaling.mean_s:g}), but is {scaling.burst_s:g}."
+        )
+    if scaling.down_slow_s < scaling.down_s:
+        raise InvalidParameter(
+            f"'scaling.down_slow_s' must be at least scaling.down_s ({scaling.down_s:g}), but is "
+            f"{scaling.down_slow_s:g}."
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

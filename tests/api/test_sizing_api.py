@@ -93,7 +93,25 @@ async def test_an_old_family_is_not_said_to_be_sold_in_units(admin, model):
 async def test_changes_of_allotments_newest_first_for_who_may_see_them(admin, anonymous, store, model):
     made = (await admin.post(ROOT, json=body(provisioned_model_units=50))).json()
     changes = [
-        ScalingRecord(made["id"], "guide-1", at, 850, 1700, Kind.UP, f"At {at}.", 850, 900, 1600, 0, 2, 4000)
+        ScalingRecord(
+            made["id"],
+            "guide-1",
+            at,
+            850,
+            1700,
+            Kind.UP,
+            f"At {at}.",
+            850,
+            900,
+            1600,
+            0,
+            2,
+            4000,
+            850,
+            3400,
+            4.2,
+            "cpu0, cpu1",
+        )
         for at in (1, 2, 3)
     ]
     async with store.unit() as unit:
@@ -102,6 +120,8 @@ async def test_changes_of_allotments_newest_first_for_who_may_see_them(admin, an
     found = (await admin.get(path, params={"limit": 2})).json()["decisions"]
     assert [one["reason"] for one in found] == ["At 3.", "At 2."]
     assert (found[0]["old"], found[0]["new"], found[0]["kind"]) == (850, 1700, "up")
+    assert (found[0]["min_provisioned_throughput"], found[0]["max_provisioned_throughput"]) == (850, 3400)
+    assert (found[0]["startup_s"], found[0]["devices"]) == (4.2, ["cpu0", "cpu1"])
     assert (await admin.get(path, params={"limit": 0})).status_code == 400
     assert (await admin.get(f"{ROOT}/none/scaling-decisions")).status_code == 404
     assert (await anonymous.get(path)).status_code == 401

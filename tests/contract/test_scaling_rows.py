@@ -7,7 +7,7 @@ from penstock.domain.scaling_record import ScalingRecord
 
 FIRST = ScalingRecord(
     "e1", "guide-1", 1_700_000_000_000, 850.0, 2550.0, Kind.UP, "Demand takes 3 chunks.", 850.0, 1200.5, 2310.25,
-    4000.0, 3, 5950.0,
+    4000.0, 3, 5950.0, 850.0, 8500.0, 4.25, "cpu0, cpu1",
 )  # fmt: skip
 
 

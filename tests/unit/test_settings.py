@@ -39,6 +39,8 @@ def test_variables_of_clients_are_passed_over():
         ({}, {"PENSTOCK_GATEWAY_PORT": "1"}, "The variable PENSTOCK_GATEWAY_PORT is not a setting of Penstock"),
         ({}, {"PENSTOCK_ADMIN_TOKEN": "x" * 15}, "'admin.token' in the environment: must have at least 16"),
         ({}, {"PENSTOCK_PUBLIC_URL": "models.example.org"}, "'public_url' in the environment"),
+        ({}, {"PENSTOCK_SCALING_BURST_S": "31"}, "'scaling.burst_s' must be at most scaling.mean_s (30), but is 31."),
+        ({}, {"PENSTOCK_SCALING_DOWN_S": "301"}, "'scaling.down_slow_s' must be at least scaling.down_s (301), but"),
         ({}, {"PENSTOCK_CONFIG": "/none.toml"}, "The settings file /none.toml cannot be read"),
     ],
 )

@@ -61,6 +61,7 @@ from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
+from penstock.ports.expansion import Expansion
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
@@ -124,7 +125,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     serving, reconciler, measuring = await make_serving(settings, store, artifacts, cluster, table=table, stack=stack)
     offers = serving.optimization.offers
     drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
-    throughput, scaling = _scaling(settings, store, gate, offers, drift)
+    throughput, scaling = _scaling(settings, store, gate, offers, drift=drift, expansion=reconciler.expanding)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, hear=drift.hear, stack=stack)
@@ -187,25 +188,29 @@ async def _access(
 
 
 def _scaling(
-    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, drift: DriftWatch
+    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, *, drift: DriftWatch, expansion: Expansion
 ) -> tuple[Throughput, list[Loop]]:
     """The autoscaler, which remembers what it decides, and what is told of throughput."""
     clock, wish = SystemClock(), settings.scaling
     policy = Policy(
         target=wish.target,
         burst_s=wish.burst_s,
+        burst_chunks=wish.burst_chunks,
         mean_s=wish.mean_s,
         drain_s=wish.drain_s,
         down_s=wish.down_s,
         down_slow_s=wish.down_slow_s,
+        slow_start_s=wish.slow_start_s,
+        give_up_s=wish.give_up_s,
         idle_s=settings.serving.scale_to_zero_idle_s,
     )
-    # Within a device an allotment is a number: it takes no time to start.
-    autoscaler = Autoscaler(gate, clock, policy, lambda _reading: 0.0)
+    autoscaler = Autoscaler(gate, expansion, clock, policy)
+    loop = Loop("autoscaler", autoscaler.paced, clock, period_s=wish.period_s)
+    gate.on_excess(loop.hint)
     history = ScalingHistory(store, clock, autoscaler, days=wish.history_days)
     throughput = Throughput(store, gate, offers, clock, drift.of)
     return throughput, [
-        Loop("autoscaler", autoscaler.step, clock, period_s=1),
+        loop,
         Loop("scaling history", history.step, clock, period_s=2),
         Loop("throughput", throughput.step, clock, period_s=1),
         Loop("drift", drift.step, clock, period_s=drift.period_s),

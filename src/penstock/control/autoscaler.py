@@ -1,75 +1,63 @@
-"""The autoscaler: reads the gate every second, gives allotments, and remembers each change with its reason."""
+"""The autoscaler: reads the gate, gives allotments, asks for replicas, and remembers each change with its reason."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from penstock.domain.scaling import Ask, Decision, Kind, Policy, Sample, State, Want, decide, grant
+from penstock.domain.scaling import Policy, Sample
 from penstock.domain.scaling_record import ScalingRecord
-from penstock.domain.throughput import SOLD_FRACTION
+from penstock.domain.scaling_round import Memory, Standing, Verdict, look
 from penstock.ports.capacity import Capacity, Reading
 from penstock.ports.clock import Clock
+from penstock.ports.expansion import Expansion
 
 UNWRITTEN_LIMIT = 10_000
 """Changes kept while the database is away; the oldest are lost first."""
-_ROUNDING = 1e-9
+LEAST_GAP_S = 0.05
+_IDLE_PARTS = 20
+"""Between two rounds, so many times as long is done nothing as the last one took."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """What is remembered of one served entity between steps."""
+    """What is remembered of one served entity between rounds."""
 
     samples: deque[Sample] = field(default_factory=deque)
-    wants: tuple[Want, ...] = ()
+    memory: Memory = field(default_factory=Memory)
     asked_at: float = 0.0
 
 
-@dataclass(slots=True)
-class _Case:
-    """One served entity in one step: `standing` is its allotment as decided so far, `free` the share that was free."""
-
-    reading: Reading
-    state: State
-    track: _Track
-    decision: Decision
-    standing: float
-    free: float = 0.0
-
-
 class Autoscaler:
-    """Keeps the allotments of all served entities. `startup_s` tells how long a further chunk takes."""
+    """Keeps the allotments of all served entities, and the replicas beyond their minimums."""
 
-    def __init__(self, capacity: Capacity, clock: Clock, policy: Policy, startup_s: Callable[[Reading], float]) -> None:
+    def __init__(self, capacity: Capacity, expansion: Expansion, clock: Clock, policy: Policy) -> None:
         self._capacity = capacity
+        self._expansion = expansion
         self._clock = clock
         self._policy = policy
-        self._startup_s = startup_s
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._changes: deque[ScalingRecord] = deque(maxlen=UNWRITTEN_LIMIT)
+        self._next_at = float("-inf")
+
+    async def paced(self) -> str:
+        """A step, but not so soon after the one before that hints in a row would keep the server from its work."""
+        wait = self._next_at - self._clock.monotonic()
+        if wait > 0:
+            await self._clock.sleep(wait)
+        began = self._clock.monotonic()
+        said = await self.step()
+        ended = self._clock.monotonic()
+        self._next_at = ended + max(LEAST_GAP_S, _IDLE_PARTS * (ended - began))
+        return said
 
     async def step(self) -> str:
-        """One look at every served entity; says what was changed. Touches nothing but the gate."""
+        """One look at every served entity; says what was changed. Touches the gate, and asks for replicas."""
         now = self._clock.monotonic()
         readings = self._capacity.readings()
         self._forget(readings)
-        cases = [self._case(reading, now) for reading in readings]
-        for devices in dict.fromkeys(reading.devices for reading in readings):
-            self._divide(devices, cases, now)
-        for case in cases:
-            case.track.wants = case.decision.wants
-        return " ".join(self._apply(case) for case in cases if case.decision.allotment != case.reading.allotment)
-
-    def _divide(self, devices: tuple[str, ...], cases: Sequence[_Case], now: float) -> None:
-        """Divides what is free on these devices among the served entities that are spread over just these."""
-        group = [case for case in cases if case.reading.devices == devices]
-        free = len(devices) * min(SOLD_FRACTION - _sold(device, cases) for device in devices)
-        if free < -_ROUNDING:
-            _reclaim(group, free)
-        free -= sum(_share(one.reading, one.decision.allotment - one.state.allotment) for one in group if _settled(one))
-        free = max(free, 0.0)
-        self._raise(group, free, now)
-        for case in group:
-            case.free, case.standing = free, case.decision.allotment
+        verdicts = look(now, self._policy, [self._standing(reading, now) for reading in readings])
+        said = [self._apply(reading, verdict) for reading, verdict in zip(readings, verdicts, strict=True)]
+        return " ".join(filter(None, said))
 
     def take(self) -> Sequence[ScalingRecord]:
         """The changes that were not taken yet, oldest first; they stay until `stored` says that they are safe."""
@@ -86,8 +74,8 @@ class Autoscaler:
         for key in [key for key in self._tracks if key not in known]:
             del self._tracks[key]
 
-    def _case(self, reading: Reading, now: float) -> _Case:
-        """Adds a sample, and decides what the entity would get of a device that had room for everything."""
+    def _standing(self, reading: Reading, now: float) -> Standing:
+        """Adds a sample, and says how the entity stands."""
         track = self._tracks.setdefault((reading.endpoint_id, reading.entity), _Track(asked_at=now))
         samples = track.samples
         if samples and reading.arrived < samples[-1].arrived:
@@ -98,85 +86,55 @@ class Autoscaler:
         # One sample older than what is looked at is where the rates begin.
         while len(samples) > 1 and samples[1].at <= now - self._policy.memory_s:
             samples.popleft()
-        state = State(
-            allotment=reading.allotment,
+        outlook = self._expansion.outlook(reading.endpoint_id, reading.entity)
+        return Standing(
             minimum=reading.minimum,
             maximum=reading.maximum,
             chunk=reading.chunk,
-            free=reading.maximum,
-            startup_s=self._startup_s(reading),
+            chunk_share=reading.chunk_share,
+            parts=reading.parts,
+            samples=samples,
             idle_s=now - track.asked_at,
-            wants=track.wants,
+            startup_s=outlook.startup_s if outlook else 0.0,
+            places=outlook.devices if outlook else {},
+            memory=track.memory,
         )
-        return _Case(reading, state, track, decide(now, self._policy, state, samples), reading.allotment)
 
-    def _raise(self, cases: Sequence[_Case], free: float, now: float) -> None:
-        """Shares what is free among those who go up, and decides anew for those who do not get all."""
-        rising = [case for case in cases if case.decision.kind is Kind.UP]
-        asks = [
-            Ask(round((case.decision.allotment - case.state.allotment) / case.state.chunk), _chunk_share(case.reading))
-            for case in rising
-        ]
-        for case, ask, given in zip(rising, asks, grant(asks, free), strict=True):
-            if given < ask.chunks:
-                case.state = replace(case.state, free=given * case.state.chunk)
-                case.decision = decide(now, self._policy, case.state, case.track.samples)
+    def _apply(self, reading: Reading, verdict: Verdict) -> str:
+        endpoint_id, entity = reading.endpoint_id, reading.entity
+        track = self._tracks[endpoint_id, entity]
+        if verdict.parts != {one.device: one.allotted for one in reading.parts}:
+            self._capacity.allot(endpoint_id, entity, verdict.parts)
+        if verdict.further != track.memory.reaches.keys():
+            self._expansion.want(endpoint_id, entity, verdict.further)
+        if verdict.coming or track.memory.reaches:
+            self._capacity.expect(endpoint_id, entity, verdict.ready_in_s, verdict.coming)
+        track.memory = verdict.memory
+        if not verdict.changed:
+            return ""
+        record = self._record(reading, verdict)
+        self._changes.append(record)
+        replicas = f", replicas on {record.devices}" if record.devices else ""
+        return f"{entity} of {endpoint_id} from {record.old:,.0f} to {record.new:,.0f} tokens/s{replicas}."
 
-    def _apply(self, case: _Case) -> str:
-        reading, decision = case.reading, case.decision
-        self._capacity.allot(reading.endpoint_id, reading.entity, decision.allotment)
-        record = ScalingRecord(
+    def _record(self, reading: Reading, verdict: Verdict) -> ScalingRecord:
+        decision = verdict.decision
+        return ScalingRecord(
             endpoint_id=reading.endpoint_id,
             entity=reading.entity,
             at=self._clock.now_ms(),
-            old=reading.allotment,
-            new=decision.allotment,
-            kind=decision.kind,
-            reason=decision.reason,
+            old=verdict.before,
+            new=verdict.allotment,
+            kind=verdict.kind,
+            reason=verdict.reason,
             chunk=reading.chunk,
             mean=decision.demand.mean,
             burst=decision.demand.burst,
             backlog=decision.demand.backlog,
             wanted=decision.wanted,
-            free=case.free / _chunk_share(reading) * reading.chunk,
+            free=verdict.free,
+            minimum=reading.minimum,
+            maximum=reading.maximum,
+            startup_s=verdict.startup_s,
+            devices=", ".join(sorted({*verdict.parts, *verdict.further} - {""})),
         )
-        self._changes.append(record)
-        return f"{reading.entity} of {reading.endpoint_id} from {record.old:,.0f} to {record.new:,.0f} tokens/s."
-
-
-def _sold(device: str, cases: Sequence[_Case]) -> float:
-    """The share of a device that is allotted."""
-    return sum(
-        _share(case.reading, case.standing) / len(case.reading.devices)
-        for case in cases
-        if device in case.reading.devices
-    )
-
-
-def _reclaim(cases: Sequence[_Case], free: float) -> None:
-    """Takes back what is allotted above the minimums until no more is allotted than is sold; `free` is below 0."""
-    above = [max(case.state.held - case.state.floor, 0) for case in cases]
-    asks = [Ask(chunks, _chunk_share(case.reading)) for case, chunks in zip(cases, above, strict=True)]
-    kept_share = sum(ask.chunks * ask.share for ask in asks) + free
-    for case, chunks, kept in zip(cases, above, grant(asks, kept_share), strict=True):
-        allowed = (case.state.floor + kept) * case.state.chunk
-        if kept < chunks and case.decision.allotment > allowed:
-            reason = (
-                "More was allotted than the device sells, because a minimum came back or was raised: "
-                f"{case.state.floor + chunks} chunks of {case.state.chunk:,.0f} tokens/s were cut to "
-                f"{case.state.floor + kept}."
-            )
-            case.decision = replace(case.decision, allotment=allowed, kind=Kind.RECLAIMED, reason=reason)
-
-
-def _settled(case: _Case) -> bool:
-    """Whether the decision stands already: only those who go up must share what is free."""
-    return case.decision.kind is not Kind.UP
-
-
-def _share(reading: Reading, tokens_per_s: float) -> float:
-    return tokens_per_s / reading.chunk * _chunk_share(reading)
-
-
-def _chunk_share(reading: Reading) -> float:
-    return reading.chunk_share or reading.chunk / reading.throughput

@@ -11,8 +11,8 @@ from penstock.domain.traffic import Route
 class ReadyReplica:
     """A replica that serves. `address` is where its engine listens; it runs `max_running` at once, and queues more.
 
-    `device` is what it runs on, empty if there is only one; `share` the part of that device's time (0 to 0.9) that the
-    endpoint holds there for what this replica runs.
+    `device` is what it runs on, empty if there is only one; `share` the part of that device's time (0 to 0.9) that is
+    reserved there for the served entity's minimum.
     """
 
     id: str

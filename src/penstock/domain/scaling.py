@@ -24,7 +24,11 @@ class Kind(StrEnum):
     """The allotment was outside the band, or no whole chunks: the band or the chunk has changed."""
     ZERO = "zero"
     RECLAIMED = "reclaimed"
-    """More was allotted than a device sells: somebody's minimum came back."""
+    """Taken back without less demand: a minimum came or was raised, or a replica was lost."""
+    STARTED = "started"
+    """A further replica is being started; the allotment may have changed too."""
+    STOPPED = "stopped"
+    """A further replica is no longer needed, or did not come; the allotment may have changed too."""
     DRIFTED = "drifted"
     """Nothing is changed, but the profile does not hold any more: requests take more or less than was measured."""
 
@@ -37,6 +41,8 @@ class Policy:
     `burst_s` count by themselves where they ask for `burst_chunks` more than is allotted. A backlog is to be gone after
     `drain_s`. The allotment falls to the most that was wanted within `down_s`, or within `down_slow_s` where another
     chunk takes longer than `slow_start_s` to start. `idle_s` without requests take an entity with minimum 0 to zero.
+    A further replica that is not ready `give_up_s` after it should have been is given up, and not tried again for as
+    long.
     """
 
     target: float = 0.9
@@ -48,6 +54,7 @@ class Policy:
     down_slow_s: float = 300.0
     slow_start_s: float = 10.0
     idle_s: float = 1800.0
+    give_up_s: float = 60.0
 
     def window_s(self, startup_s: float) -> float:
         """For how long the allotment stays up, in seconds, where a chunk takes `startup_s` to start."""
@@ -80,8 +87,8 @@ class Want:
 class State:
     """What is decided upon. `allotment`, `minimum`, `maximum`, `chunk` and `free` are tokens per second.
 
-    `free` is what the device could allot beyond the allotment; `startup_s` how long another chunk takes to start;
-    `idle_s` how long nothing has been asked; `wants` is what the decision before gave.
+    `free` is what its devices, so many, could allot beyond the allotment; `startup_s` how long another chunk takes to
+    start; `idle_s` how long nothing has been asked; `wants` is what the decision before gave.
     """
 
     allotment: float
@@ -92,6 +99,7 @@ class State:
     startup_s: float = 0.0
     idle_s: float = 0.0
     wants: tuple[Want, ...] = ()
+    devices: int = 1
 
     def chunks(self, tokens_per_s: float) -> int:
         """Whole chunks that hold so many tokens per second."""
@@ -124,7 +132,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to allot, in tokens per second, and why. `wanted` is chunks by demand alone; `wants` is for the next one."""
+    """What to allot, in tokens per second, and why. `wants` is for the next one.
+
+    `wanted` is chunks by demand alone, and `lasting` those by its mean: what is worth a start that outlasts a burst.
+    """
 
     allotment: float
     kind: Kind
@@ -132,6 +143,7 @@ class Decision:
     demand: Demand
     wanted: int
     wants: tuple[Want, ...]
+    lasting: int = 0
 
 
 def decide(now: float, policy: Policy, state: State, samples: Sequence[Sample]) -> Decision:
@@ -142,10 +154,12 @@ def decide(now: float, policy: Policy, state: State, samples: Sequence[Sample]) 
     """
     demand = _demand(now, policy, samples)
     wanted = _wanted(policy, state, demand)
-    wants = _window(state.wants, Want(now, wanted), now - policy.window_s(state.startup_s))
+    wants = window(state.wants, Want(now, wanted), now - policy.window_s(state.startup_s))
     chunks, kind = _settled(policy, state, wanted, wants[0].chunks)
     reason = _reason(policy, state, demand, wanted=wanted, chunks=chunks, kind=kind)
-    return Decision(chunks * state.chunk, kind, reason, demand, wanted, wants)
+    return Decision(
+        chunks * state.chunk, kind, reason, demand, wanted, wants, state.chunks(demand.mean / policy.target)
+    )
 
 
 def _demand(now: float, policy: Policy, samples: Sequence[Sample]) -> Demand:
@@ -175,7 +189,7 @@ def _wanted(policy: Policy, state: State, demand: Demand) -> int:
     return max(by_mean, by_burst) if by_burst >= state.held + threshold else by_mean
 
 
-def _window(before: tuple[Want, ...], newest: Want, since: float) -> tuple[Want, ...]:
+def window(before: tuple[Want, ...], newest: Want, since: float) -> tuple[Want, ...]:
     """The wants of the window that may still be its largest, largest first; the newest is always there."""
     kept = [want for want in before if want.at > since and want.chunks > newest.chunks]
     return (*kept, newest)
@@ -203,21 +217,21 @@ def _reason(policy: Policy, state: State, demand: Demand, *, wanted: int, chunks
     asked = (
         f"Demand is {max(demand.mean, demand.burst):,.0f} tokens/s at the most ({demand.mean:,.0f} over "
         f"{policy.mean_s:g} s, {demand.burst:,.0f} over {policy.burst_s:g} s, {demand.backlog:,.0f} tokens waiting), "
-        f"which takes {_count(wanted)} of {state.chunk:,.0f} tokens/s"
+        f"which takes {count(wanted)} of {state.chunk:,.0f} tokens/s"
     )
     window = policy.window_s(state.startup_s)
     match kind:
         case Kind.UP:
-            return f"{asked}{_limit(state, wanted, chunks)}; raised from {_count(state.held)} to {chunks}."
+            return f"{asked}{_limit(state, wanted, chunks)}; raised from {count(state.held)} to {chunks}."
         case Kind.DOWN:
-            return f"{asked}, and no more than {chunks} in {window:g} s; lowered from {_count(state.held)}."
+            return f"{asked}, and no more than {chunks} in {window:g} s; lowered from {count(state.held)}."
         case Kind.ZERO:
             return f"Nothing was asked for {policy.idle_s:g} s, and the minimum is 0."
         case Kind.BAND:
             band = f"{state.minimum:,.0f} to {state.maximum:,.0f} tokens/s"
-            return f"The band is {band}: {state.floor} to {_count(state.ceiling)} of {state.chunk:,.0f} tokens/s."
+            return f"The band is {band}: {state.floor} to {count(state.ceiling)} of {state.chunk:,.0f} tokens/s."
         case _:
-            return f"{asked}{_limit(state, wanted, chunks)}; {_count(state.held)} held."
+            return f"{asked}{_limit(state, wanted, chunks)}; {count(state.held)} held."
 
 
 def _limit(state: State, wanted: int, chunks: int) -> str:
@@ -226,36 +240,10 @@ def _limit(state: State, wanted: int, chunks: int) -> str:
     if chunks >= state.ceiling:
         return f", but the maximum is {state.ceiling}"
     free = max(int(state.free / state.chunk + _ROUNDING), 0)
-    return f", but the device has {_count(free)} free" if wanted > state.held + free else ""
+    has = "the device has" if state.devices == 1 else f"its {state.devices} devices have"
+    return f", but {has} {count(free)} free" if wanted > state.held + free else ""
 
 
-def _count(chunks: int) -> str:
+def count(chunks: int) -> str:
+    """So many, in words."""
     return f"{chunks} chunk" if chunks == 1 else f"{chunks} chunks"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Chunks that are wanted beyond what is held, and the share of the device that each takes."""
-
-    chunks: int
-    share: float
-
-
-def grant(asks: Sequence[Ask], free: float) -> tuple[int, ...]:
-    """How many chunks each asker gets of a `free` share of a device: all, or in proportion, in whole chunks.
-
-    Rounding goes to those who are furthest below their part, the first of equals. The sum of shares is never more than
-    what is free, and nobody gets more than was asked.
-    """
-    asked = sum(ask.chunks * ask.share for ask in asks)
-    if not asked or asked <= free + _ROUNDING:
-        return tuple(ask.chunks for ask in asks)
-    part = max(free, 0.0) / asked
-    given = [int(ask.chunks * part + _ROUNDING) for ask in asks]
-    left = free - sum(count * ask.share for count, ask in zip(given, asks, strict=True))
-    owed = sorted(range(len(asks)), key=lambda at: given[at] - asks[at].chunks * part)
-    for at in owed:
-        if given[at] < asks[at].chunks and asks[at].share <= left + _ROUNDING:
-            given[at] += 1
-            left -= asks[at].share
-    return tuple(given)

@@ -10,8 +10,10 @@ class ScalingRecord:
     """One change at `at` (epoch milliseconds), at most one of a served entity in a moment.
 
     `old` and `new` are allotments, `chunk` what they are made of, `mean` and `burst` the demand by its mean and by its
-    last seconds, `free` what the device could allot beyond `old`: all in (reference) tokens per second. `backlog` is
-    reference tokens that waited, `wanted` chunks by demand alone.
+    last seconds, `free` what its devices could still allot beyond `new`, `minimum` and `maximum` the band: all in
+    (reference) tokens per second. `backlog` is reference tokens that waited, `wanted` chunks by demand alone. `devices`
+    names those that it has or gets a replica on, and `startup_s` is how long a further one takes to start, 0 where only
+    a number changed.
     """
 
     endpoint_id: str
@@ -27,3 +29,7 @@ class ScalingRecord:
     backlog: float
     wanted: int
     free: float
+    minimum: float = 0.0
+    maximum: float = 0.0
+    startup_s: float = 0.0
+    devices: str = ""

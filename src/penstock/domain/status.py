@@ -96,10 +96,11 @@ def route(
 
     `slots` are by spec, and `claims` what the endpoint holds of the devices.
     """
-    shares = {(claim.spec, claim.device): claim.share for claim in claims}
     active = endpoint.active
     if active is None:
         return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), _problem(endpoint))
+    ready = {(one.spec, one.device) for one in replicas if one.state is ReplicaState.READY}
+    shares = _shares(active, slots, [claim for claim in claims if (claim.spec, claim.device) in ready])
     entities = tuple(
         EntityRoute(
             entity.name,
@@ -110,7 +111,7 @@ def route(
                     slots[one.spec].max_running,
                     slots[one.spec].max_queue,
                     one.device,
-                    shares.get((one.spec, one.device), 0.0),
+                    shares.get((entity.name, one.device), 0.0),
                 )
                 for one in replicas
                 if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
@@ -121,6 +122,22 @@ def route(
         for entity in active.entities
     )
     return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, active.task, active.routes, entities)
+
+
+def _shares(active: Config, slots: Mapping[str, Slots], claims: Sequence[Claim]) -> dict[tuple[str, str], float]:
+    """The share of each device that is reserved for each served entity's minimum; `claims` are those with a replica.
+
+    A spec's claim is its entities', in proportion to their minimums, and what a replica that is lost had of them is
+    not added to the others. What is claimed for an update counts when its replica is ready.
+    """
+    sales = {one.name: (one.spec, slots[one.spec].sale(one)) for one in active.entities if one.spec in slots}
+    least = {name: (spec, sale.share(sale.minimum)) for name, (spec, sale) in sales.items() if sale is not None}
+    found: dict[tuple[str, str], float] = {}
+    for name, (spec, share) in least.items():
+        mine = [claim for claim in claims if claim.spec == spec]
+        whole = max(sum(one for other, one in least.values() if other == spec), sum(claim.share for claim in mine))
+        found |= {(name, claim.device): claim.share * share / whole for claim in mine if whole > 0}
+    return found
 
 
 def _problem(endpoint: Endpoint) -> str:

@@ -5,7 +5,8 @@ from the control plane (`penstock.ports.capacity.Capacity`).
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from penstock.domain import decision
@@ -14,6 +15,7 @@ from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.tenancy import Priority, Sale
 from penstock.domain.throughput import SOLD_FRACTION
 from penstock.domain.usage import Usage
+from penstock.gateway.account import Account, floors_of
 from penstock.gateway.call import Asked
 from penstock.gateway.count import Counter, Size
 from penstock.ports.capacity import Reading
@@ -40,7 +42,7 @@ class Turn:
 
     __slots__ = ("account", "admitted", "device", "ended", "future", "grant", "priority", "since", "ticket", "told")
 
-    def __init__(self, account: "_Account", device: "_Device", asked: Ask, admitted: Admitted, since: float) -> None:
+    def __init__(self, account: Account, device: "_Device", asked: Ask, admitted: Admitted, since: float) -> None:
         self.account = account
         self.device = device
         self.ticket = asked.ticket
@@ -68,40 +70,6 @@ class Turn:
 
 
 @dataclass(slots=True)
-class _Account:
-    """A served entity at the gate. `arrived` and `attained` count reference tokens since the start.
-
-    `floors` is how the minimum is spread over the devices: parts that make one together.
-    """
-
-    endpoint_id: str
-    entity: str
-    sale: Sale
-    allotment: float
-    floors: dict[str, float]
-    arrived: float = 0.0
-    attained: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return f"{self.endpoint_id}/{self.entity}"
-
-    @property
-    def devices(self) -> tuple[str, ...]:
-        return tuple(self.floors)
-
-    @property
-    def extra(self) -> float:
-        """The share of each device beyond the minimum."""
-        sale = self.sale
-        return sale.share(self.allotment - sale.minimum) / len(self.floors)
-
-    def part(self, device: str) -> float:
-        """The share of a device: that of the minimum as it was placed, and what is more alike on all."""
-        return self.sale.share(self.sale.minimum) * self.floors[device] + self.extra
-
-
-@dataclass(slots=True)
 class _Device:
     name: str
     arbiter: Arbiter = field(default_factory=Arbiter)
@@ -117,7 +85,8 @@ class Gate:
         self.counter = Counter()
         self._clock = clock
         self._devices: dict[str, _Device] = {}
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._tell: Callable[[], None] = lambda: None
 
     # ---- what is sold
 
@@ -137,68 +106,65 @@ class Gate:
             self._remove(self._accounts.pop(key))
         self.counter.forget(endpoint_id)
 
-    def allot(self, endpoint_id: str, entity: str, tokens_per_s: float) -> None:
+    def allot(self, endpoint_id: str, entity: str, parts: Mapping[str, float]) -> None:
         """See `penstock.ports.capacity.Capacity`. What others hold is not touched: only free time can be had."""
         account = self._accounts.get((endpoint_id, entity))
-        if account is None:
-            return
-        sale = account.sale
-        account.allotment = min(max(tokens_per_s, sale.minimum), sale.maximum)
-        self._fit(account)
-        self._apply(account)
+        if account is not None:
+            account.take(parts, {name: self._sold(name, account) for name in account.devices})
+            self._apply(account)
+
+    def expect(self, endpoint_id: str, entity: str, ready_in_s: float, tokens_per_s: float) -> None:
+        """See `penstock.ports.capacity.Capacity`."""
+        account = self._accounts.get((endpoint_id, entity))
+        if account is not None:
+            account.more_at, account.more = self._clock.monotonic() + ready_in_s, tokens_per_s
+
+    def on_excess(self, tell: Callable[[], None]) -> None:
+        """`tell` is called whenever more is asked of a served entity than is allotted and less than its maximum."""
+        self._tell = tell
 
     def readings(self) -> Sequence[Reading]:
         """See `penstock.ports.capacity.Capacity`."""
         return [self._reading(account) for _, account in sorted(self._accounts.items())]
 
     def _set(self, endpoint_id: str, entity: EntityRoute, sale: Sale) -> None:
-        floors = _floors(entity)
+        floors = floors_of(entity, sale)
         key = (endpoint_id, entity.name)
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = _Account(endpoint_id, entity.name, sale, sale.minimum, floors)
+            account = self._accounts[key] = Account(endpoint_id, entity.name, sale, floors)
         gone = set(account.devices) - set(floors)
-        account.sale, account.floors = sale, floors
-        account.allotment = min(max(account.allotment, sale.minimum), sale.maximum)
+        account.settle(sale, floors)
         self._make_room(account)
         self._apply(account)
         for device in gone:
             self._leave(account, device)
 
-    def _make_room(self, newest: _Account) -> None:
+    def _make_room(self, newest: Account) -> None:
         """A minimum that comes displaces what others were allotted above theirs."""
         for device in newest.devices:
             over = self._sold(device, None) - SOLD_FRACTION
             for account in self._accounts.values():
-                if over > 0 and device in account.floors and account.extra > 0:
-                    cut = min(account.extra, over)
-                    over -= cut
-                    account.allotment -= account.sale.tokens_per_s(cut * len(account.devices))
+                if over > _ROUNDING and account.extra.get(device, 0.0) > 0:
+                    over -= account.give_back(device, over)
                     self._apply(account)
 
-    def _fit(self, account: _Account) -> None:
-        sale, floor = account.sale, account.sale.share(account.sale.minimum)
-        free = min(SOLD_FRACTION - self._sold(name, account) - floor * part for name, part in account.floors.items())
-        most = sale.minimum + sale.tokens_per_s(max(free, 0.0)) * len(account.floors)
-        # What is missing by rounding alone is not missing.
-        account.allotment = account.allotment if account.allotment <= most + _ROUNDING * sale.chunk else most
+    def _sold(self, device: str, but: Account | None) -> float:
+        return sum(one.share(device) for one in self._accounts.values() if device in one.floors and one is not but)
 
-    def _sold(self, device: str, but: _Account | None) -> float:
-        return sum(one.part(device) for one in self._accounts.values() if device in one.floors and one is not but)
-
-    def _apply(self, account: _Account) -> None:
+    def _apply(self, account: Account) -> None:
         now = self._clock.monotonic()
         for name in account.devices:
             device = self._devices.setdefault(name, _Device(name))
             sale = account.sale
-            device.arbiter.set_tenant(account.key, sale.model, sale.terms, account.part(name), now)
+            device.arbiter.set_tenant(account.key, sale.model, sale.terms, account.share(name), now)
             self._pump(device)
 
-    def _remove(self, account: _Account) -> None:
+    def _remove(self, account: Account) -> None:
         for device in account.devices:
             self._leave(account, device)
 
-    def _leave(self, account: _Account, name: str) -> None:
+    def _leave(self, account: Account, name: str) -> None:
         """What waits on that device is sent away, to be asked for anew where there is somewhere else."""
         device = self._devices.get(name)
         if device is None:
@@ -209,7 +175,7 @@ class Gate:
             turn.future.set_result(None)
         device.arbiter.remove_tenant(account.key)
 
-    def _reading(self, account: _Account) -> Reading:
+    def _reading(self, account: Account) -> Reading:
         sale, ratio = account.sale, self.counter.ratio(account.endpoint_id, account.entity)
         waiting, backlog_s, wait_s, in_flight, means, answers = 0, 0.0, [], 0, [0.0], 0
         for name in account.devices:
@@ -234,9 +200,9 @@ class Gate:
             maximum=sale.maximum,
             throughput=sale.terms.throughput,
             chunk=sale.chunk,
-            predicted_wait_s=min(wait_s, default=0.0),
+            predicted_wait_s=self._sooner(account, min(wait_s, default=0.0)),
             chunk_share=sale.chunk_share,
-            devices=account.devices,
+            parts=account.parts,
             mean_out=max(means),
             answers=answers,
             characters_per_token=ratio.characters,
@@ -269,14 +235,30 @@ class Gate:
         )
         if not asked.owed:
             account.arrived += answer.seconds * account.sale.terms.throughput
+        above = isinstance(answer, Refused) or not answer.within
+        if above and asked.priority is Priority.RESERVED and account.allotment < account.sale.maximum:
+            self._tell()
         if isinstance(answer, Refused):
-            limit = (
-                f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
-            )
-            return replace(answer, reason=f"Exceeded {limit}: {answer.reason}.")
+            return self._refused(account, answer)
         turn = device.turns[asked.ticket] = Turn(account, device, asked, answer, now)
         self._pump(device)
         return turn
+
+    def _refused(self, account: Account, answer: Refused) -> Refused:
+        limit = f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
+        reason, left = f"Exceeded {limit}: {answer.reason}", account.more_at - self._clock.monotonic()
+        if account.more <= 0 or left <= 0:
+            return replace(answer, reason=f"{reason}.")
+        wait = max(math.ceil(self._sooner(account, answer.retry_after_s)), 1)
+        reason += f"; another replica, of {account.more:,.0f} tokens/s, takes about {math.ceil(left)} s more to start."
+        return replace(answer, retry_after_s=wait, reason=reason)
+
+    def _sooner(self, account: Account, wait_s: float) -> float:
+        """A wait at the present allotment, or shorter where another replica is ready before its end."""
+        left = account.more_at - self._clock.monotonic()
+        if account.more <= 0 or not 0 < left < wait_s:
+            return wait_s
+        return left + (wait_s - left) * account.allotment / (account.allotment + account.more)
 
     async def granted(self, turn: Turn) -> bool:
         """Returns when it is the request's turn; False if what it waited for is gone, and it must ask anew."""
@@ -349,14 +331,3 @@ class Gate:
         await self._clock.sleep(seconds)
         device.timer = None
         self._pump(device)
-
-
-def _floors(entity: EntityRoute) -> dict[str, float]:
-    """How the minimum is spread over the devices of the replicas: as it was placed, or else alike."""
-    shares: dict[str, float] = {}
-    for replica in entity.replicas:
-        shares[replica.device] = shares.get(replica.device, 0.0) + replica.share
-    total = sum(shares.values())
-    if total > 0:
-        return {device: share / total for device, share in shares.items()}
-    return dict.fromkeys(shares, 1 / len(shares)) if shares else {"": 1.0}

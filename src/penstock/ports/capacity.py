@@ -1,13 +1,15 @@
 """What the gate tells the control plane of each served entity, and how it is told an allotment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from penstock.domain.scaling_room import Part
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How one served entity stands at the gate, now. A chunk takes `chunk_share` of a device, spread over `devices`.
+    """How one served entity stands at the gate, now. A chunk takes `chunk_share` of a device; `parts` tell of which.
 
     Tokens are reference tokens (2,048 in and 256 out cost 2,304).
 
@@ -33,7 +35,7 @@ class Reading:
     predicted_wait_s: float
     mean_out: float = 0.0
     chunk_share: float = 0.0
-    devices: tuple[str, ...] = ("",)
+    parts: tuple[Part, ...] = ()
     answers: int = 0
     characters_per_token: float = 0.0
     prompts: int = 0
@@ -46,6 +48,13 @@ class Capacity(Protocol):
         """One reading for each served entity that the gate knows, in a stable order. Returns at once."""
         ...
 
-    def allot(self, endpoint_id: str, entity: str, tokens_per_s: float) -> None:
-        """Gives a served entity an allotment, at once; does nothing if the gate no longer knows it."""
+    def allot(self, endpoint_id: str, entity: str, parts: Mapping[str, float]) -> None:
+        """Allots a served entity so many tokens per second of each device, at once: at least what is reserved there.
+
+        Does nothing if the gate no longer knows it.
+        """
+        ...
+
+    def expect(self, endpoint_id: str, entity: str, ready_in_s: float, tokens_per_s: float) -> None:
+        """A further replica is to be ready then, with so many tokens per second: who is refused is told; 0 for none."""
         ...

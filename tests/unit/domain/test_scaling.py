@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.domain.scaling import Ask, Kind, Policy, Sample, State, Want, decide, grant
+from penstock.domain.scaling import Kind, Policy, Sample, State, Want, decide
 
 POLICY = Policy()
 STATE = State(allotment=1000, minimum=1000, maximum=8000, chunk=1000, free=10_000)
@@ -64,6 +64,8 @@ def test_the_reason_names_what_holds_it_back():
     crowded = decide(100, POLICY, replace(STATE, free=1999), steady(5000))
     assert crowded.allotment == 2000
     assert "but the device has 1 chunk free" in crowded.reason
+    apart = decide(100, POLICY, replace(STATE, free=1999, devices=2), steady(5000))
+    assert "but its 2 devices have 1 chunk free" in apart.reason
     capped = decide(100, POLICY, STATE, steady(50_000))
     assert capped.allotment == 8000
     assert "but the maximum is 8" in capped.reason
@@ -137,17 +139,3 @@ def test_what_is_remembered_stays_small_and_in_order(state, parts):
         decision = decide(shifted[-1].at, POLICY, state, shifted)
         state = replace(state, allotment=decision.allotment, wants=decision.wants)
         assert all(a.chunks > b.chunks for a, b in pairwise(decision.wants))
-
-
-@given(st.lists(st.builds(Ask, st.integers(0, 16), st.floats(0.01, 0.9)), max_size=8), st.floats(-0.1, 0.9))
-def test_a_grant_is_never_more_than_is_free_or_asked(asks, free):
-    given_ = grant(asks, free)
-    assert all(0 <= got <= ask.chunks for got, ask in zip(given_, asks, strict=True))
-    assert sum(got * ask.share for got, ask in zip(given_, asks, strict=True)) <= max(free, 0) + 1e-6
-    if sum(ask.chunks * ask.share for ask in asks) <= free:
-        assert given_ == tuple(ask.chunks for ask in asks)
-
-
-def test_what_is_free_is_shared_in_proportion():
-    assert grant([Ask(8, 0.05), Ask(4, 0.05)], 0.3) == (4, 2)
-    assert grant([Ask(1, 0.2), Ask(1, 0.2)], 0.3) == (1, 0)

@@ -12,6 +12,7 @@ from penstock.domain.errors import EndpointNotFound, Overloaded
 from penstock.domain.model import Task
 from penstock.domain.profile import CostModel
 from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.domain.scaling_room import Part
 from penstock.domain.tenancy import Sale, Terms
 from penstock.domain.throughput import SOLD_FRACTION
 from penstock.domain.traffic import Route
@@ -200,17 +201,17 @@ async def test_a_request_that_lost_its_replica_is_not_refused():
 async def test_a_minimum_that_comes_displaces_what_was_lent_and_an_allotment_stays_in_its_band():
     gate = Gate(FakeClock())
     gate.publish(endpoint(1, sale(400, 1800)))
-    gate.allot("e1", "it", 5000)
+    gate.allot("e1", "it", {"": 5000})
     assert gate.readings()[0].allotment == 1800
     gate.publish(endpoint(2, sale(800, 800)))
     first, second = gate.readings()
     assert second.allotment == 800
     assert abs(first.allotment - 1000) < 1e-6
-    gate.allot("e1", "it", 1800)
+    gate.allot("e1", "it", {"": 1800})
     assert abs(gate.readings()[0].allotment - 1000) < 1e-6
-    gate.allot("e1", "it", 0)
+    gate.allot("e1", "it", {"": 0})
     assert gate.readings()[0].allotment == 400
-    gate.allot("nobody", "it", 1)
+    gate.allot("nobody", "it", {"": 1})
 
 
 async def test_what_is_placed_on_several_devices_is_sold_as_it_was_placed():
@@ -218,11 +219,38 @@ async def test_what_is_placed_on_several_devices_is_sold_as_it_was_placed():
     apart = [replace(replica(n), device=device, share=share) for n, device, share in ((1, "a", 0.1), (2, "b", 0.05))]
     gate.publish(endpoint(1, sale(300, 1800), *apart))
     gate.publish(endpoint(2, sale(1700, 1700), replace(replica(3), device="b", share=0.85)))
-    gate.allot("e1", "it", 1800)
-    assert abs(gate.readings()[0].allotment - 300) < 1e-6, "one of its devices is sold out"
+    gate.allot("e1", "it", {"a": 1000, "b": 800})
+    [first, _] = gate.readings()
+    assert first.parts == (Part("a", 200, 1000), Part("b", 100, 100)), "one of its devices is sold out"
     gate.withdraw("e2")
-    gate.allot("e1", "it", 1800)
+    gate.allot("e1", "it", {"a": 1000, "b": 800})
     assert gate.readings()[0].allotment == 1800
+    gate.publish(endpoint(3, sale(1600, 1600), replace(replica(3), device="b", share=0.8)))
+    assert gate.readings()[0].parts == (Part("a", 200, 1000), Part("b", 100, 200))
+    gate.publish(endpoint(1, sale(300, 1800), apart[0]))
+    [lost, _] = gate.readings()
+    assert lost.parts == (Part("a", 200, 1000),)
+    gate.allot("e1", "it", {})
+    assert gate.readings()[0].allotment == 300, "what was promised stays promised"
+
+
+async def test_who_is_refused_is_told_when_another_replica_is_ready():
+    world = World()
+    world.table.publish(endpoint(1, sale(400, 1800), replica(1, running=32)))
+    excess = []
+    world.gate.on_excess(lambda: excess.append(1))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(60)]
+    assert excess
+    late = [one.client.error for one in requests if one.client.error is not None]
+    assert late[-1].retry_after_s > 4
+    world.gate.expect("e1", "it", 4.0, 400.0)
+    assert reading(world).predicted_wait_s > 4
+    before = reading(world).predicted_wait_s
+    told = (await world.ask(name="n1", read=asked())).client.error
+    assert told.message.endswith("; another replica, of 400 tokens/s, takes about 4 s more to start.")
+    assert 4 < told.retry_after_s < late[-1].retry_after_s
+    world.gate.expect("e1", "it", 0.0, 0.0)
+    assert reading(world).predicted_wait_s > before
 
 
 @settings(max_examples=200, deadline=None)
@@ -242,7 +270,7 @@ def test_the_sum_of_allotments_never_exceeds_the_device(changes):
                 here.pop(who, None)
                 gate.withdraw(f"e{who}")
             else:
-                gate.allot(f"e{who}", "it", chunks * CHUNK)
+                gate.allot(f"e{who}", "it", {"": chunks * CHUNK})
             shares = [one.allotment / CHUNK * 0.05 for one in gate.readings()]
             assert sum(shares) <= SOLD_FRACTION + 1e-6
             assert all(one.minimum - 1e-6 <= one.allotment <= one.maximum for one in gate.readings())

@@ -1,5 +1,6 @@
 """The autoscaler over a gate of hand-set readings, in virtual time."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ from penstock.control.autoscaler import Autoscaler
 from penstock.control.scaling_history import ScalingHistory
 from penstock.domain.errors import Temporary
 from penstock.domain.scaling import Kind, Policy
+from penstock.domain.scaling_room import Part
 from penstock.ports.capacity import Reading
-from penstock.testing.capacity import FakeCapacity
+from penstock.ports.expansion import Outlook
+from penstock.testing.capacity import FakeCapacity, FakeExpansion
 from penstock.testing.clock import FakeClock
 from penstock.testing.store import FakeStore
 
@@ -21,8 +24,16 @@ def reading(endpoint, **changes):
     base = Reading(
         endpoint_id=endpoint, entity="m-1", arrived=0.0, attained=0.0, backlog=0.0, waiting=0, in_flight=0,
         allotment=100.0, minimum=100.0, maximum=900.0, throughput=1000.0, chunk=100.0, predicted_wait_s=0.0,
+        chunk_share=0.1,
     )  # fmt: skip
-    return replace(base, **changes)
+    made = replace(base, **changes)
+    return made if made.parts else replace(made, parts=(Part("", made.minimum, made.allotment),))
+
+
+def with_minimum(one, minimum):
+    """The reading after an update has raised its minimum, before the gate has given it any more."""
+    [part] = one.parts
+    return replace(one, minimum=minimum, parts=(replace(part, floor=minimum),))
 
 
 class World:
@@ -31,7 +42,8 @@ class World:
     def __init__(self, *readings):
         self.clock = FakeClock()
         self.capacity = FakeCapacity(*readings)
-        self.autoscaler = Autoscaler(self.capacity, self.clock, Policy(), lambda _: 0.0)
+        self.expansion = FakeExpansion()
+        self.autoscaler = Autoscaler(self.capacity, self.expansion, self.clock, Policy())
 
     async def run(self, seconds, **rates):
         """Steps once a second while endpoints are offered so many tokens a second."""
@@ -86,14 +98,16 @@ async def test_a_raised_minimum_is_granted_at_once_and_taken_from_others():
     world = World(reading("a"), reading("b"))
     await world.run(40, a=2000)
     assert world.allotment("a") == 800
-    world.capacity.set(replace(world.capacity.readings()[1], minimum=500.0))
+    world.capacity.set(with_minimum(world.capacity.readings()[1], 500.0))
     await world.run(2, a=2000)
     assert (world.allotment("a"), world.allotment("b")) == (400, 500)
 
 
-async def test_each_device_has_its_own_room_and_one_spread_over_two_takes_half_of_each():
+async def test_each_device_has_its_own_room():
     world = World(
-        reading("a", devices=("x",)), reading("b", devices=("y",)), reading("c", devices=("x", "y"), maximum=100.0)
+        reading("a", parts=(Part("x", 100, 100),)),
+        reading("b", parts=(Part("y", 100, 100),)),
+        reading("c", parts=(Part("x", 50, 50), Part("y", 50, 50)), maximum=100.0),
     )
     await world.run(60, a=2000, b=2000)
     assert (world.allotment("a"), world.allotment("b"), world.allotment("c")) == (800, 800, 100)
@@ -173,6 +187,7 @@ async def test_no_more_is_allotted_than_is_sold_whatever_is_asked(entities, seco
                     allotment=low * 100.0,
                     maximum=max(low, high) * 100.0,
                     throughput=throughput,
+                    chunk_share=100 / throughput,
                 )
             )
     world = World(*readings)
@@ -181,3 +196,44 @@ async def test_no_more_is_allotted_than_is_sold_whatever_is_asked(entities, seco
         assert world.total() <= 0.9 + 1e-6
         for one in world.capacity.readings():
             assert one.minimum <= one.allotment <= one.maximum
+
+
+async def test_a_further_replica_is_asked_for_told_of_used_and_given_back():
+    world = World(
+        reading("a", parts=(Part("x", 100, 100),), maximum=1500.0),
+        reading("b", minimum=800.0, maximum=800.0, allotment=800.0, parts=(Part("x", 800, 800),)),
+    )
+    world.expansion.outlooks["a"] = Outlook(4.0, {"y": 0.9})
+    await world.run(1)
+    await world.run(1, a=5000)
+    assert world.expansion.wanted == {"a": {"y"}}
+    assert world.capacity.expected["a", "m-1"] == (4.0, 500.0)
+    [started] = world.autoscaler.take()
+    assert (started.kind, started.old, started.new) == (Kind.STARTED, 100, 100)
+    assert (started.startup_s, started.devices, started.maximum) == (4.0, "x, y", 1500)
+    assert "A replica is started on y, for 5 chunks; that takes about 4 s." in started.reason
+    await world.run(4, a=600)
+    world.capacity.set(replace(world.capacity.readings()[0], parts=(Part("x", 100, 100), Part("y", 0, 0))))
+    world.expansion.outlooks["a"] = Outlook(4.0, {})
+    await world.run(1, a=600)
+    assert world.allotment("a") >= 600
+    assert world.capacity.expected["a", "m-1"][1] == 0
+    await world.run(60, a=600)
+    await world.run(160, a=50)
+    assert world.expansion.wanted == {"a": frozenset()}
+    stopped = world.autoscaler.take()[-1]
+    assert (stopped.kind, stopped.new) == (Kind.STOPPED, 100)
+    assert "The replica on y is stopped: no more than 1 chunk in 120 s" in stopped.reason
+
+
+async def test_hints_in_a_row_do_not_make_it_run_all_the_time():
+    world = World(reading("a"))
+    began = world.clock.monotonic()
+    task = asyncio.ensure_future(world.autoscaler.paced())
+    await task
+    again = asyncio.ensure_future(world.autoscaler.paced())
+    await world.clock.settle()
+    assert not again.done()
+    await world.clock.advance(0.05)
+    await again
+    assert world.clock.monotonic() - began == 0.05

@@ -7,6 +7,7 @@ from serving_wishes import ANN, GUIDE, create, running, settled
 
 from penstock.domain.names import ModelName
 from penstock.domain.scaling import Kind
+from penstock.domain.scaling_room import Part
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 from penstock.ports.capacity import Reading
 from penstock.testing.serving import World
@@ -26,7 +27,7 @@ async def served(world: World):
             Reading(
                 endpoint_id=view.endpoint.id, entity="guide-1", arrived=0.0, attained=0.0, backlog=0.0, waiting=0,
                 in_flight=0, allotment=100.0, minimum=100.0, maximum=900.0, throughput=profile.throughput,
-                chunk=100.0, predicted_wait_s=0.0, devices=("cpu",),
+                chunk=100.0, predicted_wait_s=0.0, parts=(Part("cpu", 100.0, 100.0),),
             )
         )  # fmt: skip
         yield replica, profile

@@ -138,6 +138,10 @@ def decision(record: ScalingRecord) -> dict[str, Any]:
         "demand_burst": round(record.burst, 1),
         "backlog": round(record.backlog, 1),
         "free": round(record.free, 1),
+        "min_provisioned_throughput": round(record.minimum, 1),
+        "max_provisioned_throughput": round(record.maximum, 1),
+        "startup_s": round(record.startup_s, 2),
+        "devices": record.devices.split(", ") if record.devices else [],
     }
 
 

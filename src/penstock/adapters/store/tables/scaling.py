@@ -21,6 +21,10 @@ SCALING = Table(
     Column("backlog", Float, nullable=False),
     Column("wanted", Integer, nullable=False),
     Column("free", Float, nullable=False),
+    Column("minimum", Float, nullable=False),
+    Column("maximum", Float, nullable=False),
+    Column("startup_s", Float, nullable=False),
+    Column("devices", Text, nullable=False),
     Index(None, "endpoint_id", "at"),
     Index(None, "at"),
 )
