@@ -150,6 +150,10 @@ class BatchSettings(BaseModel):
     """Most rows of one batch that are on their way at a time."""
     running: int = Field(default=4, ge=1)
     """Most batches that run at a time; others wait, oldest first."""
+    file_days: float = Field(default=30, ge=0)
+    """Days for which files are kept, those of answers too, unless expires_after says otherwise. 0: until deleted."""
+    owner_bytes: int = Field(default=10 * GIB, ge=1)
+    """Most bytes of files that one principal may keep; then uploads are refused."""
 
 
 class LedgerSettings(BaseModel):

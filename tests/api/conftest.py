@@ -85,7 +85,7 @@ def world(store: FakeStore, clock: FakeClock) -> World:
 @pytest.fixture
 def batches(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Batches:
     """Over the real folder; nobody works on them."""
-    limits, files = BatchLimits(file_bytes=10_000), BatchFolder(tmp_path / "batches")
+    limits, files = BatchLimits(file_bytes=10_000, owner_bytes=25_000), BatchFolder(tmp_path / "batches")
     return Batches(store, files, clock, limits=limits, new_id=new_id, hint=lambda: None)
 
 

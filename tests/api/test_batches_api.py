@@ -11,8 +11,13 @@ LINE = b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "bo
 NEW = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
 
 
-async def upload(client, content=LINE, name="rows.jsonl", purpose="batch"):
-    return await client.post(FILES, files={"file": (name, content)}, data={"purpose": purpose})
+async def upload(client, content=LINE, name="rows.jsonl", purpose="batch", **fields):
+    return await client.post(FILES, files={"file": (name, content)}, data={"purpose": purpose, **fields})
+
+
+def after(seconds, anchor="created_at", field="expires_after"):
+    """An object in a form, as OpenAI's client writes it."""
+    return {f"{field}[anchor]": anchor, f"{field}[seconds]": str(seconds)}
 
 
 async def test_a_file_is_kept_as_it_was_sent_until_it_is_deleted(user):
@@ -46,6 +51,65 @@ async def test_what_is_no_file_of_rows_is_refused_and_leaves_nothing(user, tmp_p
     assert [path.name for path in (tmp_path / "batches").rglob("*") if path.is_file()] == []
 
 
+async def test_a_file_expires_when_it_was_asked_to_or_as_is_usual(user, clock, batches):
+    usual = (await upload(user)).json()
+    soon = (await upload(user, **after(3600))).json()
+    now = clock.now_ms() // 1000
+    assert (usual["expires_at"], soon["expires_at"]) == (now + 30 * 86_400, now + 3600)
+    await clock.advance(3599)
+    assert await batches.expire() == ""
+    await clock.advance(1)
+    assert await batches.expire() == "removed 1 expired files"
+    assert (await user.get(f"{FILES}/{soon['id']}")).status_code == 404
+    assert (await user.get(f"{FILES}/{usual['id']}/content")).content == LINE
+    await clock.advance(30 * 86_400)
+    assert await batches.expire() == "removed 1 expired files"
+    assert (await user.get(FILES)).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (after(3599), "expires_after[seconds] must be a whole number from 3600 to 2592000, but is '3599'"),
+        (after(2_592_001), "expires_after[seconds]"),
+        (after("9" * 5000), "expires_after[seconds]"),
+        (after("1e4"), "expires_after[seconds]"),
+        (after(3600, "now"), "expires_after[anchor] must be 'created_at', but is 'now'"),
+        ({"expires_after[seconds]": "3600"}, "expires_after[anchor]"),
+        ({"expires_after[anchor]": "created_at"}, "expires_after[seconds]"),
+        ({"expires_after": "3600"}, "expires_after[anchor]"),
+    ],
+)
+async def test_an_expiry_that_is_none_is_named_and_leaves_nothing(user, tmp_path, fields, named):
+    answer = await upload(user, **fields)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert named in answer.json()["message"]
+    assert [path for path in (tmp_path / "batches").rglob("*") if path.is_file()] == []
+
+
+async def test_a_file_that_a_batch_works_on_stays(user, clock, batches):
+    file_id = (await upload(user, **after(3600))).json()["id"]
+    made = await user.post(BATCHES, json={**NEW, "input_file_id": file_id})
+    assert made.status_code == 200
+    await clock.advance(4000)
+    assert await batches.expire() == ""
+    assert (await user.get(f"{FILES}/{file_id}/content")).content == LINE
+
+
+async def test_nobody_keeps_more_than_his_quota(user, admin, tmp_path):
+    first = (await upload(user, b"x" * 10_000)).json()
+    assert (await upload(user, b"x" * 10_000)).status_code == 200
+    refused = await upload(user, b"x" * 5001)
+    assert (refused.status_code, refused.json()["error_code"]) == (400, "QUOTA_EXCEEDED")
+    assert "more than the 25000 bytes that one may keep; yours take 20000" in refused.json()["message"]
+    assert (await upload(user, b"x" * 5000)).status_code == 200
+    assert (await upload(user, b"x")).json()["error_code"] == "QUOTA_EXCEEDED"
+    assert len([path for path in (tmp_path / "batches").rglob("*") if path.is_file()]) == 3
+    assert (await upload(admin, b"x" * 10_000)).status_code == 200
+    await user.delete(f"{FILES}/{first['id']}")
+    assert (await upload(user, b"x" * 9000)).status_code == 200
+
+
 async def test_a_batch_is_told_in_openais_words_and_can_be_cancelled(user, clock):
     file_id = (await upload(user)).json()["id"]
     made = (await user.post(BATCHES, json={**NEW, "input_file_id": file_id, "metadata": {"a": "b"}})).json()
@@ -75,6 +139,9 @@ async def test_what_is_wrong_with_a_batch_is_named(user):
         ({"metadata": {str(number): "" for number in range(17)}}, "metadata"),
         ({"metadata": {"a": "b" * 513}}, "metadata"),
         ({"input_file_id": None}, "input_file_id"),
+        ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after[seconds]"),
+        ({"output_expires_after": {"anchor": "x", "seconds": 3600}}, "output_expires_after[anchor]"),
+        ({"output_expires_after": {"seconds": 3600}}, "output_expires_after"),
     ):
         answer = await user.post(BATCHES, json={**NEW, "input_file_id": file_id, **change})
         assert (answer.status_code, field in answer.json()["message"]) == (400, True), answer.text

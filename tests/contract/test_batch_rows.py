@@ -5,14 +5,14 @@ from dataclasses import replace
 from penstock.domain.batch import Batch, BatchState, Counts, Problem, Purpose, StoredFile
 from penstock.ports.batch_rows import Page
 
-FILE = StoredFile("file-1", "ann", Purpose.BATCH, "rows.jsonl", 2**40, 1_700_000_000_000)
+FILE = StoredFile("file-1", "ann", Purpose.BATCH, "rows.jsonl", 2**40, 1_700_000_000_000, 2**41)
 BATCH = Batch("batch-1", "ann", "/v1/embeddings", "file-1", BatchState.VALIDATING, 1_700_000_000_000, {"a": "ü"})
 
 
 async def test_what_is_put_comes_back_and_is_replaced(store):
     ended = replace(
         BATCH.at(BatchState.FAILED, 1_700_000_000_005), counts=Counts(9, 7, 2), output_file="o", error_file="e",
-        problems=(Problem("invalid", "Line 3: no", 3),),
+        problems=(Problem("invalid", "Line 3: no", 3),), output_expiry_s=3600,
     )  # fmt: skip
     async with store.unit() as unit:
         await unit.batches.put_file(FILE)
@@ -71,3 +71,21 @@ async def test_open_ones_are_those_that_have_not_ended(store):
         BatchState.IN_PROGRESS,
         BatchState.VALIDATING,
     ]
+
+
+async def test_files_that_have_expired_are_found_the_first_of_them_first(store):
+    async with store.unit() as unit:
+        assert await unit.batches.expired_files(5, limit=9) == []
+        made = [replace(FILE, id=f"f{at}", expires_at=at) for at in (0, 3, 1, 2, 4)]
+        for file in made:
+            await unit.batches.put_file(file)
+        assert [file.id for file in await unit.batches.expired_files(3, limit=9)] == ["f1", "f2", "f3"]
+        assert [file.id for file in await unit.batches.expired_files(9, limit=2)] == ["f1", "f2"]
+
+
+async def test_the_bytes_of_an_owner_are_added_up(store):
+    async with store.unit() as unit:
+        assert await unit.batches.size_of_files("ann") == 0
+        for number, owner in enumerate(("ann", "eve", "ann")):
+            await unit.batches.put_file(replace(FILE, id=f"f{number}", owner=owner, size=2**40 + number))
+        assert await unit.batches.size_of_files("ann") == 2**41 + 2

@@ -72,6 +72,7 @@ from penstock.web.openai.requests import read_strictly
 from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
+DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
     tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
-    loops = [reconciler.loop, measuring, batching, *keeping, *scaling, *tidying]
+    loops = [reconciler.loop, measuring, *batching, *keeping, *scaling, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
@@ -259,10 +260,12 @@ def _told(error: PenstockError) -> tuple[int, bytes]:
 
 async def _batches(
     settings: Settings, store: SqlStore, gateway: Gateway, stack: AsyncExitStack
-) -> tuple[Batches, Loop]:
+) -> tuple[Batches, list[Loop]]:
     """The use cases of batches, and the loop that takes up those of an earlier process."""
     clock, given = SystemClock(), settings.batches
-    limits = BatchLimits(given.max_file_bytes, given.max_rows, given.window, given.running)
+    limits = BatchLimits(
+        given.max_file_bytes, given.max_rows, given.window, given.running, given.file_days * DAY_S, given.owner_bytes
+    )
     files = BatchFolder(settings.data_dir.absolute() / "batches")
     read = read_strictly if settings.gateway.strict else read_body
     inference = InProcess(
@@ -272,7 +275,8 @@ async def _batches(
     await worker.recover()
     stack.push_async_callback(worker.close)
     loop = Loop("batches", worker.step, clock, period_s=2)
-    return Batches(store, files, clock, limits=limits, new_id=new_id, hint=loop.hint), loop
+    batches = Batches(store, files, clock, limits=limits, new_id=new_id, hint=loop.hint)
+    return batches, [loop, Loop("expired files", batches.expire, clock, period_s=settings.sweep.period_s)]
 
 
 def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) -> tuple[Catalogue, Janitor]:

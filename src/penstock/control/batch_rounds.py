@@ -172,7 +172,9 @@ class BatchRound:
             for file_id, size, what in ((answers_id, written.answers, "output"), (errors_id, written.errors, "error")):
                 if size:
                     name = f"{batch.id}_{what}.jsonl"
-                    await unit.batches.put_file(StoredFile(file_id, batch.owner, Purpose.BATCH_OUTPUT, name, size, now))
+                    ends = self.limits.expires_at(now, batch.output_expiry_s)
+                    file = StoredFile(file_id, batch.owner, Purpose.BATCH_OUTPUT, name, size, now, ends)
+                    await unit.batches.put_file(file)
             state = BatchState.COMPLETED
             if batch.state is BatchState.CANCELLING:
                 state = BatchState.CANCELLED

@@ -14,6 +14,9 @@ MAX_METADATA = 16
 MAX_KEY = 64
 MAX_VALUE = 512
 MAX_FILENAME = 255
+ANCHOR = "created_at"
+LEAST_EXPIRY_S = 3600
+MOST_EXPIRY_S = 30 * 24 * 3600
 
 
 class BatchState(StrEnum):
@@ -42,7 +45,10 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of rows or of answers. `owner` is a principal's id; `size` in bytes; time in epoch milliseconds."""
+    """A file of rows or of answers. `owner` is a principal's id; `size` in bytes; times in epoch milliseconds.
+
+    At `expires_at` it is removed; 0 is never.
+    """
 
     id: str
     owner: str
@@ -50,6 +56,7 @@ class StoredFile:
     filename: str
     size: int
     created_at: int
+    expires_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch. `owner` is the id of the principal who asks; `times` has the epoch ms of each state that was reached."""
+    """A batch. `owner` is the id of the principal who asks; `times` has the epoch ms of each state that was reached.
+
+    `output_expiry_s` is for how long its files of answers are kept, from their end on; 0 is as the server has it.
+    """
 
     id: str
     owner: str
@@ -86,6 +96,7 @@ class Batch:
     problems: tuple[Problem, ...] = ()
     output_file: str = ""
     error_file: str = ""
+    output_expiry_s: int = 0
 
     @property
     def expires_at(self) -> int:
@@ -109,6 +120,19 @@ def check_new(url: str, window: str, metadata: Mapping[str, str]) -> None:
             f"metadata must have at most {MAX_METADATA} keys of at most {MAX_KEY} characters with values of at most "
             f"{MAX_VALUE}, without NUL."
         )
+
+
+def check_expiry(field: str, anchor: str, seconds: str | int) -> int:
+    """The seconds for which a file is asked to be kept; raises InvalidParameter that names what is wrong in `field`."""
+    if anchor != ANCHOR:
+        raise InvalidParameter(f"{field}[anchor] must be '{ANCHOR}', but is '{anchor[:80]}'.")
+    text = str(seconds)
+    asked = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_EXPIRY_S)) else 0
+    if not LEAST_EXPIRY_S <= asked <= MOST_EXPIRY_S:
+        raise InvalidParameter(
+            f"{field}[seconds] must be a whole number from {LEAST_EXPIRY_S} to {MOST_EXPIRY_S}, but is '{text[:80]}'."
+        )
+    return asked
 
 
 def check_filename(name: str) -> str:

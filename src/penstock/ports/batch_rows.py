@@ -39,6 +39,14 @@ class BatchRows(Protocol):
         """The ids of all files."""
         ...
 
+    async def expired_files(self, now_ms: int, *, limit: int) -> Sequence[StoredFile]:
+        """Files that expire at `now_ms` or before, the first of them first."""
+        ...
+
+    async def size_of_files(self, owner: str) -> int:
+        """The bytes of all files of an owner."""
+        ...
+
     async def remove_file(self, file_id: str) -> None:
         """Removes a file. Safe to repeat."""
         ...

@@ -33,6 +33,15 @@ class FakeBatchRows:
         """The ids of all files."""
         return frozenset(self.files_by_id)
 
+    async def expired_files(self, now_ms: int, *, limit: int) -> Sequence[StoredFile]:
+        """Files that have expired."""
+        found = [file for file in self.files_by_id.values() if 0 < file.expires_at <= now_ms]
+        return sorted(found, key=lambda file: (file.expires_at, file.id))[:limit]
+
+    async def size_of_files(self, owner: str) -> int:
+        """The bytes of all files of an owner."""
+        return sum(file.size for file in self.files_by_id.values() if file.owner == owner)
+
     async def remove_file(self, file_id: str) -> None:
         """Removes a file."""
         self.files_by_id.pop(file_id, None)

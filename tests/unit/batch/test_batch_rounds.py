@@ -88,13 +88,13 @@ class World:
         )  # fmt: skip
         self.worker = BatchWorker(self.round)
 
-    async def batch(self, lines, url=CHAT):
+    async def batch(self, lines, url=CHAT, **how):
         async def content():
             yield b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
-        file_id, size = await self.batches.receive(content())
+        file_id, size = await self.batches.receive(CALLER, content())
         await self.batches.named(CALLER, file_id, size, filename="rows", purpose="batch")
-        return await self.batches.create(CALLER, file_id, url, "24h", {})
+        return await self.batches.create(CALLER, file_id, url, "24h", {}, **how)
 
     async def now(self, batch):
         return await self.batches.get(CALLER, batch.id)
@@ -232,11 +232,23 @@ async def test_the_worker_runs_a_few_at_a_time_oldest_first(world):
     assert {(await world.now(batch)).state for batch in made} == {BatchState.COMPLETED}
 
 
+async def test_files_of_answers_expire_as_asked_or_as_is_usual(world):
+    for how, kept_ms in (({}, world.limits.file_expiry_s * 1000), ({"output_expiry_s": 7200}, 7_200_000)):
+        batch = await world.batch(ROWS[:2], **how)
+        await world.round.run(batch.id)
+        file = await world.batches.file(CALLER, (await world.now(batch)).output_file)
+        assert file.expires_at == file.created_at + kept_ms
+    world.clock.ms += 7_200_000
+    assert await world.batches.expire() == "removed 1 expired files"
+    assert not (world.files._files / file.id).exists()
+    assert (await world.now(batch)).output_file == file.id
+
+
 async def test_recovery_removes_what_belongs_to_nobody(world):
     async def content():
         yield b"x"
 
-    await world.batches.receive(content())
+    await world.batches.receive(CALLER, content())
     batch = await world.batch(ROWS)
     (world.files._incoming / "half").write_bytes(b"x")
     await world.worker.recover()

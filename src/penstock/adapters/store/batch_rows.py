@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, delete, select, tuple_
+from sqlalchemy import Row, Select, Table, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.database import insert_into
@@ -27,6 +27,7 @@ class SqlBatchRows:
             "filename": file.filename,
             "size": file.size,
             "created_at": file.created_at,
+            "expires_at": file.expires_at,
         }
         await self._put(BATCH_FILES, values)
 
@@ -45,6 +46,17 @@ class SqlBatchRows:
     async def file_ids(self) -> frozenset[str]:
         """The ids of all files."""
         return frozenset(await self._connection.scalars(select(BATCH_FILES.c.id)))
+
+    async def expired_files(self, now_ms: int, *, limit: int) -> Sequence[StoredFile]:
+        """Files that have expired."""
+        expires_at = BATCH_FILES.c.expires_at
+        query = select(BATCH_FILES).where(expires_at > 0, expires_at <= now_ms).order_by(expires_at, BATCH_FILES.c.id)
+        return [_file(row) for row in await self._connection.execute(query.limit(limit))]
+
+    async def size_of_files(self, owner: str) -> int:
+        """The bytes of all files of an owner."""
+        query = select(func.sum(BATCH_FILES.c.size)).where(BATCH_FILES.c.owner == owner)
+        return int(await self._connection.scalar(query) or 0)
 
     async def remove_file(self, file_id: str) -> None:
         """Removes a file."""
@@ -67,6 +79,7 @@ class SqlBatchRows:
             "problems": [[problem.code, problem.message, problem.line] for problem in batch.problems],
             "output_file": batch.output_file,
             "error_file": batch.error_file,
+            "output_expiry_s": batch.output_expiry_s,
         }
         await self._put(BATCHES, values)
 
@@ -105,7 +118,7 @@ def _paged(table: Table, page: Page) -> Select[Any]:
 
 
 def _file(row: Row[Any]) -> StoredFile:
-    return StoredFile(row.id, row.owner, Purpose(row.purpose), row.filename, row.size, row.created_at)
+    return StoredFile(row.id, row.owner, Purpose(row.purpose), row.filename, row.size, row.created_at, row.expires_at)
 
 
 def _batch(row: Row[Any]) -> Batch:
@@ -123,4 +136,5 @@ def _batch(row: Row[Any]) -> Batch:
         problems=tuple(Problem(*problem) for problem in values["problems"]),
         output_file=values["output_file"],
         error_file=values["error_file"],
+        output_expiry_s=values["output_expiry_s"],
     )

@@ -6,12 +6,19 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from penstock.control.batches import Batches
-from penstock.domain.batch import WINDOW, Batch, BatchState
+from penstock.domain.batch import WINDOW, Batch, BatchState, check_expiry
 from penstock.ports.batch_rows import Page
 from penstock.web.guard import CallerDep, guarded_router
 from penstock.web.openai.files import USER, After, listed
 
 ROOT = "/serving-endpoints/batches"
+
+
+class ExpiresAfter(BaseModel):
+    """For how long files of answers are kept, from their making on."""
+
+    anchor: str
+    seconds: int
 
 
 class CreateBody(BaseModel):
@@ -21,6 +28,7 @@ class CreateBody(BaseModel):
     endpoint: str
     completion_window: str
     metadata: dict[str, str] | None = None
+    output_expires_after: ExpiresAfter | None = None
 
 
 def router(batches: Batches) -> APIRouter:
@@ -29,8 +37,11 @@ def router(batches: Batches) -> APIRouter:
 
     @routes.post(ROOT, openapi_extra=USER)
     async def create(body: CreateBody, caller: CallerDep) -> dict[str, Any]:
-        window, metadata = body.completion_window, body.metadata or {}
-        return told(await batches.create(caller, body.input_file_id, body.endpoint, window, metadata))
+        window, metadata, after = body.completion_window, body.metadata or {}, body.output_expires_after
+        expiry_s = check_expiry("output_expires_after", after.anchor, after.seconds) if after else 0
+        return told(
+            await batches.create(caller, body.input_file_id, body.endpoint, window, metadata, output_expiry_s=expiry_s)
+        )
 
     @routes.get(ROOT, openapi_extra=USER)
     async def list_batches(

@@ -1,6 +1,6 @@
 """OpenAI's Files API, for the files of batches."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from penstock.control.batches import Batches
 from penstock.domain.access import Scope
-from penstock.domain.batch import Purpose, StoredFile
+from penstock.domain.batch import Purpose, StoredFile, check_expiry
 from penstock.domain.errors import InvalidParameter
 from penstock.ports.batch_rows import Page
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
@@ -32,13 +32,13 @@ def router(batches: Batches) -> APIRouter:
         received: list[tuple[str, int]] = []
 
         async def take(content: AsyncIterator[bytes]) -> None:
-            received.append(await batches.receive(content))
+            received.append(await batches.receive(caller, content))
 
         try:
             form = await read_form(request.headers.get("content-type", ""), request.stream(), take)
             file_id, size = _only(received)
-            purpose = form.fields.get("purpose", "")
-            file = await batches.named(caller, file_id, size, filename=form.filename, purpose=purpose)
+            given = {"filename": form.filename, "purpose": form.fields.get("purpose", "")}
+            file = await batches.named(caller, file_id, size, **given, expiry_s=_expiry(form.fields))
         except BaseException:
             for file_id, _ in received:
                 await batches.discard(file_id)
@@ -82,6 +82,14 @@ def _only(received: Sequence[tuple[str, int]]) -> tuple[str, int]:
     return received[0]
 
 
+def _expiry(fields: Mapping[str, str]) -> int:
+    """`expires_after` as clients write an object into a form: a field for each of its members. 0 if there is none."""
+    anchor, seconds = (fields.get(f"expires_after[{member}]") for member in ("anchor", "seconds"))
+    if anchor is None and seconds is None and "expires_after" not in fields:
+        return 0
+    return check_expiry("expires_after", anchor or "", seconds or "")
+
+
 def told(file: StoredFile) -> dict[str, Any]:
     """A file in OpenAI's words."""
     return {
@@ -89,7 +97,7 @@ def told(file: StoredFile) -> dict[str, Any]:
         "object": "file",
         "bytes": file.size,
         "created_at": file.created_at // 1000,
-        "expires_at": None,
+        "expires_at": file.expires_at // 1000 if file.expires_at else None,
         "filename": file.filename,
         "purpose": file.purpose.value,
         "status": "processed",

@@ -14,7 +14,10 @@ BATCH_FILES = Table(
     Column("filename", Text, nullable=False),
     Column("size", BIG, nullable=False),
     Column("created_at", BIG, nullable=False),
+    Column("expires_at", BIG, nullable=False),
     Index(None, "created_at", "id"),
+    Index(None, "expires_at"),
+    Index(None, "owner"),
 )
 
 BATCHES = Table(
@@ -34,6 +37,7 @@ BATCHES = Table(
     Column("problems", JSON_VALUE, nullable=False),
     Column("output_file", String, nullable=False),
     Column("error_file", String, nullable=False),
+    Column("output_expiry_s", Integer, nullable=False),
     Index(None, "created_at", "id"),
     Index(None, "state"),
 )

@@ -1,4 +1,4 @@
-"""A chain of hours that outlives the minutes, and what retention has taken of the ledger."""
+"""How long things are kept: a chain of hours that outlives the minutes, and files of batches that expire."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,15 @@ TOTALS = (
 
 
 def upgrade() -> None:
+    """Adds what retention needs. Files of batches that are there already stay until they are deleted."""
+    _ledger()
+    op.add_column("batch_files", sa.Column("expires_at", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
+    op.create_index(op.f("ix_batch_files_expires_at"), "batch_files", ["expires_at"])
+    op.create_index(op.f("ix_batch_files_owner"), "batch_files", ["owner"])
+    op.add_column("batches", sa.Column("output_expiry_s", sa.Integer(), nullable=False, server_default=sa.text("0")))
+
+
+def _ledger() -> None:
     """Makes the hours anew, empty: the server sums them again from the minutes, which are all there."""
     op.drop_table("ledger_hours")
     op.create_table(
