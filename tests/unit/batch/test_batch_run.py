@@ -17,17 +17,18 @@ class Endpoint:
     def __init__(self):
         self.asked = []
         self.delay_s = 0.0
+        self.token = "secret"
         self.many = asyncio.Event()
         self.priorities = set()
 
     async def invoke(self, request):
         body = await request.json()
         self.priorities.add(request.headers["x-penstock-priority"])
-        if request.headers["Authorization"] != "Bearer secret":
+        await asyncio.sleep(self.delay_s)
+        if request.headers["Authorization"] != f"Bearer {self.token}":
             return web.json_response(
                 {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."}, status=403
             )
-        await asyncio.sleep(self.delay_s)
         self.asked.append(body["prompt"])
         if len(self.asked) >= 50:
             self.many.set()
@@ -87,7 +88,8 @@ async def test_killed_in_the_middle_it_goes_on_with_no_row_lost_or_doubled(serve
     assert done >= 40
     served.delay_s = 0.0
     served.asked.clear()
-    status, told = await run(served, tmp_path, "--window", "4")
+    served.token = "again"  # what the dead process sent and nobody has read yet does not count
+    status, told = await run(served, tmp_path, "--window", "4", token="again")
     assert status == 0, told
     assert f"{done} of 300 rows are done already." in told
     assert "300 rows were answered and 0 have errors" in told
