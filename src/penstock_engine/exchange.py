@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 class Exchange:
     """Lives on the event loop; `usage` is right at any time."""
 
-    def __init__(self, order: Order, model: str, tokenizer: Tokenizer, engine: EngineLoop) -> None:
+    def __init__(
+        self, order: Order, model: str, tokenizer: Tokenizer, engine: EngineLoop, patience: float = 0.0
+    ) -> None:
+        """`patience`: seconds for which its prompts let others pass that have less."""
         self._order = order
         self._tokenizer = tokenizer
         self._engine = engine
         prefix = "chatcmpl_" if order.chat else "cmpl_"
         self._head = answers.Head(prefix + str(uuid.uuid4()), int(time.time()), model)
-        self.choices = self._make_choices()
+        self.choices = self._make_choices(time.monotonic() + patience)
         self._texts: list[list[str]] = [[] for _ in self.choices]
         self._open = len(self.choices)
         self._writer: answers.ChunkWriter | None = None
@@ -115,13 +118,14 @@ class Exchange:
         self._chunks.clear()
         return piece
 
-    def _make_choices(self) -> list[Choice]:
+    def _make_choices(self, deadline: float) -> list[Choice]:
         order = self._order
         choices: list[Choice] = []
         for number, (prompt, terms) in enumerate(zip(order.prompts, order.terms, strict=True)):
             first: Sequence | None = None
             for which in range(order.n):
                 sequence = Sequence(prompt, terms, order.sampling, len(choices), first)
+                sequence.deadline = deadline
                 first = first or sequence
                 detokenizer = self._tokenizer.detokenizer(None if order.chat else prompt)
                 choice = Choice(number * order.n + which, number, sequence, detokenizer, order.stops)

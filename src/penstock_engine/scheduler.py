@@ -24,7 +24,7 @@ class Slot(NamedTuple):
 
 
 class Scheduler:
-    """Running sequences decode in every step; what is left of the prefill budget goes to prompts, oldest first.
+    """Running sequences decode in every step; what is left of the prefill budget goes to prompts, by their deadlines.
 
     A sequence is admitted when blocks for all its known tokens are free and one more for each that already runs. When a
     decode finds no block, the sequence admitted last gives up its blocks and is computed again later, so that the
@@ -63,12 +63,8 @@ class Scheduler:
         decodes = [Slot(s, 1, 1) for s in self.running if s.length - s.computed == 1]
         slots = decodes
         budget = max(self._prefill_chunk - len(decodes), (self._prefill_chunk + 1) // 2)
-        if len(decodes) < len(self.running):
-            for sequence in self.running:
-                if budget and sequence.remaining > 1:
-                    budget -= self._prefill(sequence, budget, slots)
-        if self.waiting and budget:
-            self._admit(budget, slots)
+        if self.waiting or len(decodes) < len(self.running):
+            self._prefill(budget, slots)
         return slots
 
     def commit(self, slots: Many[Slot]) -> None:
@@ -104,19 +100,29 @@ class Scheduler:
         self.waiting.appendleft(sequence)
         self.preemptions += 1
 
-    def _admit(self, budget: int, slots: list[Slot]) -> None:
-        """Start waiting sequences in order; one that waits for its sibling's prefill lets others pass."""
-        held_back: list[Sequence] = []
-        while self.waiting and budget and len(self.running) < self._max_running:
-            sequence = self.waiting.popleft()
-            if _sibling_prefills(sequence):
-                held_back.append(sequence)
-            elif self._start(sequence):
-                budget -= self._prefill(sequence, budget, slots)
-            else:
-                held_back.append(sequence)
-                break
-        self.waiting.extendleft(reversed(held_back))
+    def _prefill(self, budget: int, slots: list[Slot]) -> None:
+        """Spend the budget on prompts in order; a waiting one is started when it is its turn, if there is room.
+
+        One that waits for its sibling's prefill lets others pass; one that finds no room lets none pass that waits.
+        """
+        prompts = [sequence for sequence in self.running if sequence.remaining > 1]
+        full = len(self.running) >= self._max_running
+        for sequence in sorted([*prompts, *self.waiting], key=_deadline):
+            if not sequence.blocks:
+                if full or _sibling_prefills(sequence):
+                    continue
+                if not self._start(sequence):
+                    full = True
+                    continue
+                self.waiting.remove(sequence)
+                full = len(self.running) >= self._max_running
+            count = min(sequence.remaining, budget)
+            if sequence.scoring:
+                count = min(count, SCORING_CHUNK)
+            slots.append(Slot(sequence, count, sequence.rows(count)))
+            budget -= count
+            if not budget:
+                return
 
     def _start(self, sequence: Sequence) -> bool:
         """Give the sequence blocks for all its known tokens, cached ones first; False if there are too few."""
@@ -135,12 +141,9 @@ class Scheduler:
         self.running.append(sequence)
         return True
 
-    def _prefill(self, sequence: Sequence, budget: int, slots: list[Slot]) -> int:
-        count = min(sequence.remaining, budget)
-        if sequence.scoring:
-            count = min(count, SCORING_CHUNK)
-        slots.append(Slot(sequence, count, sequence.rows(count)))
-        return count
+
+def _deadline(sequence: Sequence) -> float:
+    return sequence.deadline
 
 
 def _sibling_prefills(sequence: Sequence) -> bool:

@@ -57,8 +57,8 @@ class Sequence:
     """Tokens, KV blocks and progress of one answer. Belongs to the step thread once submitted."""
 
     __slots__ = (
-        "after", "blocks", "cached", "choice", "chooser", "computed", "digests", "ends", "finish", "length", "listener",
-        "processed", "prompt_length", "prompt_scores", "scored", "seconds", "table", "terms", "tokens",
+        "after", "blocks", "cached", "choice", "chooser", "computed", "deadline", "digests", "ends", "finish", "length",
+        "listener", "processed", "prompt_length", "prompt_scores", "scored", "seconds", "table", "terms", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +92,8 @@ class Sequence:
         self.table = np.empty(0, np.int32)
         self.digests: list[bytes] = []
         self.finish: Finish | None = None
+        self.deadline = 0.0
+        """Prompts are computed in this order; those alike in the order in which they came."""
         self.seconds = 0.0
         """Of the steps so far, this sequence's part."""
         self.listener: Callable[[Output], None] | None = None
@@ -151,6 +153,7 @@ class Sequence:
         blocks, self.blocks = self.blocks, []
         self.processed = max(self.processed, self.computed)
         self.computed = 0
+        self.deadline = 0.0
         return blocks
 
     def digest(self, count: int, block_size: int) -> list[bytes]:

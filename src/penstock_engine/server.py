@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     Made = TypeVar("Made")
 
 REQUEST_ID = "x-request-id"
+PATIENCE = "x-patience"
+"""Seconds for which a request's prompts let others pass that have less; none: 0."""
 MAX_BODY = 32 * 1024 * 1024
 _ID = web.RequestKey(REQUEST_ID, str)
 _INLINE_BODY = 4096
 """Bodies up to so many bytes are parsed on the event loop: handing them to a thread would take longer than the work."""
 _JSON = "application/json"
+_MOST_PATIENCE = 3600.0
 
 
 class Server:
@@ -146,7 +149,8 @@ class Server:
     async def _answer(self, request: web.Request, service: TextService, order: Order) -> web.StreamResponse:
         """Compute an order; however this ends, nothing is left running."""
         name = request[_ID]
-        exchange = Exchange(order, service.about.model, service.tokenizer, service.loop)
+        patience = _patience(request.headers.get(PATIENCE, ""))
+        exchange = Exchange(order, service.about.model, service.tokenizer, service.loop, patience)
         exchange.start(partial(self._text_ended, name))
         self._requests.enter(name, exchange)
         try:
@@ -178,6 +182,13 @@ class Server:
             self._requests.leave(name, group)
             self._metrics.ended(group.outcome, group.processed, 0, 0)
         return _whole(answers.embeddings(self._service.about.model, rows, group.usage()), group.seconds)
+
+
+def _patience(told: str) -> float:
+    try:
+        return min(max(float(told or 0), 0.0), _MOST_PATIENCE)
+    except ValueError:
+        raise BadRequest(f"header {PATIENCE} must be a number of seconds") from None
 
 
 def _whole(body: bytes, seconds: float) -> web.Response:

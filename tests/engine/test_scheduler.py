@@ -144,6 +144,34 @@ def test_choices_do_not_wait_for_a_sibling_that_was_cancelled():
     assert run(loop, [first, other]) == {first: Finish.CANCELLED, other: Finish.LENGTH}
 
 
+def test_prompts_are_computed_by_their_deadlines_and_what_had_to_give_way_first():
+    loop = loop_of(FakeDecoder(num_blocks=200), prefill_chunk=8)
+    long, late, soon = (sequence_of(range(size), 2) for size in (60, 20, 20))
+    long.deadline, late.deadline, soon.deadline = 2.0, 3.0, 1.0
+    loop.submit([long])
+    loop.step()
+    loop.submit([late, soon])
+    began = []
+    while len(began) < 3:
+        loop.step()
+        began += [one for one in (long, late, soon) if one.generated and one not in began]
+    assert began == [soon, long, late]
+    late.detach()
+    assert late.deadline == 0.0, "computed again, it is the first"
+
+
+def test_a_prompt_that_finds_no_room_lets_none_pass_that_waits():
+    loop = loop_of(FakeDecoder(num_blocks=12), prefill_chunk=8)
+    running, large, small = (sequence_of(range(size), 8) for size in (20, 30, 4))
+    loop.submit([running])
+    loop.step()
+    loop.submit([large, small])
+    large.deadline, small.deadline = 1.0, 2.0
+    loop.step()
+    assert list(loop.scheduler.waiting) == [large, small]
+    assert run(loop, [running, large, small])
+
+
 def test_decodes_go_on_while_a_long_prompt_is_read():
     decoder = FakeDecoder()
     loop = loop_of(decoder, prefill_chunk=8)

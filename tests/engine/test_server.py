@@ -24,6 +24,12 @@ async def test_a_chat_answer_has_the_known_shape(client):
     assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
 
 
+async def test_patience_is_a_number_of_seconds(client):
+    assert (await post(client, ASK, **{"x-patience": "0.25"}))["usage"]["completion_tokens"] == 12
+    found = await post(client, ASK, status=400, **{"x-patience": "soon"})
+    assert found["message"] == "header x-patience must be a number of seconds"
+
+
 async def test_what_an_answer_took_is_told_beside_it(client):
     async with client.post(CHAT, json=ASK, headers={"x-request-id": "mine"}) as response:
         seconds = float(response.headers["x-device-seconds"])

@@ -1,9 +1,9 @@
 """One device, many endpoints: which request is admitted, and which goes next. Pure: time is given, nothing is awaited.
 
 The currency is device seconds. Two criteria pick the next request, after hierarchical fair service curves: an endpoint
-below the rate that it bought goes through a real-time lane, by deadline, up to twice the knee in flight; what is left
-is lent by start-time fair queueing with shares as weights, up to the knee. Shared traffic and then batches come after
-all reserved requests. In flight is counted in reference sequences, so that short requests do not strand the device.
+below the rate that it bought goes through a real-time lane, by deadline, with up to 2.5 times the knee in flight; what
+is left is lent by start-time fair queueing with shares as weights, up to the knee. Shared traffic and then batches come
+after all reserved requests. In flight is counted in reference sequences: short requests do not strand the device.
 
 Estimates are made with the running mean of an endpoint's answers, charged ahead when an answer outgrows its estimate,
 and settled with what was really used; nothing is banked, so that who comes back gets its share at once and no more.
@@ -18,9 +18,14 @@ from penstock.domain.measured import Measured
 from penstock.domain.service_order import ServiceOrder
 from penstock.domain.tenancy import Flow, HeldBy, Lane, Priority, Tenant, Terms, Ticket
 
-HARD_FACTOR = 2.0
+HARD_FACTOR = 2.5
 """The real-time lane may fill the device up to so many times the knee."""
+HARD_PREFILL = 8.0
+"""And have so many times as much work on prompts in the engine, which takes them in the order of their patience."""
 LEAST_PREFILL_S = 0.25
+MOST_PATIENCE_S = 1.0
+"""In the real-time lane. It is what a request takes at its endpoint's rate: short ones need not wait for long ones."""
+LENT_PATIENCE_S = {Priority.RESERVED: 2.0, Priority.SHARED: 4.0, Priority.BATCH: 8.0}
 QUEUE_S = 15.0
 QUEUE_REQUESTS = 8
 QUEUE_RESIDENCES = 4
@@ -61,11 +66,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Send this request now. `held_by` is what it waited for, if it waited."""
+    """Send this request now. `held_by` is what it waited for, if it waited.
+
+    `patience_s`: of prompts that are not computed yet, the engine is to go on with the one whose patience ends first.
+    """
 
     request_id: str
     tenant: str
     lane: Lane
+    patience_s: float
     held_by: HeldBy
 
 
@@ -281,9 +290,9 @@ class Arbiter:
             head.held_by = HeldBy.MEMORY
         elif self.flying[tenant.model] >= factor * terms.knee:
             head.held_by = HeldBy.BATCH
-        elif self._prefilling and self._prefill_s + terms.prefill_s(head.tokens_in) > factor * max(
+        elif self._prefilling and self._prefill_s + terms.prefill_s(head.tokens_in) > max(
             LEAST_PREFILL_S, terms.reference_s / 2
-        ):
+        ) * (HARD_PREFILL if factor > 1 else 1.0):
             head.held_by = HeldBy.PROMPTS
         else:
             return True
@@ -311,7 +320,10 @@ class Arbiter:
         ticket.held = ticket.tokens_in + ticket.out
         self._held[tenant.model] += ticket.held
         self._order.push(flow, now)
-        return Grant(ticket.request_id, tenant.key, lane, ticket.held_by)
+        patience = LENT_PATIENCE_S[flow.priority]
+        if lane is Lane.GUARANTEED:
+            patience = min(ticket.charged / tenant.share, MOST_PATIENCE_S)
+        return Grant(ticket.request_id, tenant.key, lane, patience, ticket.held_by)
 
     def _land(self, ticket: Ticket) -> None:
         model = ticket.model

@@ -60,6 +60,7 @@ class SimulatedDevice:
         for grant in self.arbiter.dispatch(now):
             job = self.known[grant.request_id][1]
             job.tell_at = self.arbiter.progress(grant.request_id, 0, now)
+            job.deadline = now + grant.patience_s
             self.engine.submit(job)
         if self.work is None and self.engine.busy:
             wake = self.arbiter.wake(now)

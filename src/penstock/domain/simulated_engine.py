@@ -1,7 +1,8 @@
 """A continuous-batching engine in virtual time: steps whose seconds follow from a profile's cost model.
 
 A step decodes one token of every sequence whose prompt is computed, and computes prompts in what is left of its token
-budget. Steps that only decode are taken together until something else happens, so that hours cost seconds.
+budget, those with the earliest deadlines first. Steps that only decode are taken together until something else happens,
+so that hours cost seconds.
 """
 
 import math
@@ -37,12 +38,16 @@ class StepCost:
 
 @dataclass(slots=True)
 class Job:
-    """A request in the engine: `past` tokens are in its context, `out` were made; a report is due at `tell_at`."""
+    """A request in the engine: `past` tokens are in its context, `out` were made; a report is due at `tell_at`.
+
+    Prompts are computed in the order of `deadline`.
+    """
 
     request_id: str
     tokens_in: int
     tokens_out: int
     tell_at: float = math.inf
+    deadline: float = 0.0
     past: int = 0
     out: int = 0
 
@@ -99,7 +104,7 @@ class SimulatedEngine:
 
     def _prefill(self, prompts: list[Job], left: int, work: Work) -> None:
         cost = self._cost
-        for job in prompts:
+        for job in sorted(prompts, key=_deadline):
             tokens = min(left, job.tokens_in - job.past)
             left -= tokens
             work.seconds += tokens * (cost.prefill + cost.prefill_context * (job.past + tokens / 2))
@@ -134,3 +139,7 @@ class SimulatedEngine:
             work.ended.append(job)
         elif job.out >= job.tell_at:
             work.reported.append(job)
+
+
+def _deadline(job: Job) -> float:
+    return job.deadline

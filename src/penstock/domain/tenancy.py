@@ -14,6 +14,9 @@ OLD_PART = 0.9
 BURST_RESIDENCES = 0.5
 BURST_REQUESTS = 3.0
 """A bucket holds so many mean requests at least: one that is smaller would refuse endpoints with small shares."""
+CROWD_REQUESTS, CROWD_S = 12.0, 5.0
+"""And so many if they are not worth more than so many seconds of its rate: whoever uses four fifths of it at random
+times has that many at once every few minutes, and would wait for each at its own rate though others only borrow."""
 IDLE_WEIGHT = 0.001
 """The weight of an endpoint that has nothing reserved: it still gets on when the device is idle."""
 
@@ -256,7 +259,8 @@ class Tenant:
     def _size(self) -> None:
         """How deep the buckets are, in device seconds; what is above that is poured out."""
         residence = self.terms.burst * self.terms.residence_s * self.share
-        self.depth = depth = max(residence, BURST_REQUESTS * self.mean_s)
+        crowd = min(CROWD_REQUESTS * self.mean_s, CROWD_S * self.share)
+        self.depth = depth = max(residence, crowd, BURST_REQUESTS * self.mean_s)
         self.arrivals = min(self.arrivals, depth)
         self.service = min(self.service, depth)
 

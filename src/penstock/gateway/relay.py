@@ -109,7 +109,9 @@ class Carrier:
     async def _begin(self, trip: Trip, path: str, replica: ReadyReplica) -> bytes:
         call, entry = trip.call, trip.entry
         entry.send()
-        answer = trip.answer = await self._relay.open(replica.address, path, call.body, call.request_id)
+        grant = trip.turn.grant if trip.turn is not None else None
+        patience_s = grant.patience_s if grant is not None else 0.0
+        answer = trip.answer = await self._relay.open(replica.address, path, call.body, call.request_id, patience_s)
         if answer.status == _BUSY:
             # An engine that is stopping; the table is about to say so.
             raise EngineFailed("the replica takes no requests")

@@ -62,12 +62,14 @@ class FakeEngines:
     def __init__(self) -> None:
         self.dead: set[str] = set()
         self.sent: list[tuple[str, str, bytes, str]] = []
+        self.patience: dict[str, float] = {}
         self.cancelled: list[tuple[str, str]] = []
         self.used: Usage | None = Usage(5, 2, 1)
         self._opening: dict[str, asyncio.Future[FakeAnswer]] = {}
 
-    async def open(self, address: str, path: str, body: bytes, request_id: str) -> FakeAnswer:
+    async def open(self, address: str, path: str, body: bytes, request_id: str, patience_s: float = 0.0) -> FakeAnswer:
         """Waits for the test."""
+        self.patience[request_id] = patience_s
         self.sent.append((address, path, body, request_id))
         if address in self.dead:
             raise EngineFailed("The engine cannot be reached.")

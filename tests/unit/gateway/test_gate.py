@@ -13,7 +13,7 @@ from penstock.domain.model import Task
 from penstock.domain.profile import CostModel
 from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.scaling_room import Part
-from penstock.domain.tenancy import Sale, Terms
+from penstock.domain.tenancy import Lane, Sale, Terms
 from penstock.domain.throughput import SOLD_FRACTION
 from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome
@@ -181,6 +181,18 @@ async def test_what_requests_are_estimated_with_is_shown_and_forgotten_with_the_
     await finish(world, late, 500, 50)
     world.table.publish(endpoint(1, sale(), replica(1, running=32)))
     assert (reading(world).characters_per_token, reading(world).prompts, reading(world).answers) == (4.0, 0, 0)
+
+
+async def test_the_engine_is_told_whose_prompt_goes_first():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    for _ in range(20):
+        await world.ask(name="n1", read=asked(100, 10))
+    lanes = {name: world.gate._devices[""].turns[name].grant.lane for name in world.engines.patience}
+    assert set(lanes.values()) == set(Lane)
+    for name, lane in lanes.items():
+        assert (world.engines.patience[name] <= 1.0) is (lane is Lane.GUARANTEED)
+        assert world.engines.patience[name] > 0
 
 
 async def test_a_request_that_lost_its_replica_is_not_refused():

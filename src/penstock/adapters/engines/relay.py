@@ -59,14 +59,16 @@ class EngineRelay:
     def __init__(self) -> None:
         self._pools: Pools = {}
 
-    async def open(self, address: str, path: str, body: bytes, request_id: str) -> EngineAnswer:
+    async def open(
+        self, address: str, path: str, body: bytes, request_id: str, patience_s: float = 0.0
+    ) -> EngineAnswer:
         """Posts, on a fresh connection if a kept one turns out to be closed."""
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\nx-request-id: %b\r\n" % (
             path.encode(),
             _host(address),
             request_id.encode(),
         )
-        request += b"content-length: %d\r\n\r\n%b" % (len(body), body)
+        request += b"x-patience: %.3f\r\ncontent-length: %d\r\n\r\n%b" % (patience_s, len(body), body)
         pool = self._pools.get(address)
         kept = _kept(pool) if pool else None
         if kept is not None:
