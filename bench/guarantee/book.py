@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from guarantee.market import Way
@@ -103,6 +103,8 @@ class Book:
         (self._runs / f"{found.name}.json").write_text(json.dumps(asdict(found)) + "\n")
 
     def records(self) -> list[Record]:
-        """All runs, in the order in which they were made."""
-        found = [Record(**json.loads(path.read_text())) for path in self._runs.glob("*.json")]
+        """All runs, in the order in which they were made; not those of another version of the benchmark."""
+        names = {field.name for field in fields(Record)}
+        kept = [json.loads(path.read_text()) for path in self._runs.glob("*.json")]
+        found = [Record(**one) for one in kept if one.keys() == names]
         return sorted(found, key=lambda one: one.at)
