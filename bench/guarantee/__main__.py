@@ -53,7 +53,7 @@ async def measure(names: list[str], parts: argparse.Namespace, book: Book, conso
             "PENSTOCK_GATEWAY_REPLICA_MAX_QUEUE": "100000",
         }
         async with Stand(Path(folder), **settings) as stand:
-            market = Market(stand, OUT / "models")
+            market = Market(stand, OUT / "models", console.print, parts.repeats)
             console.print("measuring the model")
             ware = await market.ware(parts.model)
             console.print(told(ware))

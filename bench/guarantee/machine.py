@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+OTHERS = 0.05
+"""A machine of whose cores others had more than that part is disturbed."""
 IDLE, WAITING, STEAL = 3, 4, 7
 """Columns of /proc/stat."""
 
@@ -24,6 +26,11 @@ class Used:
         """Cores that others had from this moment to a later one."""
         foreign = (later.all - self.all) - (later.ours - self.ours) + later.stolen - self.stolen
         return max(0.0, foreign / max(later.at - self.at, 1e-9))
+
+
+def is_disturbed(others: float) -> bool:
+    """Whether so many cores are too many for others to have had."""
+    return others > OTHERS * (os.cpu_count() or 1)
 
 
 def used() -> Used:

@@ -128,6 +128,20 @@ class Stand:
             await asyncio.sleep(0.2)
         raise StandError(f"{name} is not ready: {endpoint}")
 
+    async def measure(self, model: str, version: str) -> None:
+        """Measures a version that is deployed once more; StandError if that fails or takes longer than READY_S."""
+        path = f"{ENDPOINTS}/profiles/{model}/{version}"
+        await self.call("POST", path, {})
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            told = await self.call("GET", path)
+            if told["failure"]:
+                raise StandError(f"{model} could not be measured: {told['failure']}")
+            if told["progress"] is None:
+                return
+            await asyncio.sleep(0.5)
+        raise StandError(f"measuring {model} takes too long: {told}")
+
     async def _put(self, model: str, version: str, path: str, content: bytes) -> None:
         full = f"/Models/{model.replace('.', '/')}/{version}/{path}"
         signed = await self.call("POST", "/api/2.0/fs/create-upload-url", {"path": full})

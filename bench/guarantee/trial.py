@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +17,8 @@ from penstock.load.runner import Retry
 
 WINDOW_S = 60.0
 RESIDENCES = 3
-SLOW, OTHERS = 0.9, 0.05
-"""A machine below that part of its best speed, or of whose cores others had more than that part, is disturbed."""
+SLOW = 0.9
+"""A machine below that part of its best speed is disturbed."""
 SAMPLE_S = 0.1
 
 
@@ -27,7 +26,7 @@ SAMPLE_S = 0.1
 class Trial:
     """Where runs are made and kept. `counted_s` seconds of each count, `modest_s` of those below the allotment.
 
-    `model` is the shape of the one that all scenarios have, `cores` are the machine's.
+    `model` is the shape of the one that all scenarios have.
     """
 
     market: Market
@@ -36,7 +35,6 @@ class Trial:
     counted_s: float
     modest_s: float
     model: str
-    cores: int = os.cpu_count() or 1
     repeats: int = 2
     best: dict[str, float] = field(default_factory=dict)
 
@@ -62,7 +60,7 @@ class Trial:
 
     def disturbed(self, found: Run) -> bool:
         """Whether something else had the machine."""
-        return found.speed < SLOW or found.others > OTHERS * self.cores
+        return found.speed < SLOW or machine.is_disturbed(found.others)
 
     async def scenario(self, scenario: Scenario, parts: Sequence[Part], way: Way) -> Run:
         """A run of a scenario, kept and printed; it is as long as its windows and its silence need."""
