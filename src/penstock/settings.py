@@ -84,6 +84,8 @@ class ServingSettings(BaseModel):
     """Longest time for a deployment, from the request to all its replicas being ready, in seconds."""
     profile_budget_s: float = Field(default=60, gt=0)
     """Longest time for measuring a model version on this machine, in seconds."""
+    profile_idle_s: float = Field(default=300, gt=0)
+    """Idle time of a device after which what a profile no longer holds for is measured again, in seconds."""
     drift_window_s: float = Field(default=3600, ge=30)
     """Time over which the cost of requests is compared with the profile, in seconds."""
     device_memory_fraction: float = Field(default=0.8, gt=0, le=1)

@@ -123,7 +123,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     # Endpoints and their engines
     table = Table(clock, gate := Gate(clock))
     cluster = make_cluster(settings, stack)
-    serving, reconciler, measuring = await make_serving(settings, store, artifacts, cluster, table=table, stack=stack)
+    made = await make_serving(settings, store, artifacts, cluster, table=table, gate=gate, stack=stack)
+    serving, reconciler, measuring = made
     offers = serving.optimization.offers
     drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
     throughput, scaling = _scaling(settings, store, gate, offers, drift=drift, expansion=reconciler.expanding)
@@ -134,7 +135,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
     tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
-    loops = [reconciler.loop, measuring, *batching, *keeping, *scaling, *tidying]
+    loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served

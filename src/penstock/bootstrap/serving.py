@@ -11,6 +11,7 @@ from penstock.adapters.engines.cpu import CpuRecipe
 from penstock.adapters.engines.gauge import CpuGauge
 from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
+from penstock.control.carry_over import carry_over
 from penstock.control.credentials import new_id
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
@@ -19,13 +20,20 @@ from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
 from penstock.control.profiles import Profiles
+from penstock.control.quiet import Quiet
 from penstock.control.reconciler import Reconciler
+from penstock.control.remeasuring import Remeasuring
 from penstock.control.scaling_history import ScalingDecisions
+from penstock.control.temporary import TemporaryEngines
 from penstock.control.watch import Watch
 from penstock.domain.steps import Limits
+from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
 from penstock.settings import Settings
 from penstock.web.databricks.serving_endpoints import Serving
+
+REMEASURE_S = 2.0
+"""How often it is looked for what is to be measured again."""
 
 
 def make_cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
@@ -48,19 +56,18 @@ async def make_serving(
     cluster: LocalCluster,
     *,
     table: Table,
+    gate: Gate,
     stack: AsyncExitStack,
-) -> tuple[Serving, Reconciler, Loop]:
-    """The use cases of endpoints, the reconciler, which has recovered, and the loop that measures."""
-    clock = SystemClock()
+) -> tuple[Serving, Reconciler, list[Loop]]:
+    """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure."""
+    clock, given = SystemClock(), settings.serving
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
-    client = HttpEngineClient()
+    client, quiet = HttpEngineClient(), Quiet(gate, clock)
     offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe))
-    profiler = Profiler(store, client, cluster, clock, budget_s=settings.serving.profile_budget_s)
-    measuring = Loop("profiler", profiler.step, clock, period_s=60)
-    profiler.on_request(measuring.hint)
+    profiler = Profiler(store, client, cluster, clock, quiet, budget_s=given.profile_budget_s)
     watch = Watch(cluster, client, profiler, clock)
     acts = Acts(
         store=store,
@@ -74,21 +81,38 @@ async def make_serving(
         new_id=new_id,
         drain_s=settings.drain_s,
     )
+    limits = Limits(given.deploy_timeout_s, given.scale_to_zero_idle_s)
     reconciler = Reconciler(
-        store=store,
-        cluster=cluster,
-        table=table,
-        offers=offers,
-        acts=acts,
-        watch=watch,
-        clock=clock,
-        limits=Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s),
+        store=store, cluster=cluster, table=table, offers=offers, acts=acts, watch=watch, clock=clock, limits=limits
     )
+    await carry_over(store, offers)
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
-    endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
-    logs = EndpointLogs(store, cluster, folders.logs)
-    serving = Serving(
-        endpoints, logs, Optimization(store, offers), ScalingDecisions(store), Profiles(store, offers, profiler)
+    engines = TemporaryEngines(
+        reconciler=reconciler,
+        artifacts=artifacts,
+        cluster=cluster,
+        recipe=recipe,
+        client=client,
+        clock=clock,
+        folders=folders,
+        new_id=new_id,
+        limit_s=given.deploy_timeout_s,
     )
-    return serving, reconciler, measuring
+    remeasuring = Remeasuring(store, offers, profiler, quiet, engines, clock, idle_s=given.profile_idle_s)
+    stack.push_async_callback(remeasuring.close)
+    endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
+    serving = Serving(
+        endpoints,
+        EndpointLogs(store, cluster, folders.logs),
+        Optimization(store, offers),
+        ScalingDecisions(store),
+        Profiles(store, offers, profiler, remeasuring),
+    )
+    return serving, reconciler, _loops(profiler, remeasuring, clock)
+
+
+def _loops(profiler: Profiler, remeasuring: Remeasuring, clock: SystemClock) -> list[Loop]:
+    measuring = Loop("profiler", profiler.step, clock, period_s=60)
+    profiler.on_request(measuring.hint)
+    return [measuring, Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.control.offers import Appraisal
 from penstock.control.profiler import Job, Profiler
-from penstock.control.watch import Watch, build_log, process_of, server_log
+from penstock.control.watch import Watch, build_log, loaded, process_of, server_log
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import EngineFailed
 from penstock.domain.plan import End, Remove, Start
@@ -31,6 +31,18 @@ class Folders:
 
     cache: Path
     logs: Path
+
+
+def engine_spec(appraisal: Appraisal, artifacts: ArtifactStore, folders: Folders) -> EngineSpec:
+    """What an engine is to serve."""
+    return EngineSpec(
+        model=artifacts.local(appraisal.version.storage),
+        cache=folders.cache,
+        facts=appraisal.facts,
+        served_name=f"{appraisal.version.model}/{appraisal.version.number}",
+        precision=appraisal.precision,
+        needs=appraisal.needs,
+    )
 
 
 def spec_folder(spec: str) -> str:
@@ -72,7 +84,7 @@ class Acts:
 
         What another endpoint prepared is built once more for the log: with everything in the cache that is quick.
         """
-        if appraisal is None or not self._recipe.is_built(self._spec(replica, appraisal)):
+        if appraisal is None or not self._recipe.is_built(self._spec(appraisal)):
             return False
         log = build_log(self._folders.logs, replica.endpoint_id, spec_folder(replica.spec))
         return bool(await self._cluster.tail(log, 1))
@@ -157,22 +169,15 @@ class Acts:
             await unit.endpoints.remove(endpoint.id)
         await self._cluster.forget_logs(self._folders.logs / endpoint.id)
 
-    def _spec(self, replica: Replica, appraisal: Appraisal) -> EngineSpec:
-        return EngineSpec(
-            model=self._artifacts.local(appraisal.version.storage),
-            cache=self._folders.cache,
-            facts=appraisal.facts,
-            served_name=f"{replica.entity_name}/{replica.entity_version}",
-            precision=appraisal.precision,
-            needs=appraisal.needs,
-        )
+    def _spec(self, appraisal: Appraisal) -> EngineSpec:
+        return engine_spec(appraisal, self._artifacts, self._folders)
 
     async def _launch(self, action: Build | Serve, appraisal: Appraisal | None) -> None:
         replica = action.replica
         if appraisal is None:
             await self._save(replica, state=ReplicaState.FAILED, message="Its model version is gone.")
             return
-        spec = self._spec(replica, appraisal)
+        spec = self._spec(appraisal)
         folder = spec_folder(replica.spec)
         address = ""
         if isinstance(action, Build):
@@ -198,18 +203,7 @@ class Acts:
     async def _measure(self, replica: Replica, appraisal: Appraisal | None) -> None:
         assert appraisal is not None
         startup_s = max(self._clock.now_ms() - replica.changed_at, 0) / 1000
-        self._profiler.request(
-            Job(
-                replica_id=replica.id,
-                address=replica.address,
-                process=process_of(replica),
-                fingerprint=appraisal.fingerprint,
-                facts=appraisal.facts,
-                startup_s=startup_s,
-                prior=appraisal.cost,
-                max_running=appraisal.needs.max_running,
-            )
-        )
+        self._profiler.request(Job(loaded(replica, startup_s), appraisal))
         if replica.state is not ReplicaState.MEASURING:
             await self._save(replica, state=ReplicaState.MEASURING, message="Waiting to be measured.")
 

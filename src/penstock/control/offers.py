@@ -57,6 +57,10 @@ class Offers:
         self._recipe = recipe
         self._gauge = gauge
 
+    def default_precision(self, facts: ModelFacts) -> Precision:
+        """The precision where none is asked for."""
+        return self._recipe.precision(facts)
+
     async def device(self) -> Device:
         """One of the devices that engines run on, for what they have in common."""
         return (await self._cluster.devices())[0]

@@ -1,75 +1,73 @@
-"""Measuring a version when somebody asks for it, with a replica that serves it."""
+"""Profiles on demand: measuring a version when somebody asks for it, and telling how that goes."""
 
 from dataclasses import dataclass
 
 from penstock.control.offers import Appraisal, Offers, problem
-from penstock.control.profiler import Job, Profiler
-from penstock.control.watch import process_of
+from penstock.control.profiler import Profiler
+from penstock.control.remeasuring import Remeasuring
 from penstock.domain.access import Caller
 from penstock.domain.catalog import check_owner
 from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter
+from penstock.domain.model import Precision
 from penstock.domain.names import ModelName
 from penstock.domain.profile import Profile
-from penstock.domain.replica import Replica, ReplicaState
 from penstock.ports.store import Store
 
-MOST_BUDGET_S = 3600.0
+MOST_S = 3600.0
+WAIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to measure: at about what length, how long to wait for an idle device, in which precision (the usual one)."""
+
+    budget_s: float | None = None
+    wait_s: float | None = None
+    precision: Precision | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Profiling:
-    """How the measurement of a version goes: `progress` from 0 to 1 while one runs, `failure` of the last one."""
+    """How the measurement of a version goes: `progress` from 0 to 1 while one runs, and what it is `doing`.
+
+    `failure` is that of the last that was asked for, empty if it went well.
+    """
 
     progress: float | None
+    doing: str
     failure: str
     profile: Profile | None
 
 
 class Profiles:
-    """Starts measurements with the version's own precision, and tells how they go; for administrators and the owner."""
+    """Starts measurements, and tells how they go; for administrators and the owner."""
 
-    def __init__(self, store: Store, offers: Offers, profiler: Profiler) -> None:
+    def __init__(self, store: Store, offers: Offers, profiler: Profiler, remeasuring: Remeasuring) -> None:
         self._store = store
         self._offers = offers
         self._profiler = profiler
+        self._remeasuring = remeasuring
 
-    async def start(self, caller: Caller, name: ModelName, number: int, *, budget_s: float | None = None) -> Profiling:
+    async def start(self, caller: Caller, name: ModelName, number: int, wish: Wish) -> Profiling:
         """Starts one, or does nothing while one runs.
 
-        Raises DoesNotExist; PermissionDenied; InvalidParameter if the budget is out of range; Conflict if the version
-        cannot be served, or no replica of it is ready.
+        Raises DoesNotExist; PermissionDenied; InvalidParameter if a time is out of range; Conflict if the version
+        cannot be served, or no replica of it is ready and there is no memory for an engine.
         """
-        if budget_s is not None and not 0 < budget_s <= MOST_BUDGET_S:
-            raise InvalidParameter(f"budget_s must be more than 0 and at most {MOST_BUDGET_S:.0f} seconds.")
-        appraisal = await self._appraise(caller, name, number)
-        ready = [one for one in await self._replicas(appraisal) if one.state is ReplicaState.READY]
-        if not ready:
-            raise Conflict(
-                f"{appraisal.version.label} is measured with a replica that serves it, and none is ready:"
-                " deploy an endpoint of the version first."
-            )
-        replica = ready[0]
-        self._profiler.request(
-            Job(
-                replica_id=replica.id,
-                address=replica.address,
-                process=process_of(replica),
-                fingerprint=appraisal.fingerprint,
-                facts=appraisal.facts,
-                startup_s=appraisal.profile.startup_s if appraisal.profile else 0.0,
-                prior=appraisal.cost,
-                max_running=appraisal.needs.max_running,
-                again=True,
-                budget_s=budget_s,
-            )
-        )
-        return await self._told(appraisal)
+        if wish.budget_s is not None and not 0 < wish.budget_s <= MOST_S:
+            raise InvalidParameter(f"budget_s must be more than 0 and at most {MOST_S:.0f} seconds.")
+        if wish.wait_s is not None and not 0 <= wish.wait_s <= MOST_S:
+            raise InvalidParameter(f"wait_s must be at least 0 and at most {MOST_S:.0f} seconds.")
+        appraisal = await self._appraise(caller, name, number, wish.precision)
+        wait_s = WAIT_S if wish.wait_s is None else wish.wait_s
+        await self._remeasuring.ask(appraisal, budget_s=wish.budget_s, wait_s=wait_s)
+        return self._told(appraisal)
 
-    async def get(self, caller: Caller, name: ModelName, number: int) -> Profiling:
-        """How it goes, and the profile there is. Raises what `start` raises, but for the replica."""
-        return await self._told(await self._appraise(caller, name, number))
+    async def get(self, caller: Caller, name: ModelName, number: int, precision: Precision | None = None) -> Profiling:
+        """How it goes, and the profile there is; raises DoesNotExist, PermissionDenied, or Conflict if unservable."""
+        return self._told(await self._appraise(caller, name, number, precision))
 
-    async def _appraise(self, caller: Caller, name: ModelName, number: int) -> Appraisal:
+    async def _appraise(self, caller: Caller, name: ModelName, number: int, precision: Precision | None) -> Appraisal:
         async with self._store.unit() as unit:
             model = await unit.catalog.model(name)
             version = await unit.catalog.version(str(name), number)
@@ -78,24 +76,13 @@ class Profiles:
         check_owner(caller, model.owner, f"measure {version.label}")
         if why := problem(version):
             raise Conflict(why)
-        return await self._offers.of_version(version)
+        return await self._offers.of_version(version, precision)
 
-    async def _replicas(self, appraisal: Appraisal) -> list[Replica]:
-        """Those that run the version in that precision."""
-        version = appraisal.version
-        asked = {"default", appraisal.precision.value}
-        async with self._store.unit() as unit:
-            live = await unit.replicas.live()
-        return [
-            one
-            for one in live
-            if (one.entity_name, one.entity_version) == (version.model, str(version.number))
-            and one.spec.removeprefix(f"{version.model}/{version.number}/").split("/", 1)[0] in asked
-        ]
-
-    async def _told(self, appraisal: Appraisal) -> Profiling:
-        statuses = [self._profiler.status(one.id) for one in await self._replicas(appraisal)]
-        known = [status for status in statuses if status is not None]
-        running = [status.progress for status in known if status.progress < 1.0]
-        failures = [status.failure for status in known if status.failure]
-        return Profiling(max(running, default=None), "; ".join(failures), appraisal.profile)
+    def _told(self, appraisal: Appraisal) -> Profiling:
+        errand = self._remeasuring.errand(appraisal.fingerprint)
+        progress = self._profiler.progress(appraisal.fingerprint)
+        if errand is None:
+            return Profiling(progress, "" if progress is None else "measuring", "", appraisal.profile)
+        if progress is None and not errand.over:
+            progress = 0.0
+        return Profiling(progress, errand.doing, errand.failure, appraisal.profile)

@@ -15,8 +15,8 @@ from penstock.control.loop import Loop
 from penstock.control.offers import Appraisal, Offers
 from penstock.control.watch import Watch, process_of
 from penstock.domain.endpoint import Config, Endpoint
-from penstock.domain.packing import place
-from penstock.domain.placement import Claim, Offer, Reservation, needs, reservations
+from penstock.domain.packing import Placement, place
+from penstock.domain.placement import Claim, Need, Offer, Reservation, needs, reservations
 from penstock.domain.plan import Facts, Plan, plan
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute
@@ -150,6 +150,19 @@ class Reconciler:
             self.expanding.held(endpoint.id, made.claims, devices)
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
+
+    async def reserve(self, key: str, holder: str, one: Need) -> Placement:
+        """Holds what a replica that is no endpoint's takes until `release`, or nothing: then something is `missing`."""
+        devices = await self._offers.devices()
+        async with self._placing:
+            made = place(holder, [one], devices, self._others(key))
+            if not made.missing:
+                self._held[key] = (holder, made.claims)
+            return made
+
+    def release(self, key: str) -> None:
+        """Gives up what `reserve` held. Safe to repeat."""
+        self._held.pop(key, None)
 
     async def survey(self) -> str:
         """Sees to it that every endpoint has its loop, and no other; returns a sentence if that changed."""

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from penstock.control.profiler import Profiler
+from penstock.control.profiler import Loaded, Profiler
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.steps import Seen
 from penstock.ports.clock import Clock
@@ -21,6 +21,11 @@ _SERVES = frozenset({ReplicaState.LOADING, ReplicaState.MEASURING, ReplicaState.
 def process_of(replica: Replica) -> Process:
     """The process of a replica that has one."""
     return Process(replica.pid, replica.pid_started)
+
+
+def loaded(replica: Replica, startup_s: float) -> Loaded:
+    """The engine of a replica that has loaded, to be measured."""
+    return Loaded(replica.id, replica.address, process_of(replica), replica.device, startup_s)
 
 
 def build_log(logs: Path, endpoint_id: str, folder: str) -> Path:

@@ -12,7 +12,10 @@ from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
 from penstock.control.profiles import Profiles
+from penstock.control.quiet import Quiet
 from penstock.control.reconciler import Reconciler
+from penstock.control.remeasuring import Remeasuring
+from penstock.control.temporary import TemporaryEngines
 from penstock.control.throughput import Throughput
 from penstock.control.watch import Watch
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
@@ -81,7 +84,9 @@ class World:
         """A new server's objects."""
         self.table = FakeTable()
         self.offers = Offers(self.store, self.cluster, self.recipe, FakeGauge())
-        self.profiler = Profiler(self.store, self.client, self.cluster, self.clock, budget_s=20)
+        self.capacity = FakeCapacity()
+        self.quiet = Quiet(self.capacity, self.clock)
+        self.profiler = Profiler(self.store, self.client, self.cluster, self.clock, self.quiet, budget_s=20)
         watch = Watch(self.cluster, self.client, self.profiler, self.clock)
         acts = Acts(
             store=self.store,
@@ -113,8 +118,21 @@ class World:
         )
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)
-        self.profiles = Profiles(self.store, self.offers, self.profiler)
-        self.capacity = FakeCapacity()
+        engines = TemporaryEngines(
+            reconciler=self.reconciler,
+            artifacts=FakeFiles(),  # type: ignore[arg-type]  # nothing else of it is called
+            cluster=self.cluster,
+            recipe=self.recipe,
+            client=self.client,
+            clock=self.clock,
+            folders=FOLDERS,
+            new_id=lambda: next(self._ids),
+            limit_s=600,
+        )
+        self.remeasuring = Remeasuring(
+            self.store, self.offers, self.profiler, self.quiet, engines, self.clock, idle_s=300
+        )
+        self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
         self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
         self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
 

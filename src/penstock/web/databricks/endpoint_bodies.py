@@ -63,7 +63,7 @@ class EntityBody(BaseModel):
             minimum=self.min_provisioned_throughput,
             maximum=self.max_provisioned_throughput,
             scale_to_zero=self.scale_to_zero_enabled,
-            precision=_precision(self.weight_precision),
+            precision=read_precision(self.weight_precision, "weight_precision"),
             min_concurrency=self.min_provisioned_concurrency,
             max_concurrency=self.max_provisioned_concurrency,
             model_units=self.provisioned_model_units,
@@ -71,14 +71,15 @@ class EntityBody(BaseModel):
         )
 
 
-def _precision(value: str | None) -> Precision | None:
+def read_precision(value: str | None, field: str) -> Precision | None:
+    """A precision that engines run, or None; raises InvalidParameter naming `field`."""
     if value is None:
         return None
     offered = (Precision.INT8, Precision.BF16)
     for one in offered:
         if value.lower() == one.value:
             return one
-    raise InvalidParameter(f"weight_precision must be one of {', '.join(offered)}, but is {value[:80]!r}.")
+    raise InvalidParameter(f"{field} must be one of {', '.join(offered)}, but is {value[:80]!r}.")
 
 
 class RouteBody(BaseModel):

@@ -4,22 +4,33 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from penstock.control.profiles import Profiling
+from penstock.control.profiles import Profiling, Wish
 from penstock.domain.profile import Profile
 from penstock.domain.tenancy import Terms
 from penstock.domain.throughput import divide
+from penstock.web.databricks.endpoint_bodies import read_precision
 
 
 class ProfileBody(BaseModel):
-    """How long a measurement may take, in seconds; null is the server's setting."""
+    """How long a measurement may take, in seconds, and how long it may wait until the device is idle.
+
+    Nulls are the server's setting, 30 s, and the precision used by default.
+    """
 
     budget_s: float | None = None
+    wait_s: float | None = None
+    precision: str | None = None
+
+    def wish(self) -> Wish:
+        """The same in the control plane's terms; raises InvalidParameter."""
+        return Wish(self.budget_s, self.wait_s, read_precision(self.precision, "precision"))
 
 
 def profiling_answer(profiling: Profiling) -> dict[str, Any]:
-    """How a measurement goes, and the profile there is; `progress` is null while none runs."""
+    """How a measurement goes, and the profile there is; `progress` is null while none runs, `doing` says what it does."""
     return {
         "progress": profiling.progress,
+        "doing": profiling.doing,
         "failure": profiling.failure,
         "profile": profile_answer(profiling.profile) if profiling.profile is not None else None,
     }

@@ -18,7 +18,14 @@ from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.names import ModelName
 from penstock.web.databricks import endpoint_answers as answers
-from penstock.web.databricks.endpoint_bodies import ConfigBody, CreateBody, TagsBody, UnitsConfigBody, in_units
+from penstock.web.databricks.endpoint_bodies import (
+    ConfigBody,
+    CreateBody,
+    TagsBody,
+    UnitsConfigBody,
+    in_units,
+    read_precision,
+)
 from penstock.web.databricks.profile_answers import ProfileBody, profiling_answer
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
@@ -96,10 +103,11 @@ def _decisions(routes: APIRouter, decisions: ScalingDecisions) -> None:
 def _profiles(routes: APIRouter, profiles: Profiles) -> None:
     async def start(name: str, version: str, body: ProfileBody, caller: CallerDep) -> dict[str, Any]:
         model, number = ModelName.parse(name), check_number(version)
-        return profiling_answer(await profiles.start(caller, model, number, budget_s=body.budget_s))
+        return profiling_answer(await profiles.start(caller, model, number, body.wish()))
 
-    async def get(name: str, version: str, caller: CallerDep) -> dict[str, Any]:
-        return profiling_answer(await profiles.get(caller, ModelName.parse(name), check_number(version)))
+    async def get(name: str, version: str, caller: CallerDep, precision: str | None = None) -> dict[str, Any]:
+        chosen = read_precision(precision, "precision")
+        return profiling_answer(await profiles.get(caller, ModelName.parse(name), check_number(version), chosen))
 
     _serve(routes, "POST", "/profiles/{name}/{version}", start)
     _serve(routes, "GET", "/profiles/{name}/{version}", get)
