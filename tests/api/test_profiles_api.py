@@ -28,12 +28,33 @@ async def loops(world, store):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_version_that_nobody_serves_is_not_measured(admin, loops):
+async def test_a_version_that_nobody_serves_is_measured_with_an_engine_of_its_own(admin, clock, world, loops):
+    assert (await admin.get(PATH)).json() == {"progress": None, "doing": "", "failure": "", "profile": None}
+    assert (await admin.get(f"{ROOT}/profiles/{GUIDE}/9")).status_code == 404
+    started = (await admin.post(PATH, json={"precision": "bf16"})).json()
+    assert (started["progress"], started["doing"]) == (0.0, "starting")
+    await clock.advance(1)
+    assert (await admin.get(PATH)).json()["progress"] is None  # another precision
+    assert "building" in (await admin.get(f"{PATH}?precision=bf16")).json()["doing"]
+    await clock.advance(8)
+    assert (await admin.get(f"{PATH}?precision=bf16")).json()["doing"] == "measuring"
+    assert len(world.cluster.running()) == 1
+    await clock.advance(60)
+    found = (await admin.get(f"{PATH}?precision=BF16")).json()
+    assert (found["progress"], found["failure"], found["profile"]["precision"]) == (None, "", "bf16")
+    assert found["profile"]["startup_s"] == pytest.approx(2.0)
+    assert world.cluster.running() == []
+    assert (await admin.get(PATH)).json()["profile"] is None
+
+
+async def test_without_memory_for_an_engine_it_is_said_who_has_it(admin, world, loops):
+    world.cluster.memory_of_device = 2**29
     answer = await admin.post(PATH, json={})
     assert answer.status_code == 409
-    assert "deploy an endpoint" in answer.json()["message"]
-    assert (await admin.get(PATH)).json() == {"progress": None, "failure": "", "profile": None}
-    assert (await admin.get(f"{ROOT}/profiles/{GUIDE}/9")).status_code == 404
+    assert answer.json()["message"] == (
+        f"Insufficient capacity on cpu for measuring {GUIDE}/1: 1,024 MiB of memory is needed and 512 is free."
+        " Held by: nobody."
+    )
 
 
 async def test_a_version_is_measured_again_when_asked(admin, clock, loops, tmp_path):
@@ -51,8 +72,10 @@ async def test_a_version_is_measured_again_when_asked(admin, clock, loops, tmp_p
     assert (tmp_path / "curve.png").stat().st_size > 1000
 
 
-async def test_a_budget_out_of_range_is_refused(admin, loops):
-    for budget in (0, -1, 10**6):
-        answer = await admin.post(PATH, json={"budget_s": budget})
-        assert answer.status_code == 400
-        assert "budget_s" in answer.json()["message"]
+@pytest.mark.parametrize(
+    ("field", "value"), [("budget_s", 0), ("budget_s", 10**6), ("wait_s", -1), ("wait_s", 10**6), ("precision", "fp8")]
+)
+async def test_what_is_out_of_range_is_refused(admin, loops, field, value):
+    answer = await admin.post(PATH, json={field: value})
+    assert answer.status_code == 400
+    assert field in answer.json()["message"]

@@ -109,9 +109,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
 
     # The data folder and the database, for this process alone
     await _claim_folder(settings, stack)
-    store = SqlStore(settings.database_url)
-    stack.push_async_callback(store.close)
-    await store.open()
+    store = await _store(settings, stack)
 
     # Who is calling
     installation, authenticator, tokens = await _access(settings, store, stack)
@@ -123,8 +121,9 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     # Endpoints and their engines
     table = Table(clock, gate := Gate(clock))
     cluster = make_cluster(settings, stack)
-    made = await make_serving(settings, store, artifacts, cluster, table=table, gate=gate, stack=stack)
-    serving, reconciler, measuring = made
+    serving, reconciler, measuring = await make_serving(
+        settings, store, artifacts, cluster, table=table, gate=gate, stack=stack
+    )
     offers = serving.optimization.offers
     drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
     throughput, scaling = _scaling(settings, store, gate, offers, drift=drift, expansion=reconciler.expanding)
@@ -155,6 +154,13 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         batches=batches,
     )
     return parts, installation, gateway.running
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> SqlStore:
+    store = SqlStore(settings.database_url)
+    stack.push_async_callback(store.close)
+    await store.open()
+    return store
 
 
 def _housekeeping(

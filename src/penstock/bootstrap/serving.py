@@ -1,6 +1,7 @@
 """Wires endpoints with their engines: the part of the server that starts and stops processes."""
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
@@ -49,6 +50,22 @@ def _gauge(folder: Path, cluster: LocalCluster, recipe: CpuRecipe) -> CpuGauge:
     return CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What starting, watching and measuring engines have in common."""
+
+    store: SqlStore
+    artifacts: FolderArtifacts
+    cluster: LocalCluster
+    recipe: CpuRecipe
+    client: HttpEngineClient
+    clock: SystemClock
+    folders: Folders
+    quiet: Quiet
+    offers: Offers
+    profiler: Profiler
+
+
 async def make_serving(
     settings: Settings,
     store: SqlStore,
@@ -60,59 +77,84 @@ async def make_serving(
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure."""
-    clock, given = SystemClock(), settings.serving
+    ground = _ground(settings, store, artifacts, cluster, gate)
+    offers, clock = ground.offers, ground.clock
+    reconciler = _reconciler(settings, ground, table)
+    await carry_over(store, offers)
+    await reconciler.recover()
+    stack.push_async_callback(reconciler.close)
+    remeasuring = _remeasuring(settings, ground, reconciler)
+    stack.push_async_callback(remeasuring.close)
+    serving = Serving(
+        Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id),
+        EndpointLogs(store, cluster, ground.folders.logs),
+        Optimization(store, offers),
+        ScalingDecisions(store),
+        Profiles(store, offers, ground.profiler, remeasuring),
+    )
+    measuring = Loop("profiler", ground.profiler.step, clock, period_s=60)
+    ground.profiler.on_request(measuring.hint)
+    return serving, reconciler, [measuring, Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)]
+
+
+def _ground(
+    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, cluster: LocalCluster, gate: Gate
+) -> _Ground:
+    clock = SystemClock()
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
     client, quiet = HttpEngineClient(), Quiet(gate, clock)
     offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe))
-    profiler = Profiler(store, client, cluster, clock, quiet, budget_s=given.profile_budget_s)
-    watch = Watch(cluster, client, profiler, clock)
+    profiler = Profiler(store, client, cluster, clock, quiet, budget_s=settings.serving.profile_budget_s)
+    return _Ground(store, artifacts, cluster, recipe, client, clock, folders, quiet, offers, profiler)
+
+
+def _reconciler(settings: Settings, ground: _Ground, table: Table) -> Reconciler:
+    watch = Watch(ground.cluster, ground.client, ground.profiler, ground.clock)
     acts = Acts(
-        store=store,
-        artifacts=artifacts,
-        cluster=cluster,
-        recipe=recipe,
-        profiler=profiler,
+        store=ground.store,
+        artifacts=ground.artifacts,
+        cluster=ground.cluster,
+        recipe=ground.recipe,
+        profiler=ground.profiler,
         watch=watch,
-        clock=clock,
-        folders=folders,
+        clock=ground.clock,
+        folders=ground.folders,
         new_id=new_id,
         drain_s=settings.drain_s,
     )
-    limits = Limits(given.deploy_timeout_s, given.scale_to_zero_idle_s)
-    reconciler = Reconciler(
-        store=store, cluster=cluster, table=table, offers=offers, acts=acts, watch=watch, clock=clock, limits=limits
+    return Reconciler(
+        store=ground.store,
+        cluster=ground.cluster,
+        table=table,
+        offers=ground.offers,
+        acts=acts,
+        watch=watch,
+        clock=ground.clock,
+        limits=Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s),
     )
-    await carry_over(store, offers)
-    await reconciler.recover()
-    stack.push_async_callback(reconciler.close)
+
+
+def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler) -> Remeasuring:
     engines = TemporaryEngines(
         reconciler=reconciler,
-        artifacts=artifacts,
-        cluster=cluster,
-        recipe=recipe,
-        client=client,
-        clock=clock,
-        folders=folders,
+        artifacts=ground.artifacts,
+        cluster=ground.cluster,
+        recipe=ground.recipe,
+        client=ground.client,
+        clock=ground.clock,
+        folders=ground.folders,
         new_id=new_id,
-        limit_s=given.deploy_timeout_s,
+        limit_s=settings.serving.deploy_timeout_s,
     )
-    remeasuring = Remeasuring(store, offers, profiler, quiet, engines, clock, idle_s=given.profile_idle_s)
-    stack.push_async_callback(remeasuring.close)
-    endpoints = Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id)
-    serving = Serving(
-        endpoints,
-        EndpointLogs(store, cluster, folders.logs),
-        Optimization(store, offers),
-        ScalingDecisions(store),
-        Profiles(store, offers, profiler, remeasuring),
+    return Remeasuring(
+        store=ground.store,
+        offers=ground.offers,
+        profiler=ground.profiler,
+        quiet=ground.quiet,
+        engines=engines,
+        clock=ground.clock,
+        idle_s=settings.serving.profile_idle_s,
     )
-    return serving, reconciler, _loops(profiler, remeasuring, clock)
-
-
-def _loops(profiler: Profiler, remeasuring: Remeasuring, clock: SystemClock) -> list[Loop]:
-    measuring = Loop("profiler", profiler.step, clock, period_s=60)
-    profiler.on_request(measuring.hint)
-    return [measuring, Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)]

@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
@@ -18,7 +19,9 @@ _WIDTH, _HEIGHT = 72, 16
 
 _Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
 _Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
-_Budget = Annotated[float, typer.Option(help="Seconds it may take.", show_default="the server's setting")]
+_Budget = Annotated[float | None, typer.Option(help="Seconds it may take.", show_default="the server's setting")]
+_Wait = Annotated[float | None, typer.Option(help="Seconds it may wait until the device is idle.", show_default="30")]
+_Precision = Annotated[str, typer.Option(help="int8 or bf16.", show_default="the engine's")]
 _Show = Annotated[bool, typer.Option("--show", help="Show the profile there is; measure nothing.")]
 _Png = Annotated[Path | None, typer.Option(help="Write a picture of the curve here.")]
 
@@ -27,20 +30,27 @@ def profile(
     model: Annotated[str, typer.Argument(help="The model's full name.")],
     version: Annotated[int, typer.Argument(help="The number of the version.")],
     *,
-    budget: _Budget = 0.0,
+    budget: _Budget = None,
+    wait: _Wait = None,
+    precision: _Precision = "",
     show: _Show = False,
     url: _Url = "",
     token: _Token = "",
     png: _Png = None,
 ) -> None:
-    """Measure a model version that an endpoint serves, and show its throughput-latency curve and cost."""
+    """Measure a model version, and show its throughput-latency curve and cost.
+
+    A replica that serves it is used while nobody else uses the device; without one, an engine is started for it.
+    """
     base = url or os.environ.get("PENSTOCK_URL") or os.environ.get("DATABRICKS_HOST") or DEFAULT_URL
     base = base if "://" in base else f"https://{base}"
     key = token or os.environ.get("PENSTOCK_TOKEN") or os.environ.get("DATABRICKS_TOKEN") or ""
     address = f"{base.rstrip('/')}/api/2.0/serving-endpoints/profiles/{model}/{version}"
+    asked = {"budget_s": budget, "wait_s": wait, "precision": precision or None}
+    look = f"{address}?{urlencode({'precision': precision})}" if precision else address
     console = Console()
     try:
-        found = _call(address, key) if show else _measure(address, key, budget, console)
+        found = _call(look, key) if show else _measure(_call(address, key, asked), look, key, console)
     except PenstockError as error:
         typer.echo(error.message, err=True)
         raise typer.Exit(1) from error
@@ -52,13 +62,12 @@ def profile(
         draw(found["profile"], f"{model}/{version}", png)
 
 
-def _measure(address: str, token: str, budget: float, console: Console) -> dict[str, Any]:
-    """Starts a measurement and waits for its end; raises EngineFailed if it failed."""
-    found = _call(address, token, {"budget_s": budget or None})
+def _measure(found: dict[str, Any], address: str, token: str, console: Console) -> dict[str, Any]:
+    """Waits for the end of a measurement that was begun; raises EngineFailed if it failed."""
     with Progress(console=console) as bar:
         task = bar.add_task("measuring", total=1.0)
         while found["progress"] is not None:
-            bar.update(task, completed=found["progress"])
+            bar.update(task, completed=found["progress"], description=found["doing"] or "measuring")
             time.sleep(POLL_S)
             found = _call(address, token)
         bar.update(task, completed=1.0)
@@ -111,6 +120,8 @@ def _print(found: dict[str, Any], console: Console) -> None:
     console.print("cost  " + "  ".join(f"{name} {value:.3g}" for name, value in found["cost"].items()))
     console.print(f"error of the fit {found['cost_error']:.1%}; {_held_out(found)}")
     console.print(f"start-up {found['startup_s']:.1f} s, memory {found['memory'] / 2**20:,.0f} MiB")
+    if found["stale"]:
+        console.print(f"to be measured again when the device is idle: {found['stale']}")
     _chart(found, console)
 
 

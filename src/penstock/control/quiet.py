@@ -30,8 +30,8 @@ class Quiet:
             key = (one.endpoint_id, one.entity)
             arrived[key] = one.arrived
             if _uses(one) or one.arrived > self._arrived.get(key, 0.0):
-                for device in one.devices:
-                    self._active.setdefault(device, {})[one.endpoint_id] = now
+                for part in one.parts:
+                    self._active.setdefault(part.device, {})[one.endpoint_id] = now
         self._arrived = arrived
 
     def idle_s(self, device: str) -> float:

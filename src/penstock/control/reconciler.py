@@ -158,11 +158,13 @@ class Reconciler:
             made = place(holder, [one], devices, self._others(key))
             if not made.missing:
                 self._held[key] = (holder, made.claims)
+                self.expanding.held(key, made.claims, devices)
             return made
 
     def release(self, key: str) -> None:
         """Gives up what `reserve` held. Safe to repeat."""
         self._held.pop(key, None)
+        self.expanding.forget(key)
 
     async def survey(self) -> str:
         """Sees to it that every endpoint has its loop, and no other; returns a sentence if that changed."""

@@ -42,13 +42,13 @@ class Remeasuring:
 
     def __init__(
         self,
+        *,
         store: Store,
         offers: Offers,
         profiler: Profiler,
         quiet: Quiet,
         engines: TemporaryEngines,
         clock: Clock,
-        *,
         idle_s: float,
     ) -> None:
         self._store = store
@@ -99,10 +99,10 @@ class Remeasuring:
         self._quiet.look()
         now = self._clock.monotonic()
         for appraisal, replica in await self._stale():
-            free = appraisal.fingerprint not in self._tasks
-            if free and self._not_before.get(appraisal.fingerprint, now) <= now:
-                if self._quiet.idle_s(replica.device) >= self._idle_s:
-                    return await self._again(appraisal, loaded(replica, _startup_s(appraisal)))
+            key, idle_s = appraisal.fingerprint, self._quiet.idle_s(replica.device)
+            due = key not in self._tasks and self._not_before.get(key, now) <= now
+            if due and idle_s >= self._idle_s:
+                return await self._again(appraisal, loaded(replica, _startup_s(appraisal)))
         return ""
 
     async def _again(self, appraisal: Appraisal, engine: Loaded) -> str:
@@ -151,24 +151,23 @@ class Remeasuring:
             if measured.profile is not None:
                 return
             if self._clock.monotonic() >= until:
-                raise Conflict(
-                    f"It was broken off, to be asked for again: requests to {measured.users} came meanwhile."
-                )
+                raise Conflict(f"It was broken off: requests to {measured.users} came. Ask again when it is quiet.")
 
     async def _until_idle(self, device: str, errand: Errand, until: float, wait_s: float) -> None:
         """Returns when there was no request for a moment; raises Conflict with who made them at the deadline."""
         while True:
             self._quiet.look()
             now = self._clock.monotonic()
-            if self._quiet.idle_s(device) >= SETTLED_S:
+            users = self._quiet.users(device, now - SETTLED_S)
+            if not users:
                 return
             async with self._store.unit() as unit:
-                who = await names_of(unit, self._quiet.users(device, now - SETTLED_S))
+                who = await names_of(unit, users)
             errand.doing = f"waiting for {device} to be idle: requests to {who} run"
             if now >= until:
                 raise Conflict(
-                    f"{device} was not idle within {wait_s:.0f} s: requests to {who} run. Measuring beside them would take"
-                    " from what they have bought, and find too little; wait longer, or ask when it is quiet."
+                    f"{device} was not idle within {wait_s:.0f} s: requests to {who} run. Measuring beside them would"
+                    " take from what they have bought, and find too little: wait longer, or ask when it is quiet."
                 )
             await self._clock.sleep(LOOK_S)
 

@@ -62,7 +62,7 @@ class TemporaryEngines:
         key, label = self._new_id(), f"{appraisal.version.model}/{appraisal.version.number}"
         # A spec of its own: no replica of an endpoint is meant.
         offer = replace(appraisal.offer, spec=key)
-        made = await self._reconciler.reserve(key, f"measuring {label}", need(offer, label, 0))
+        made = await self._reconciler.reserve(key, f"measuring {label}", need(offer, label, 0, firm=False))
         for missing in made.missing.values():
             raise Conflict(missing)
         return Place(key, made.claims[0].device)

@@ -118,6 +118,12 @@ class World:
         )
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)
+        self.remeasuring = self._remeasuring()
+        self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
+        self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
+        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
+
+    def _remeasuring(self) -> Remeasuring:
         engines = TemporaryEngines(
             reconciler=self.reconciler,
             artifacts=FakeFiles(),  # type: ignore[arg-type]  # nothing else of it is called
@@ -129,12 +135,15 @@ class World:
             new_id=lambda: next(self._ids),
             limit_s=600,
         )
-        self.remeasuring = Remeasuring(
-            self.store, self.offers, self.profiler, self.quiet, engines, self.clock, idle_s=300
+        return Remeasuring(
+            store=self.store,
+            offers=self.offers,
+            profiler=self.profiler,
+            quiet=self.quiet,
+            engines=engines,
+            clock=self.clock,
+            idle_s=300,
         )
-        self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
-        self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
-        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
 
 
 async def add_model(

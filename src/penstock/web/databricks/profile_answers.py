@@ -27,7 +27,7 @@ class ProfileBody(BaseModel):
 
 
 def profiling_answer(profiling: Profiling) -> dict[str, Any]:
-    """How a measurement goes, and the profile there is; `progress` is null while none runs, `doing` says what it does."""
+    """How a measurement goes and what it is doing (`progress` is null while none runs), and the profile there is."""
     return {
         "progress": profiling.progress,
         "doing": profiling.doing,
