@@ -1,6 +1,7 @@
 """A real server with a real engine: scaling to zero and back, and a life on PostgreSQL with a kill in it."""
 
 import json
+import re
 
 import pytest
 from stand import Stand
@@ -30,6 +31,16 @@ async def ends_well(storm, name):
     assert (seen.status, seen.ended) == (200, "done"), json.dumps(seen.usage)
 
 
+async def tells_who_has_no_time(stand, name):
+    """One that gives up after a millisecond is not kept waiting for an engine, and hears when there is one."""
+    url, body = f"{stand.url}/serving-endpoints/{name}/invocations", {"messages": [{"role": "user", "content": "one"}]}
+    async with stand.session.post(url, json=body, headers={"x-stainless-read-timeout": "0.001"}) as answer:
+        told = await answer.json()
+        assert answer.status == 503, told
+        assert int(answer.headers["retry-after"]) >= 1
+    assert re.search(r"a replica is being started and will be ready in about \d+\.\d s", json.dumps(told)), told
+
+
 async def test_an_idle_endpoint_gives_up_its_engine_and_the_next_request_waits_for_one(tmp_path):
     stand = Stand(tmp_path, **QUICK, PENSTOCK_SERVING_SCALE_TO_ZERO_IDLE_S="1")
     try:
@@ -42,10 +53,11 @@ async def test_an_idle_endpoint_gives_up_its_engine_and_the_next_request_waits_f
         await stand.until(asleep, 30, "scaling to zero")
         status, endpoint = await storm.call("GET", f"{ENDPOINTS}/sleeper")
         assert (status, endpoint["state"]["ready"]) == (200, "READY")
+        await tells_who_has_no_time(stand, "sleeper")
         await ends_well(storm, "sleeper")
         assert await stand.stop() == 0
-        outcomes = [row[0] for row in stand.ledger().values()]
-        assert outcomes == ["completed", "completed"]
+        outcomes = sorted(row[0] for row in stand.ledger().values())
+        assert outcomes == ["completed", "completed", "rejected"]
     finally:
         await stand.close()
 

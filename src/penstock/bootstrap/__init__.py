@@ -244,7 +244,15 @@ async def _gateway(
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)
-    carrier = Carrier(table, gate, relay, reconciler, rooms=Rooms(clock), waits=Waits(), pick=random.random)
+    carrier = Carrier(
+        table,
+        gate,
+        relay,
+        reconciler,
+        rooms=Rooms(clock),
+        waits=Waits(request_s=settings.gateway.request_timeout_s),
+        pick=random.random,
+    )
     running = Running(clock, settings.gateway.request_timeout_s)
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),

@@ -213,7 +213,7 @@ class Reconciler:
                 async with self._store.unit() as unit:
                     endpoint = await unit.endpoints.by_id(endpoint_id)
                     replicas = await unit.replicas.of(endpoint_id)
-            self._publish(endpoint, replicas, ward, appraisals)
+            self._publish(endpoint, replicas, ward, appraisals, made.stuck)
             self._acts.finish(made.actions, ward.loop.hint)
             return self._rest(ward, made, seen)
 
@@ -272,16 +272,23 @@ class Reconciler:
         replicas: Sequence[Replica],
         ward: _Ward,
         appraisals: Mapping[str, Appraisal],
+        stuck: Mapping[str, str],
     ) -> None:
         """Tells the data plane, if there is news."""
         if endpoint is None or endpoint.deleted:
             self._withdraw(ward)
             return
         slots = {
-            spec: Slots(one.needs.max_running, one.needs.max_queue, one.offer.chunks, one.terms)
+            spec: Slots(
+                one.needs.max_running,
+                one.needs.max_queue,
+                one.offer.chunks,
+                one.terms,
+                one.profile.startup_s if one.profile else 0.0,
+            )
             for spec, one in appraisals.items()
         }
-        news = route(endpoint, replicas, slots, self._claims(endpoint.id))
+        news = route(endpoint, replicas, slots, self._claims(endpoint.id), stuck)
         self.expanding.serves(endpoint.id, _kinds(endpoint, appraisals))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served

@@ -80,12 +80,14 @@ class Plan:
     """Actions in the order to take them, a sentence that says why, and what the endpoint holds from now on.
 
     Without a sentence nothing of note is done; `blocked` then may say what keeps a wanted replica from being started.
+    `stuck` says by spec, in words for callers, why none can be started at all.
     """
 
     actions: tuple[Action | Start | End | Remove, ...]
     sentence: str
     claims: tuple[Claim, ...]
     blocked: str = ""
+    stuck: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(facts: Facts) -> Plan:
@@ -109,7 +111,7 @@ def plan(facts: Facts) -> Plan:
     actions = (*(one.action for one in steps if one.action is not None), *starts)
     sentences = [one.sentence for one in steps if one.sentence]
     sentences += [f"replica of {start.entity_name}/{start.entity_version} requested" for start in starts]
-    return Plan(actions, "; ".join(sentences), placed.claims, blocked)
+    return Plan(actions, "; ".join(sentences), placed.claims, blocked, _stuck(facts, placed))
 
 
 def _place(one: Step) -> tuple[str, str]:
@@ -240,6 +242,12 @@ def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[lis
     blocked += placed.missing.items()
     labels = {spec: f"{entity.entity_name}/{entity.entity_version}" for spec, entity in entities.items()}
     return starts, "; ".join(f"{labels[spec]} is not started: {why}" for spec, why in dict.fromkeys(blocked))
+
+
+def _stuck(facts: Facts, placed: Placement) -> dict[str, str]:
+    """Why specs cannot be started. Who holds the room is told to those who see the endpoint, not to its callers."""
+    problems = {spec: offer.problem.rstrip(".") for spec, offer in facts.offers.items() if offer.problem}
+    return dict.fromkeys(placed.missing, "no device has the memory and the time for it") | problems
 
 
 def _entities(endpoint: Endpoint) -> list[ServedEntity]:

@@ -27,6 +27,7 @@ class ReadyReplica:
 class EntityRoute:
     """One served entity with its ready replicas. `scales_to_zero`: no replica means "start one", not "broken".
 
+    That takes `startup_s` seconds, 0 if it was not measured; `stuck` says why it cannot be done now, for the caller.
     `sale` is what it has bought of the devices; without it only the engines' queues bound what is sent.
     """
 
@@ -34,6 +35,8 @@ class EntityRoute:
     replicas: tuple[ReadyReplica, ...]
     scales_to_zero: bool
     sale: Sale | None = None
+    startup_s: float = 0.0
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,16 @@ class EntityStatus:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How many requests a replica runs at once, and how many may wait in it; in what and on which terms it is sold."""
+    """How many requests a replica runs at once, and how many may wait in it; in what and on which terms it is sold.
+
+    Another one takes `startup_s` seconds to start, 0 if that was not measured.
+    """
 
     max_running: int
     max_queue: int
     chunks: Chunks | None = None
     terms: Terms | None = None
+    startup_s: float = 0.0
 
     def sale(self, entity: ServedEntity) -> Sale | None:
         """What the served entity has bought, in whole chunks; None where nothing is sold."""
@@ -90,11 +94,16 @@ def _joined(*parts: str) -> str:
 
 
 def route(
-    endpoint: Endpoint, replicas: Sequence[Replica], slots: Mapping[str, Slots], claims: Sequence[Claim] = ()
+    endpoint: Endpoint,
+    replicas: Sequence[Replica],
+    slots: Mapping[str, Slots],
+    claims: Sequence[Claim] = (),
+    stuck: Mapping[str, str] | None = None,
 ) -> EndpointRoute:
     """What the data plane may know of the endpoint: its active configuration and ready replicas.
 
-    `slots` are by spec, and `claims` what the endpoint holds of the devices.
+    `slots` are by spec, and `claims` what the endpoint holds of the devices. `stuck` tells by spec why no replica
+    can be started now.
     """
     active = endpoint.active
     if active is None:
@@ -118,6 +127,8 @@ def route(
             ),
             entity.scales_to_zero,
             slots[entity.spec].sale(entity) if entity.spec in slots else None,
+            slots[entity.spec].startup_s if entity.spec in slots else 0.0,
+            (stuck or {}).get(entity.spec, ""),
         )
         for entity in active.entities
     )

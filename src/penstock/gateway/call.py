@@ -32,6 +32,7 @@ class Call:
 
     `read` checks the body for a task and raises InvalidRequest; the body itself is passed on as it came.
     `priority` is `batch` for what may wait behind everything else, or empty for what the endpoint's own kind gives.
+    The client waits `patience_s` seconds for the answer to begin, None if it does not say.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class Call:
     body: bytes
     read: Callable[[Task, bytes], Asked]
     priority: str = ""
+    patience_s: float | None = None
 
 
 class Reply(Protocol):

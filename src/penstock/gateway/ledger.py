@@ -64,6 +64,11 @@ class Entry:
         self.priority = self.lane = self.decision = ""
         self.within = False
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the request came."""
+        return self._clock.monotonic() - self.began
+
     def admit(self) -> None:
         """From here on the request is in the ledger whatever happens to this process. Safe to repeat."""
         if not self.admitted:

@@ -1,5 +1,6 @@
 """From a request to an answer that has begun: finds a replica, waits for one, and replaces one that does not answer."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,12 +35,15 @@ class Waits:
     """How long and how many requests wait for a replica.
 
     `replace_s` for the replacement of one that is gone; one of an endpoint that is scaled to zero is waited for as long
-    as the request may last. `most` requests wait for one endpoint.
+    as the request may last, `request_s` or what its client says. `most` requests wait for one endpoint. Where there is
+    no room to start one, nobody is asked to come back before `room_s`.
     """
 
     replace_s: float = 60.0
     most: int = 64
     retry_after_s: int = 5
+    request_s: float = 597.0
+    room_s: int = 30
 
 
 class Carrier:
@@ -246,12 +250,37 @@ class Carrier:
                 f"is {waits.most}.",
                 waits.retry_after_s,
             )
-        trip.entry.admit()
-        starting = entity.scales_to_zero and not trip.lost
         self._demand.ask(trip.endpoint.id, entity.name)
-        if not await self._table.changed(trip.endpoint.id, None if starting else waits.replace_s):
+        limit_s: float | None = waits.replace_s
+        if entity.scales_to_zero and not trip.lost:
+            limit_s = self._check_start(trip, entity)
+        trip.entry.admit()
+        if not await self._table.changed(trip.endpoint.id, limit_s):
             why = trip.endpoint.problem or f"No replica of endpoint '{name}' became ready in time."
             raise Temporary(why, waits.retry_after_s)
+
+    def _check_start(self, trip: Trip, entity: EntityRoute) -> float | None:
+        """How long to wait for an entity that is scaled to zero, None for as long as the request may last.
+
+        Raises:
+            Temporary: it cannot be started now, or not before the request's time is over.
+        """
+        waits, patience_s = self._waits, trip.call.patience_s
+        asleep = f"Endpoint '{trip.endpoint.name}' is scaled to zero"
+        if entity.stuck:
+            after_s = max(math.ceil(entity.startup_s), waits.room_s)
+            takes = f" Once there is room, that takes about {entity.startup_s:.1f} s." if entity.startup_s else ""
+            raise Temporary(f"{asleep}, and no replica can be started now: {entity.stuck}.{takes}", after_s)
+        allowed_s = min(waits.request_s, waits.request_s if patience_s is None else patience_s)
+        left_s = allowed_s - trip.entry.age_s
+        start_s = entity.startup_s - self._table.waking_s(trip.endpoint.id, entity.name)
+        if start_s > left_s:
+            raise Temporary(
+                f"{asleep}: a replica is being started and will be ready in about {start_s:.1f} s, but this request "
+                f"may take {left_s:.1f} s more.",
+                max(math.ceil(start_s), 1),
+            )
+        return None if patience_s is None else max(left_s, 0.0)
 
 
 async def next_events(answer: Answer, tail: Tail) -> bytes:

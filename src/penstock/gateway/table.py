@@ -35,12 +35,13 @@ class Activity:
 class _Place:
     """An endpoint in the table."""
 
-    __slots__ = ("activity", "route", "waiters")
+    __slots__ = ("activity", "asked_at", "route", "waiters")
 
     def __init__(self, route: EndpointRoute) -> None:
         self.route = route
         self.activity: dict[str, Activity] = {}
         self.waiters: set[asyncio.Future[bool]] = set()
+        self.asked_at: dict[str, float] = {}
 
 
 class Table:
@@ -66,6 +67,8 @@ class Table:
         place.activity = {
             entity.name: place.activity.get(entity.name) or Activity(self._clock) for entity in endpoint.entities
         }
+        waking = {entity.name for entity in endpoint.entities if not (entity.replicas or entity.stuck)}
+        place.asked_at = {name: at for name, at in place.asked_at.items() if name in waking}
         self._by_name[endpoint.name] = endpoint
         _wake(place)
 
@@ -104,6 +107,12 @@ class Table:
         place = self._places.get(endpoint_id)
         found = place.activity.get(entity) if place else None
         return found or Activity(self._clock)
+
+    def waking_s(self, endpoint_id: str, entity: str) -> float:
+        """Seconds since a replica of that served entity, which has none, was asked for; the first call is when."""
+        place = self._places.get(endpoint_id)
+        now = self._clock.monotonic()
+        return now - place.asked_at.setdefault(entity, now) if place else 0.0
 
     def waiting(self, endpoint_id: str) -> int:
         """How many wait for a newer snapshot of the endpoint."""

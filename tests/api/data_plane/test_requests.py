@@ -98,6 +98,26 @@ async def test_the_priority_is_a_header_and_an_unknown_one_is_named(served, plan
     assert '"now"' in message
 
 
+@pytest.mark.usefixtures("ready")
+async def test_how_long_a_client_waits_is_a_header_too(served, plane, monkeypatch):
+    seen = []
+    serve = type(plane.app._gateway).serve
+
+    async def watched(gateway, call, reply, interrupt):
+        seen.append(call.patience_s)
+        await serve(gateway, call, reply, interrupt)
+
+    monkeypatch.setattr(type(plane.app._gateway), "serve", watched)
+    own, theirs = "x-penstock-timeout", "x-stainless-read-timeout"
+    for header in ({}, {own: "2.5"}, {theirs: "600"}, {own: "3", theirs: "600"}, {theirs: "never"}):
+        assert (await served.post(INVOKE, HELLO, headers=header)).status == 200
+    assert seen == [None, 2.5, 600, 3, None]
+    for value in ("never", "0", "-1", "inf"):
+        status, code, message = await served.error(INVOKE, HELLO, headers={own: value})
+        assert (status, code) == (400, "INVALID_PARAMETER_VALUE")
+        assert message.endswith(f'The header {own} must be a number of seconds, more than 0, but is "{value}".')
+
+
 async def test_what_does_not_exist(served, plane, engine):
     plane.publish(engine)
     assert (await served.error("/serving-endpoints/other/invocations", HELLO))[:2] == (404, "ENDPOINT_NOT_FOUND")

@@ -303,3 +303,4 @@ def test_without_room_a_sleeping_entity_is_not_woken_and_says_why():
     made = plan(facts)
     assert made.actions == ()
     assert "1,024 MiB of memory is needed and 0 is free" in made.blocked
+    assert made.stuck == {asleep.spec: "no device has the memory and the time for it"}

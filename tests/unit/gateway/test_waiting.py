@@ -145,3 +145,67 @@ async def test_an_update_that_replaces_the_entity_takes_waiting_requests_along(w
     await world.settle()
     assert await finish(world, request) is RequestOutcome.COMPLETED
     assert world.record(request).served_entity == "guide-2"
+
+
+async def test_who_has_no_time_for_the_start_is_told_how_long_it_takes_and_finds_it_started(world):
+    world.table.publish(endpoint(to_zero=True, startup_s=8.3))
+    hasty = await world.ask(patience_s=5)
+    await hasty.task
+    assert isinstance(hasty.client.error, Temporary)
+    assert hasty.client.error.retry_after_s == 9
+    assert "ready in about 8.3 s, but this request may take 5.0 s more" in hasty.client.error.message
+    assert world.demand.asked == [("e1", "guide-1")], "it is being started all the same"
+    assert world.record(hasty).outcome is RequestOutcome.REJECTED
+    await world.clock.advance(4)
+    later = await world.ask(patience_s=5)
+    assert not later.task.done(), "4.3 s are left"
+    again = await world.ask(patience_s=3)
+    await again.task
+    assert again.client.error.retry_after_s == 5
+    world.table.publish(endpoint(replica(1), to_zero=True, startup_s=8.3))
+    await world.settle()
+    assert await finish(world, later) is RequestOutcome.COMPLETED
+    world.table.publish(endpoint(to_zero=True, startup_s=8.3))
+    anew = await world.ask(patience_s=8)
+    await anew.task
+    assert anew.client.error.retry_after_s == 9
+
+
+async def test_a_start_that_outlasts_the_servers_own_limit_is_refused_too(world):
+    world.table.publish(endpoint(to_zero=True, startup_s=700))
+    request = await world.ask()
+    await request.task
+    assert (request.client.error.retry_after_s, world.record(request).status) == (700, 503)
+
+
+async def test_a_start_that_takes_longer_than_said_ends_with_the_callers_patience(world):
+    world.table.publish(endpoint(to_zero=True, startup_s=3))
+    request = await world.ask(patience_s=10)
+    await world.clock.advance(9)
+    assert not request.task.done()
+    await world.clock.advance(1)
+    await request.task
+    assert isinstance(request.client.error, Temporary)
+
+
+async def test_where_there_is_no_room_nobody_waits(world):
+    world.table.publish(endpoint(to_zero=True, startup_s=3.2))
+    first = await world.ask()
+    assert not first.task.done()
+    world.table.publish(endpoint(to_zero=True, startup_s=3.2, stuck="no device has room"))
+    await first.task
+    second = await world.ask()
+    await second.task
+    for request in (first, second):
+        assert isinstance(request.client.error, Temporary)
+        assert request.client.error.retry_after_s == 30
+        assert request.client.error.message == (
+            "Endpoint 'guide' is scaled to zero, and no replica can be started now: no device has room. Once there is "
+            "room, that takes about 3.2 s."
+        )
+    assert world.demand.asked[-1] == ("e1", "guide-1"), "it is started when there is room"
+    world.table.publish(endpoint(to_zero=True, startup_s=3.2))
+    third = await world.ask()
+    assert not third.task.done()
+    third.interrupt.cut(Cut.GONE)
+    await third.task

@@ -34,8 +34,8 @@ def replica(number, *, running=2, queue=1):
     return ReadyReplica(f"r{number}", f"unix:/r{number}", running, queue)
 
 
-def endpoint(*replicas, name="guide", to_zero=False, task=Task.CHAT, problem=""):
-    entity = EntityRoute("guide-1", replicas, to_zero)
+def endpoint(*replicas, name="guide", to_zero=False, task=Task.CHAT, problem="", startup_s=0.0, stuck=""):
+    entity = EntityRoute("guide-1", replicas, to_zero, startup_s=startup_s, stuck=stuck)
     return EndpointRoute("e1", name, "boss@x.org", task, (Route("guide-1", 100),), (entity,), problem)
 
 
@@ -125,7 +125,9 @@ class World:
         self.gateway = Gateway(self.table, carrier, Ledger(self.journal, self.clock), self.engines, self.running)
         self.count = 0
 
-    async def ask(self, *, streaming=False, name="guide", caller=USER, entity=None, task=None, read=None):
+    async def ask(
+        self, *, streaming=False, name="guide", caller=USER, entity=None, task=None, read=None, patience_s=None
+    ):
         """Begins a request and lets it go as far as it can."""
         self.count += 1
         request_id = f"q{self.count}"
@@ -133,7 +135,8 @@ class World:
         def plain(_task, _body):
             return Asked(streaming, f"mine-{request_id}")
 
-        request = Request(self, request_id, Call(request_id, caller, name, entity, task, b"{}", read or plain))
+        call = Call(request_id, caller, name, entity, task, b"{}", read or plain, patience_s=patience_s)
+        request = Request(self, request_id, call)
         await self.clock.settle()
         return request
 

@@ -3,6 +3,7 @@
 A bare ASGI callable: a framework would cost more than all that is done here.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ PREFIX = "/serving-endpoints/"
 _TASKS = {"chat/completions": Task.CHAT, "completions": Task.COMPLETIONS, "embeddings": Task.EMBEDDINGS}
 _MODELS = "models"
 PRIORITY = b"x-penstock-priority"
+PATIENCE = b"x-penstock-timeout"
+_CLIENT_PATIENCE = b"x-stainless-read-timeout"
+"""What OpenAI's own clients send: the seconds after which they give up."""
 _PRIORITIES = {b"": "", b"interactive": "", b"batch": "batch"}
 _log = structlog.stdlib.get_logger("penstock.web")
 
@@ -50,6 +54,8 @@ class Heads:
     authorization: bytes | None = None
     length: bytes = b""
     priority: bytes = b""
+    patience: bytes = b""
+    client_patience: bytes = b""
 
 
 class _ClientGone(Exception):
@@ -115,14 +121,14 @@ class DataPlane:
         """The call, with its body. A body that cannot be taken is refused by the gateway, which keeps the account."""
         check: Callable[[Task, bytes], Asked] = self._read
         try:
-            priority = _priority(heads.priority)
+            priority, patience_s = _priority(heads.priority), _patience(heads)
             body = await self._body(receive, heads.length)
         except InvalidRequest as error:
             if target.endpoint is None:
                 raise
-            priority, body, check = "", b"", _refusing(error)
+            priority, patience_s, body, check = "", None, b"", _refusing(error)
         endpoint = target.endpoint or requests.endpoint_named(body)
-        return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority)
+        return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority, patience_s)
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
         if length.isdigit() and int(length) > self._max_body:
@@ -165,15 +171,38 @@ class DataPlane:
 
 
 def _heads(scope: Scope) -> Heads:
-    authorization, length, priority = None, b"", b""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            authorization = value
-        elif name == b"content-length":
-            length = value
-        elif name == PRIORITY:
-            priority = value
-    return Heads(authorization, length, priority)
+    found = {name: value for name, value in scope["headers"] if name in _HEADS}
+    return Heads(**{_HEADS[name]: value for name, value in found.items()})
+
+
+_HEADS = {
+    b"authorization": "authorization",
+    b"content-length": "length",
+    PRIORITY: "priority",
+    PATIENCE: "patience",
+    _CLIENT_PATIENCE: "client_patience",
+}
+
+
+def _patience(heads: Heads) -> float | None:
+    """How long the client waits for its answer to begin; what its library says by itself may be anything."""
+    if not heads.patience:
+        return _seconds(heads.client_patience)
+    seconds = _seconds(heads.patience)
+    if seconds is None:
+        told = heads.patience[:40].decode("ascii", "replace")
+        raise InvalidParameter(
+            f'The header {PATIENCE.decode()} must be a number of seconds, more than 0, but is "{told}".'
+        )
+    return seconds
+
+
+def _seconds(given: bytes) -> float | None:
+    try:
+        seconds = float(given)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
 
 
 def _priority(given: bytes) -> str:
