@@ -53,20 +53,29 @@ async def test_demand_attained_queue_and_decisions_are_told(admin, store, world,
 async def test_prometheus_reads_the_same_numbers(admin, store, world, clock):
     endpoint_id = await made(admin, store, world)
     outcomes = [(RequestOutcome.COMPLETED, 200), (RequestOutcome.REJECTED, 429), (RequestOutcome.FAILED, 500)]
-    async with store.unit() as unit:
-        await unit.requests.add(
-            [
-                RequestRecord(f"q{n}", endpoint_id, "guide", "it", "r", "ann", "", False, at, outcome, status, Usage(),
-                              1.0, 2.0, 30.0)
-                for n, (outcome, status) in enumerate(outcomes)
-                for at in (clock.now_ms(), clock.now_ms() - 120_000)
-            ]
-        )  # fmt: skip
+    world.throughput.hear(
+        [
+            RequestRecord(f"q{n}", endpoint_id, "guide", "it", "r", "ann", "", False, at, outcome, status, Usage(),
+                          1.0, 2.0, 30.0)
+            for n, (outcome, status) in enumerate(outcomes)
+            for at in (clock.now_ms() - 30, clock.now_ms() - 120_000)
+        ]
+    )  # fmt: skip
     text = (await admin.get(f"{ROOT}/guide/metrics")).text
     assert 'provisioned_concurrent_requests_total{endpoint_name="guide",served_entity_name="it"} 12.0' in text
     assert 'penstock_queue_requests{endpoint_name="guide",served_entity_name="it"} 3.0' in text
-    assert 'request_5xx_count_total{endpoint_name="guide"}' in text
-    assert 'request_latency_ms_bucket{endpoint_name="guide",le="50.0"}' in text
+    assert 'request_count_total{endpoint_name="guide"} 3.0' in text
+    assert 'request_4xx_count_total{endpoint_name="guide"} 1.0' in text
+    assert 'request_5xx_count_total{endpoint_name="guide"} 1.0' in text
+    assert 'request_latency_ms_bucket{endpoint_name="guide",le="25.0"} 0.0' in text
+    assert 'request_latency_ms_bucket{endpoint_name="guide",le="50.0"} 3.0' in text
+    assert 'request_latency_ms_bucket{endpoint_name="guide",le="+Inf"} 3.0' in text
+    assert 'request_latency_ms_sum{endpoint_name="guide"} 90.0' in text
+    assert 'model_queue_time_ms_count{endpoint_name="guide"} 3.0' in text
+    await clock.advance(60)
+    await world.throughput.step()
+    text = (await admin.get(f"{ROOT}/guide/metrics")).text
+    assert 'request_count_total{endpoint_name="guide"} 0.0' in text
 
 
 async def test_strangers_and_unknown_names_are_refused(admin, anonymous, store, world):

@@ -31,15 +31,6 @@ async def test_adding_again_changes_nothing_and_counts_only_what_is_new(store):
         assert await unit.requests.get("b") == second
 
 
-async def test_the_newest_of_an_endpoint_come_first(store):
-    records = [replace(FIRST, request_id=str(number), received_at=number) for number in range(5)]
-    other = replace(FIRST, request_id="other", endpoint_id="e2")
-    async with store.unit() as unit:
-        await unit.requests.add([*records, other])
-        assert [record.request_id for record in await unit.requests.of("e1", limit=3)] == ["4", "3", "2"]
-        assert await unit.requests.of("e2") == [other]
-
-
 async def test_a_full_batch_fits_in_one_call(store):
     records = [replace(FIRST, request_id=str(number)) for number in range(1000)]
     async with store.unit() as unit:

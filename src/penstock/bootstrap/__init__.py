@@ -129,9 +129,10 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     throughput, scaling = _scaling(settings, store, gate, offers, drift=drift, expansion=reconciler.expanding)
 
     # The data plane
-    gateway, keeping = await _gateway(settings, store, table, gate, reconciler=reconciler, hear=drift.hear, stack=stack)
-
+    hearers = (drift.hear, throughput.hear)
+    gateway, keeping = await _gateway(settings, store, table, gate, hearers, reconciler=reconciler, stack=stack)
     batches, batching = await _batches(settings, store, gateway, stack)
+
     # Loops
     tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
     loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *tidying]
@@ -230,9 +231,9 @@ async def _gateway(
     store: SqlStore,
     table: Table,
     gate: Gate,
+    hearers: Sequence[Callable[[Sequence[RequestRecord]], None]],
     *,
     reconciler: Reconciler,
-    hear: Callable[[Sequence[RequestRecord]], None],
     stack: AsyncExitStack,
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
@@ -240,7 +241,7 @@ async def _gateway(
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
     keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, gate.readings))
-    keeper.on_stored(hear)
+    keeper.on_stored(*hearers)
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)

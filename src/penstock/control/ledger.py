@@ -17,9 +17,9 @@ class LedgerKeeper:
         self._minutes = minutes
         self._hearers: list[Callable[[Sequence[RequestRecord]], None]] = []
 
-    def on_stored(self, hear: Callable[[Sequence[RequestRecord]], None]) -> None:
-        """Has `hear` called with requests that have been stored."""
-        self._hearers.append(hear)
+    def on_stored(self, *hearers: Callable[[Sequence[RequestRecord]], None]) -> None:
+        """Has them called with requests that have been stored."""
+        self._hearers.extend(hearers)
 
     async def step(self) -> str:
         """Moves all that has ended until now; raises Temporary while the database is away."""

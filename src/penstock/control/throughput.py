@@ -8,6 +8,7 @@ from penstock.domain.access import Caller, require_view
 from penstock.domain.drift import Drift
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import DoesNotExist
+from penstock.domain.last_minute import Ended, LastMinute
 from penstock.domain.pace import Pace
 from penstock.domain.profile import Profile
 from penstock.domain.scaling_record import ScalingRecord
@@ -19,7 +20,6 @@ from penstock.ports.store import Store
 
 WINDOW_S = 10.0
 """Demand and what was attained are means over so many seconds."""
-MINUTE_MS = 60_000
 DECISIONS = 20
 
 
@@ -46,16 +46,16 @@ class EntityThroughput:
 
 @dataclass(frozen=True, slots=True)
 class EndpointThroughput:
-    """An endpoint. `decisions` are the newest first; `ended` are the requests of the last minute, newest first."""
+    """An endpoint. `decisions` are the newest first; `ended` sums the requests that ended in the last minute."""
 
     endpoint: Endpoint
     entities: Sequence[EntityThroughput]
     decisions: Sequence[ScalingRecord]
-    ended: Sequence[RequestRecord]
+    ended: Ended
 
 
 class Throughput:
-    """Looks at the gate every second (`step`), and answers from what it saw."""
+    """Looks at the gate every second (`step`) and hears of requests that ended (`hear`); answers from that."""
 
     def __init__(
         self,
@@ -72,6 +72,11 @@ class Throughput:
         self._clock = clock
         self._arrived: dict[tuple[str, str], Pace] = {}
         self._attained: dict[tuple[str, str], Pace] = {}
+        self._ended = LastMinute()
+
+    def hear(self, records: Sequence[RequestRecord]) -> None:
+        """Counts requests that have ended."""
+        self._ended.see(records, self._clock.now_ms())
 
     async def step(self) -> str:
         """One look at the gate; says nothing."""
@@ -83,23 +88,23 @@ class Throughput:
         for key, reading in readings.items():
             self._arrived.setdefault(key, Pace(WINDOW_S)).add(now, reading.arrived)
             self._attained.setdefault(key, Pace(WINDOW_S)).add(now, reading.attained)
+        self._ended.forget(self._clock.now_ms())
         return ""
 
     async def of(self, caller: Caller, name: str) -> EndpointThroughput:
         """One endpoint; raises DoesNotExist, or PermissionDenied without CAN_VIEW."""
-        since = self._clock.now_ms() - MINUTE_MS
         async with self._store.unit() as unit:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
             require_view(caller, endpoint.creator, name)
             decisions = await unit.scaling.of(endpoint.id, limit=DECISIONS)
-            ended = await unit.requests.of(endpoint.id, limit=100_000, since=since)
         entities = endpoint.active.entities if endpoint.active else ()
         appraisals = await self._offers.of_entities(entities)
         specs = {entity.name: entity.spec for entity in entities}
         readings = [one for one in self._capacity.readings() if one.endpoint_id == endpoint.id]
         found = [self._entity(one, appraisals, specs.get(one.entity, "")) for one in readings]
+        ended = self._ended.told(endpoint.id, self._clock.now_ms())
         return EndpointThroughput(endpoint, found, decisions, ended)
 
     def _entity(self, reading: Reading, appraisals: Mapping[str, Appraisal], spec: str) -> EntityThroughput:

@@ -13,10 +13,6 @@ class RequestRows(Protocol):
         """Adds records in one statement, leaving alone those whose request id is there; returns how many are new."""
         ...
 
-    async def of(self, endpoint_id: str, *, limit: int = 1000, since: int = 0) -> Sequence[RequestRecord]:
-        """The newest records of an endpoint, newest first; `since`: received at or after (epoch milliseconds)."""
-        ...
-
     async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
         """Records that the ledger counts, by (minute, request id), from the first that is greater than `after`."""
         ...

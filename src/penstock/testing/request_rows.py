@@ -19,12 +19,6 @@ class FakeRequestRows:
             self.by_id.setdefault(record.request_id, record)
         return len(self.by_id) - before
 
-    async def of(self, endpoint_id: str, *, limit: int = 1000, since: int = 0) -> Sequence[RequestRecord]:
-        """The newest records."""
-        mine = [record for record in self.by_id.values() if record.endpoint_id == endpoint_id]
-        found = [record for record in mine if record.received_at >= since]
-        return sorted(found, key=lambda record: (-record.received_at, record.request_id))[:limit]
-
     async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
         """Records by (minute, request id)."""
         found = [record for record in self.by_id.values() if record.minute]

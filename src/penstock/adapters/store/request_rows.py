@@ -35,13 +35,6 @@ class SqlRequestRows:
             start += rows
         return added
 
-    async def of(self, endpoint_id: str, *, limit: int = 1000, since: int = 0) -> Sequence[RequestRecord]:
-        """The newest records."""
-        newest = (REQUESTS.c.received_at.desc(), REQUESTS.c.request_id)
-        mine = (REQUESTS.c.endpoint_id == endpoint_id, REQUESTS.c.received_at >= since)
-        query = select(REQUESTS).where(*mine).order_by(*newest).limit(limit)
-        return [_record(row) for row in await self._connection.execute(query)]
-
     async def in_ledger(self, after: tuple[int, str], *, limit: int = 1000) -> Sequence[RequestRecord]:
         """Records by (minute, request id)."""
         minute, request_id = REQUESTS.c.minute, REQUESTS.c.request_id

@@ -1,20 +1,22 @@
 """An endpoint's throughput: as JSON (ours), and as Prometheus gauges with the platform's names where it has them."""
 
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from penstock.control.throughput import EndpointThroughput, EntityThroughput, Throughput
 from penstock.domain.drift import Drift
+from penstock.domain.last_minute import LATENCIES_MS, Ended
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.web.databricks.profile_answers import terms_answer
 from penstock.web.databricks.serving_endpoints import ROOT
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
-
-LATENCIES_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000)
-_CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 
 def router(throughput: Throughput) -> APIRouter:
@@ -97,24 +99,37 @@ def _decision(one: ScalingRecord) -> dict[str, Any]:
 def exposition(found: EndpointThroughput) -> str:
     """Prometheus' text for one endpoint; counts and latencies are of the last minute."""
     registry = CollectorRegistry()
-    labels = {"endpoint_name": found.endpoint.name}
-    ended = found.ended
-    counts = {
-        "request_count_total": len(ended),
-        "request_4xx_count_total": sum(_CLIENT_ERROR <= one.status < _SERVER_ERROR for one in ended),
-        "request_5xx_count_total": sum(one.status >= _SERVER_ERROR for one in ended),
-    }
-    for name, value in counts.items():
-        Gauge(name, "Requests that ended in the last minute.", list(labels), registry=registry).labels(**labels).set(
-            value
-        )
-    for name, figure in (("request_latency_ms", "duration_ms"), ("model_queue_time_ms", "queue_ms")):
-        text = "Of the requests that ended in the last minute, in milliseconds."
-        series = Histogram(name, text, list(labels), buckets=LATENCIES_MS, registry=registry).labels(**labels)
-        for record in ended:
-            series.observe(getattr(record, figure))
+    registry.register(_LastMinute(found.endpoint.name, found.ended))
     _gauges(found, registry)
     return generate_latest(registry).decode()
+
+
+class _LastMinute(Collector):
+    """Requests that ended, from the sums that are kept of them."""
+
+    def __init__(self, endpoint: str, ended: Ended) -> None:
+        self._endpoint = endpoint
+        self._ended = ended
+
+    def collect(self) -> Iterator[Metric]:
+        """The families."""
+        ended, labels = self._ended, ["endpoint_name"]
+        counts = {
+            "request_count_total": ended.requests,
+            "request_4xx_count_total": ended.client_errors,
+            "request_5xx_count_total": ended.server_errors,
+        }
+        for name, value in counts.items():
+            gauge = GaugeMetricFamily(name, "Requests that ended in the last minute.", labels=labels)
+            gauge.add_metric([self._endpoint], value)
+            yield gauge
+        for name, histogram in (("request_latency_ms", ended.duration), ("model_queue_time_ms", ended.queue)):
+            text = "Of the requests that ended in the last minute, in milliseconds."
+            family = HistogramMetricFamily(name, text, labels=labels)
+            bounds = [*(str(float(bound)) for bound in LATENCIES_MS), "+Inf"]
+            buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+            family.add_metric([self._endpoint], buckets, histogram.total)
+            yield family
 
 
 def _gauges(found: EndpointThroughput, registry: CollectorRegistry) -> None:
