@@ -44,12 +44,13 @@ async def test_what_the_ledger_counts_comes_by_minute_and_id(store):
         for name, minute in (("c", 1), ("a", 2), ("b", 2))
     ]
     async with store.unit() as unit:
-        assert (await unit.requests.count(), await unit.requests.longest_ms()) == (0, 0.0)
+        assert (await unit.requests.count(), await unit.requests.longest_ms(1e9)) == (0, 0.0)
         await unit.requests.add([before, *placed[::-1]])
         assert await unit.requests.in_ledger((0, "")) == placed
         assert await unit.requests.in_ledger((1, "c"), limit=1) == placed[1:2]
         assert await unit.requests.in_ledger((2, "a")) == placed[2:]
-        assert (await unit.requests.count(), await unit.requests.longest_ms()) == (3, FIRST.duration_ms)
+        assert (await unit.requests.count(), await unit.requests.longest_ms(1e9)) == (3, FIRST.duration_ms)
+        assert await unit.requests.longest_ms(50.0) == 2.0
 
 
 async def test_old_records_are_removed_the_first_of_them_first(store):

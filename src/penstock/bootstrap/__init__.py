@@ -132,7 +132,6 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     hearers = (drift.hear, throughput.hear)
     gateway, keeping = await _gateway(settings, store, table, gate, hearers, reconciler=reconciler, stack=stack)
     batches, batching = await _batches(settings, store, gateway, stack)
-
     # Loops
     tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
     loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *tidying]

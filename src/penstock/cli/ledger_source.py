@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from penstock.adapters.store.reader import SqlReader
+from penstock.adapters.store.reader import ReadUnit, SqlReader
 from penstock.domain.errors import InvalidParameter, PenstockError
 from penstock.domain.ledger_entry import minute_of
-from penstock.ports.store import Unit
 from penstock.settings import load
 
-Job = Callable[[Unit], Awaitable[int]]
+Job = Callable[[ReadUnit], Awaitable[int]]
 YEARS = range(1971, 9000)
 """Beyond these a time is a slip of the pen, and calendars end."""
 

@@ -17,8 +17,8 @@ class RequestRows(Protocol):
         """Records that the ledger counts, by (minute, request id), from the first that is greater than `after`."""
         ...
 
-    async def longest_ms(self) -> float:
-        """The longest duration of a record, milliseconds; 0 if there is none."""
+    async def longest_ms(self, up_to: float) -> float:
+        """The longest duration of a record that is not above `up_to`, milliseconds; 0 if there is none."""
         ...
 
     async def count(self) -> int:

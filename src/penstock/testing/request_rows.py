@@ -25,9 +25,9 @@ class FakeRequestRows:
         ordered = sorted(found, key=lambda record: (record.minute, record.request_id))
         return [record for record in ordered if (record.minute, record.request_id) > after][:limit]
 
-    async def longest_ms(self) -> float:
+    async def longest_ms(self, up_to: float) -> float:
         """The longest duration."""
-        return max((record.duration_ms for record in self.by_id.values()), default=0.0)
+        return max((one.duration_ms for one in self.by_id.values() if one.duration_ms <= up_to), default=0.0)
 
     async def count(self) -> int:
         """How many the ledger counts."""

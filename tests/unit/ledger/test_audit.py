@@ -8,6 +8,7 @@ from ledger_requests import HOUR, request
 
 from penstock.adapters.store.reader import SqlReader
 from penstock.adapters.store.store import SqlStore
+from penstock.control import ledger_audit
 from penstock.control.ledger_audit import verify
 from penstock.domain.errors import Conflict, DoesNotExist, Temporary
 
@@ -45,11 +46,22 @@ CHANGES = [
     ("UPDATE requests SET reference_tokens = 99.999 WHERE request_id = 'a7'", "request a7 of"),
     ("UPDATE requests SET reference_tokens = 99.999 WHERE request_id = 'a7'", "row 8 .*attained_milli is"),
     ("UPDATE requests SET digest = replace(digest, substr(digest, 1, 1), 'x') WHERE request_id = 'a7'", "request a7"),
+    ("UPDATE requests SET outcome = 'lost' WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET duration_ms = 'x' WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET duration_ms = 1e300 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET duration_ms = 1e9 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET received_at = -1e18 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET open_from = 1e18 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET asked_tokens = 9e999 WHERE request_id = 'a7'", "request a7 of"),
+    ("UPDATE requests SET status = 201 WHERE request_id = 'a64'", "request a64 of"),
     ("DELETE FROM requests WHERE request_id = 'a7'", "row 8 .*guide/guide-1.*written for 2 requests, 1 are there"),
     ("DELETE FROM requests WHERE request_id = 'no'", "row 4 .*rejected is 1, its requests add up to 0"),
     ("UPDATE requests SET minute = 0 WHERE request_id = 'a7'", "row 8 .*written for 2 requests, 1 are there"),
     ("UPDATE ledger_minutes SET attained_milli = attained_milli + 1 WHERE number = 9", "row 9 .*attained_milli is"),
     ("UPDATE ledger_minutes SET attained_milli = attained_milli + 1 WHERE number = 9", "row 9 .*not what was hashed"),
+    ("UPDATE ledger_minutes SET attained_milli = attained_milli + 1 WHERE number = 63", "row 63 .*attained_milli is"),
+    ("UPDATE ledger_minutes SET peak = 'x' WHERE number = 9", "row 9 .*not what was hashed"),
+    ("UPDATE ledger_minutes SET minute = 1e17 WHERE number = 9", "row 9 .*not what was hashed"),
     ("UPDATE ledger_minutes SET promised_milli = 1 WHERE number = 9", "row 9 .*not what was hashed"),
     ("UPDATE ledger_minutes SET ttft_p99_ms = 1 WHERE number = 9", r"row 9 .*ttft is .*p99=1\.0"),
     ("UPDATE ledger_minutes SET refusals = 'x' WHERE number = 4", "row 4 .*refusals is"),
@@ -86,6 +98,27 @@ async def test_a_flipped_byte_of_the_file_itself_is_found(file):
     content[at] ^= 1
     file.write_bytes(content)
     assert any(finding.startswith("request ") for finding in (await checked(file)).findings)
+
+
+async def test_text_that_is_none_any_more_is_read_and_named(file):
+    content = bytearray(file.read_bytes())
+    content[content.index(b"llm/v1/chat")] = 0xFF
+    file.write_bytes(content)
+    assert any(finding.startswith("request ") for finding in (await checked(file)).findings)
+
+
+async def test_a_row_that_was_altered_does_not_send_the_reading_far_ahead(file):
+    change(file, "UPDATE ledger_minutes SET minute = 100000000000000 WHERE number = 9")
+    findings = (await checked(file)).findings
+    assert all("(" not in finding or "row 9" in finding for finding in findings if finding.startswith("row ")), findings
+
+
+async def test_many_faults_are_counted_and_the_first_of_them_kept(file, monkeypatch):
+    change(file, "UPDATE requests SET digest = 'x'")
+    monkeypatch.setattr(ledger_audit, "MOST_FINDINGS", 50)
+    verdict = await checked(file)
+    assert len(verdict.findings) == 50
+    assert verdict.faults > 132
 
 
 async def test_a_server_may_write_meanwhile_and_nothing_is_written_by_the_reader(file):

@@ -1,6 +1,7 @@
 """`penstock ledger` and `penstock bill` on a real file."""
 
 import csv
+import re
 import sqlite3
 
 import pytest
@@ -32,6 +33,29 @@ def test_what_was_changed_is_named_and_ends_with_1(penstock, file):
     done = penstock("ledger", "verify")
     assert done.exit_code == 1
     assert "row 8 (2023-11-14T23:07Z of guide/guide-1): its requests are not those" in done.output
+
+
+def test_a_bit_is_found_wherever_it_was_flipped_in_table_or_index(penstock, file):
+    content = file.read_bytes()
+    places = [found.start() for found in re.finditer(b"long", content)]
+    assert len(places) >= 3
+    for at in places:
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        file.write_bytes(damaged)
+        done = penstock("ledger", "verify")
+        assert done.exit_code == 1, done.output
+        assert "the database's file: " in done.output or "request " in done.output
+
+
+def test_a_file_that_cannot_be_read_is_said_in_a_sentence(penstock, file):
+    content = bytearray(file.read_bytes())
+    for start in range(4096, len(content), 4096):
+        content[start : start + 8] = bytes(8)
+    file.write_bytes(content)
+    done = penstock("ledger", "verify")
+    assert done.exit_code == 2
+    assert "damaged" in done.output or "not one of Penstock" in done.output
 
 
 @pytest.mark.parametrize(

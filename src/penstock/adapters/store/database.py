@@ -23,7 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from penstock.domain.errors import AlreadyExists, InvalidParameter, Temporary
+from penstock.domain.errors import AlreadyExists, InvalidParameter, PenstockError, Temporary
 
 WAIT_S = 10
 RETRY_AFTER_S = 2
@@ -36,6 +36,7 @@ _DRIVERS = {
 }
 _DUPLICATE_SQLITE = {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}
 _DUPLICATE_POSTGRESQL = "23505"
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # A statement that the schema does not know is a fault of ours, not of the database's being away.
 _OUR_FAULT = ("no such table", "no such column", "syntax error")
 
@@ -125,7 +126,7 @@ def _driver_errors(engine: AsyncEngine) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turns a database that cannot be reached into Temporary."""
+    """Turns a database that cannot be reached into Temporary, and a damaged one into a sentence."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -136,6 +137,8 @@ def failures() -> Iterator[None]:
         away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
         if away and not any(fault in str(error.orig) for fault in _OUR_FAULT):
             raise _unreachable(error.orig or error) from error
+        if getattr(error.orig, "sqlite_errorname", "").startswith(_DAMAGED):
+            raise PenstockError(f"The database's file is damaged: {error.orig}.") from error
         raise
 
 

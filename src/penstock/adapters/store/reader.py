@@ -1,6 +1,6 @@
 """A database that is only read: beside a running server, or without one; it takes no claim and changes nothing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.migrations import HEAD
 from penstock.adapters.store.store import SqlUnit
-from penstock.domain.errors import Conflict, DoesNotExist
+from penstock.domain.errors import Conflict, DoesNotExist, PenstockError
+
+MOST_DAMAGE = 20
+
+
+class ReadUnit(SqlUnit):
+    """One transaction that only reads."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    async def damage(self) -> Sequence[str]:
+        """What is wrong with the database's file itself, in its own words; at most 20 of it. PostgreSQL tells nothing.
+
+        SQLite answers from an index where it can, so that a table may hold something else than is read.
+        """
+        if self._connection.dialect.name != "sqlite":
+            return ()
+        found = await self._connection.scalars(text(f"PRAGMA integrity_check({MOST_DAMAGE})"))
+        return [line for answer in found if answer != "ok" for line in str(answer).splitlines()][:MOST_DAMAGE]
 
 
 class SqlReader:
@@ -38,16 +58,21 @@ class SqlReader:
         return engine
 
     @asynccontextmanager
-    async def unit(self) -> AsyncIterator[SqlUnit]:
+    async def unit(self) -> AsyncIterator[ReadUnit]:
         """One transaction that sees the database as it is at its beginning, and cannot write.
 
-        Raises Temporary if the database cannot be reached, and Conflict if it is of another version of Penstock.
+        Raises Temporary if the database cannot be reached, Conflict if it is of another version of Penstock, and
+        PenstockError if what it holds cannot be read.
         """
-        async with transaction(self._engine) as connection:
-            if self._url.get_backend_name() != "sqlite":
-                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-            await _check(connection)
-            yield SqlUnit(connection)
+        try:
+            async with transaction(self._engine) as connection:
+                if self._url.get_backend_name() != "sqlite":
+                    await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                await _check(connection)
+                yield ReadUnit(connection)
+        except (DBAPIError, UnicodeDecodeError) as error:
+            told = error.orig if isinstance(error, DBAPIError) else error
+            raise PenstockError(f"The database cannot be read: {told}.") from error
 
     async def close(self) -> None:
         """Gives the connection back."""
@@ -68,6 +93,12 @@ async def _check(connection: AsyncConnection) -> None:
 def _without_begin(connection: Any, _record: object) -> None:
     # The driver's own transaction handling would begin late.
     connection.isolation_level = None
+    # Text that was damaged is read all the same, for a check to name its row.
+    connection.driver_connection.text_factory = _text
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
 
 
 def _begin(connection: Connection) -> None:

@@ -42,9 +42,10 @@ class SqlRequestRows:
         query = select(REQUESTS).where(minute >= max(after[0], 1), beyond).order_by(minute, request_id).limit(limit)
         return [_record(row) for row in await self._connection.execute(query)]
 
-    async def longest_ms(self) -> float:
+    async def longest_ms(self, up_to: float) -> float:
         """The longest duration."""
-        return float(await self._connection.scalar(select(func.max(REQUESTS.c.duration_ms))) or 0.0)
+        query = select(func.max(REQUESTS.c.duration_ms)).where(REQUESTS.c.duration_ms <= up_to)
+        return float(await self._connection.scalar(query) or 0.0)
 
     async def count(self) -> int:
         """How many the ledger counts."""
