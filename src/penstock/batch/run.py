@@ -13,7 +13,7 @@ from penstock.adapters.batches.rows import RowFile
 from penstock.batch.progress import Watching, duration
 from penstock.batch.server import HttpServer, Offer, chance
 from penstock.batch.work import Work
-from penstock.domain.batch_estimate import Workload, duration_s
+from penstock.domain.batch_estimate import Workload
 from penstock.domain.batch_row import Place
 from penstock.domain.errors import PenstockError
 from penstock.ports.clock import Clock
@@ -21,6 +21,8 @@ from penstock.ports.clock import Clock
 TRIAL_ROWS = 8
 RECALLED_ROWS = 500
 ROWS_WITH_ERRORS = 2
+SOME_USED, ALL_USED = 0.02, 0.98
+"""Of the device, by others: less is nothing, and more leaves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def run(wish: Wish, clock: Clock, console: Console) -> int:
             work = Work(rows, answers, server, clock, chance=chance, patience_s=wish.patience_s)
             for place in _evenly([place for place in places if answers.has(place.number, place.digest)], RECALLED_ROWS):
                 work.recall(place)
-            offer = await server.offer() if left else Offer(None, 0.0, 0.0, 0.0)
+            offer = await server.offer() if left else Offer()
             if wish.estimate:
                 await _estimate(wish, work, left, offer, console)
                 return 0
@@ -68,7 +70,8 @@ def _is_done(answers: AnswerFile, place: Place, *, again: bool) -> bool:
 async def _estimate(wish: Wish, work: Work, left: Sequence[Place], offer: Offer, console: Console) -> None:
     """Answers a few rows, spread over the file, and says from them how long all will take."""
     good = [place for place in left if not place.problem]
-    trial = _evenly(good, TRIAL_ROWS)
+    # Of all sizes: rows of a file often repeat, and every n-th may be of one size.
+    trial = _evenly(sorted(good, key=lambda place: (place.size.characters, place.size.most_out or 0)), TRIAL_ROWS)
     await work.send(trial, wish.window)
     if trial:
         console.print(f"{len(trial)} rows were answered to learn from; their answers are kept.")
@@ -76,18 +79,20 @@ async def _estimate(wish: Wish, work: Work, left: Sequence[Place], offer: Offer,
     load = Workload([place.size for place in good if place.number not in numbers])
     tokens_in, tokens_out = load.tokens(work.learned)
     console.print(f"{load.rows} rows are left: about {tokens_in:,.0f} tokens in and {tokens_out:,.0f} out.")
-    if offer.cost is None:
+    if offer.terms is None:
         console.print("The server does not say what this model's requests cost, so there is no estimate of the time.")
         return
-    device_s = load.device_s(work.learned, offer.cost)
-    console.print(f"Device time: {duration(device_s)}.")
-    whole = duration_s(device_s, load.rows, wish.window, 1.0)
-    console.print(f"With the device to themselves they take {duration(whole)} ({whole:.1f} s).")
-    if 0 < offer.share < 1:
-        least = duration_s(device_s, load.rows, wish.window, offer.share)
+    device_s = load.device_s(work.learned, offer.terms.cost)
+    console.print(f"Device time: {duration(device_s)}.{' The model was not measured yet.' if offer.estimated else ''}")
+    alone = load.duration_s(work.learned, offer.terms, wish.window)
+    console.print(f"With the device to themselves they take {duration(alone)} ({alone:.1f} s).")
+    if offer.used >= ALL_USED:
+        console.print("Just now other requests use the whole device: a batch waits until they leave something.")
+    elif offer.used >= SOME_USED:
+        beside = alone / (1 - offer.used)
         console.print(
-            f"On a device that is full they take {duration(least)} at the endpoint's allotment of "
-            f"{offer.allotment:,.0f} tokens/s, and longer while its own interactive requests use that."
+            f"Just now other requests use {offer.used:.0%} of the device: if that goes on, the rows take "
+            f"{duration(beside)} ({beside:.1f} s)."
         )
 
 

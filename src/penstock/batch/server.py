@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -10,8 +11,10 @@ from urllib.parse import quote
 import aiohttp
 
 from penstock.batch.work import Reply
-from penstock.domain.errors import PenstockError, Temporary
+from penstock.domain.errors import InvalidParameter, PenstockError, Temporary
 from penstock.domain.profile import CostModel
+from penstock.domain.tenancy import Terms
+from penstock.domain.told_terms import told_terms
 
 TIMEOUT_S = 900.0
 _OK = 200
@@ -20,15 +23,19 @@ _NO_SERVER = "The server cannot be reached"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an endpoint's throughput is: tokens/s of the whole replica and of the allotment, its share of the device.
+    """What an endpoint's requests cost, None where the server does not say it; `estimated`: it was not measured yet.
 
-    `cost` is None where the server does not say it.
+    `used` is the part of the device's time, 0 to 1, that was used in the last seconds, by whomever.
     """
 
-    cost: CostModel | None
-    throughput: float
-    allotment: float
-    share: float
+    terms: Terms | None = None
+    estimated: bool = False
+    used: float = 0.0
+
+    @property
+    def cost(self) -> CostModel | None:
+        """Device seconds by tokens."""
+        return self.terms.cost if self.terms is not None else None
 
 
 class HttpServer:
@@ -77,28 +84,21 @@ class HttpServer:
             found = await self._get(path)
             if found is None:
                 raise PenstockError("The server knows no such endpoint, or the token is not good for it.")
-            found = await self._version(found)
-        else:
-            found = next(iter(found.get("served_entities") or ()), {})
-        throughput = _number(found, "throughput")
-        allotment = _number(found, "allotment")
-        share = _number(found, "device_share") or (allotment / throughput if throughput else 0.0)
-        return Offer(_cost(found.get("cost")), throughput, allotment, min(share, 1.0))
+            return await self._version(found)
+        entity = next(iter(found.get("served_entities") or ()), {})
+        terms = _terms(entity.get("throughput"), entity.get("cost"), entity.get("terms"))
+        return Offer(terms, bool(entity.get("estimated")), min(_number(entity, "device_used"), 1.0))
 
-    async def _version(self, endpoint: Mapping[str, Any]) -> dict[str, Any]:
-        """What is said of the version that an endpoint serves, with the least it has bought as its allotment."""
+    async def _version(self, endpoint: Mapping[str, Any]) -> Offer:
+        """What is said of the version that an endpoint serves."""
         entities = endpoint.get("config", {}).get("served_entities", [])
         if not entities:
-            return {}
+            return Offer()
         entity = entities[0]
         name, version = quote(str(entity.get("entity_name")), safe="."), quote(str(entity.get("entity_version")))
         info = await self._get(f"/api/2.0/serving-endpoints/get-model-optimization-info/{name}/{version}") or {}
         profile = info.get("profile") or {}
-        return {
-            "throughput": info.get("throughput"),
-            "cost": profile.get("cost"),
-            "allotment": entity.get("min_provisioned_throughput"),
-        }
+        return Offer(_terms(info.get("throughput"), profile.get("cost"), info.get("terms")))
 
     async def _get(self, path: str) -> dict[str, Any] | None:
         """The answer to a question of the control plane; None if it refuses."""
@@ -117,10 +117,10 @@ def _number(found: Mapping[str, Any], field: str) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _cost(found: Any) -> CostModel | None:
-    if not isinstance(found, dict):
-        return None
-    return CostModel(*(_number(found, name) for name in ("c", "a", "e", "b", "d")))
+def _terms(throughput: Any, cost: Any, found: Any) -> Terms | None:
+    with suppress(InvalidParameter):
+        return told_terms(throughput, cost, found)
+    return None
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

@@ -12,16 +12,14 @@ from urllib.parse import quote
 
 from penstock.adapters.store.trace import past_requests
 from penstock.domain.errors import InvalidParameter, Temporary
-from penstock.domain.profile import CostModel
 from penstock.domain.scaling import Policy
 from penstock.domain.simulated_market import Arrival, Market
-from penstock.domain.tenancy import Terms
+from penstock.domain.told_terms import told_terms
 from penstock.domain.throughput import Chunks
 from penstock.load.arrivals import Gaps
 from penstock.load.workload import read_trace
 
 _TIMEOUT_S = 30
-COEFFICIENTS = "caebd"
 
 
 def from_file(path: Path) -> list[Arrival]:
@@ -105,24 +103,14 @@ def read_market(found: Mapping[str, Any], policy: Policy, *, busy: bool) -> Mark
     if isinstance(found, dict) and found.get("estimated"):
         raise InvalidParameter("the version was not measured yet, only estimated: deploy it once, or penstock profile")
     try:
-        profile, known = found["profile"], found["terms"]
-        throughput = float(found["throughput"])
-        terms = Terms(
-            throughput=throughput,
-            knee=int(known["knee"]),
-            cost=CostModel(*(float(profile["cost"][name]) for name in COEFFICIENTS)),
-            fixed_s=float(known["fixed_s"]),
-            running=int(known["max_running"]),
-            kv_tokens=int(known["kv_tokens"]),
-            tokens_in=int(known["input_tokens"]),
-            tokens_out=int(known["output_tokens"]),
-        )
-        chunks = Chunks(int(found["throughput_chunk_size"]), int(found["slices"]), throughput)
+        profile = found["profile"]
+        terms = told_terms(found["throughput"], profile["cost"], found["terms"])
+        chunks = Chunks(int(found["throughput_chunk_size"]), int(found["slices"]), terms.throughput)
         return Market(terms, chunks, float(profile["startup_s"]), policy, busy=busy)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, InvalidParameter) as error:
+        why = error.message if isinstance(error, InvalidParameter) else f"{type(error).__name__} {error}"
         raise InvalidParameter(
-            "the profile must be the answer of get-model-optimization-info for a version that was measured: "
-            f"{type(error).__name__} {error}"
+            f"the profile must be the answer of get-model-optimization-info for a version that was measured: {why}"
         ) from error
 
 

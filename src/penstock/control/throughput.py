@@ -27,7 +27,8 @@ DECISIONS = 20
 class EntityThroughput:
     """One served entity. Tokens are reference tokens; `demand` and `attained` tokens per second of the last 10 s.
 
-    `device_share` is what the allotment takes of a device's time, 0 to 0.9. `appraisal` tells the cost of requests,
+    `device_share` is what the allotment takes of a device's time, 0 to 0.9; `device_used` the part of its devices' time
+    that was used in the last 10 s, by whomever. `appraisal` tells the cost of requests,
     None if the version is gone; `drift` how far production is from its profile, None if nothing is known of that.
     """
 
@@ -37,6 +38,7 @@ class EntityThroughput:
     device_share: float
     appraisal: Appraisal | None
     drift: Drift | None = None
+    device_used: float = 0.0
 
     @property
     def provisioned_concurrency(self) -> float:
@@ -119,4 +121,15 @@ class Throughput:
             share,
             appraisal,
             self._drift(appraisal.profile) if appraisal is not None and appraisal.profile is not None else None,
+            self._used(reading.devices),
         )
+
+    def _used(self, devices: Sequence[str]) -> float:
+        """The part of these devices' time that was used; what is spread over several is taken to be so evenly."""
+        used = 0.0
+        for one in self._capacity.readings():
+            pace = self._attained.get((one.endpoint_id, one.entity))
+            shared = len(set(one.devices).intersection(devices)) / len(one.devices)
+            if pace is not None and one.throughput:
+                used += pace.per_s() / one.throughput * shared
+        return min(used / len(devices), 1.0)

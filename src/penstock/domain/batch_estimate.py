@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.domain.answer_lengths import AnswerLengths
 from penstock.domain.profile import CostModel
+from penstock.domain.simulated_batch import SimulatedRow, batch_seconds
+from penstock.domain.tenancy import Terms
 
 CHARACTERS_PER_TOKEN = 4.0
 UNTOLD_OUTPUT = 256.0
 """Tokens that are expected of a row without `max_tokens` before one has been answered."""
+UNBOUNDED = 1 << 20
+"""The limit of a row without one, as the gate takes it."""
 SAMPLE = 2000
 """Rows that an estimate looks at; more are stood for by these, evenly chosen."""
 
@@ -58,7 +63,7 @@ class Learned:
     def __init__(self) -> None:
         self._n = 0
         self._x = self._y = self._xx = self._xy = 0.0
-        self._out = 0.0
+        self._out = AnswerLengths()
 
     def learn(self, used: Used) -> None:
         """One more row is done."""
@@ -68,17 +73,13 @@ class Learned:
         self._y += y
         self._xx += x * x
         self._xy += x * y
-        self._out += used.tokens_out
+        limit = used.size.most_out
+        self._out.learn(used.tokens_out, cut=limit is not None and used.tokens_out >= limit)
 
     @property
     def rows(self) -> int:
         """Rows learned from."""
         return self._n
-
-    @property
-    def mean_out(self) -> float:
-        """Tokens that a row produces."""
-        return self._out / self._n if self._n else UNTOLD_OUTPUT
 
     def tokens_in(self, size: Size) -> float:
         """Prompt tokens of a row: a fixed part (a chat's frame) and one by characters, as far as they can be told."""
@@ -92,10 +93,8 @@ class Learned:
         return fixed + slope * size.characters
 
     def tokens_out(self, size: Size) -> float:
-        """Tokens that a row will produce: its limit until something is known, then no more than the mean."""
-        if size.most_out is None:
-            return self.mean_out
-        return min(float(size.most_out), self.mean_out) if self._n else float(size.most_out)
+        """Tokens that a row will produce: its limit until something is known."""
+        return self._out.mean(size.most_out, UNTOLD_OUTPUT)
 
 
 class Workload:
@@ -119,14 +118,14 @@ class Workload:
         seconds = (cost.seconds(learned.tokens_in(size), learned.tokens_out(size)) for size in self._sample)
         return self._factor * sum(seconds)
 
-
-def duration_s(device_s: float, rows: int, window: int, share: float) -> float:
-    """Seconds from the first row to the last, at a `share` of the device in (0, 1] with `window` rows at a time.
-
-    The cost model holds for a full device. When the rows run out it empties, which takes half of the time that a
-    window full of rows takes.
-    """
-    if rows <= 0:
-        return 0.0
-    mean = device_s / rows
-    return (device_s + mean * (min(window, rows) - 1) / 2) / share
+    def duration_s(self, learned: Learned, terms: Terms, window: int) -> float:
+        """Seconds on a device with nothing else to do, `window` rows sent at a time."""
+        rows = [
+            SimulatedRow(
+                tokens_in=max(round(learned.tokens_in(size)), 1),
+                tokens_out=round(learned.tokens_out(size)),
+                most_out=UNBOUNDED if size.most_out is None else size.most_out,
+            )
+            for size in self._sample
+        ]
+        return batch_seconds(rows, terms, window, total=self.rows)

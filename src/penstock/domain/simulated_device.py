@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from penstock.domain.fairness import Admitted, Arbiter
 from penstock.domain.simulated_engine import MOST_RUNNING, Job, SimulatedEngine, StepCost
 from penstock.domain.simulated_market import Answer, Market
+from penstock.domain.tenancy import Priority
 from penstock.domain.throughput import SOLD_FRACTION
 
 if TYPE_CHECKING:
@@ -37,11 +38,19 @@ class SimulatedDevice:
         if self.market.busy:
             self.arbiter.set_tenant(NEIGHBOUR, MODEL, self.market.terms, max(SOLD_FRACTION - share, LEAST_SHARE), now)
 
-    def arrive(self, request_id: str, answer: Answer, now: float, *, owed: bool = False) -> float:
+    def arrive(
+        self,
+        request_id: str,
+        answer: Answer,
+        now: float,
+        *,
+        owed: bool = False,
+        priority: Priority = Priority.RESERVED,
+    ) -> float:
         """Admits or refuses, but not what is `owed`: it was held for a start. Returns estimated device seconds."""
         arrival = answer.arrival
         most = arrival.most_out or arrival.tokens_out
-        said = self.arbiter.arrive(request_id, OWN, arrival.tokens_in, most, now, owed=owed)
+        said = self.arbiter.arrive(request_id, OWN, arrival.tokens_in, most, now, priority=priority, owed=owed)
         answer.served = isinstance(said, Admitted)
         if answer.served:
             self.known[request_id] = (answer, Job(request_id, arrival.tokens_in, arrival.tokens_out))

@@ -18,7 +18,7 @@ MOST_RUNNING = 32
 class StepCost:
     """Seconds of a step: `fixed`, and for each token of a prompt, each decoded token, and each token of their context.
 
-    `request` is what a request takes once, beside its tokens.
+    `request` is what a request takes once: beside its tokens, and for its first token, which its prompt's step gives.
     """
 
     fixed: float
@@ -33,7 +33,7 @@ class StepCost:
         """The step that leads to the terms' cost model when as many sequences run as the knee has."""
         cost = terms.cost
         fixed = min(terms.fixed_s, cost.b * terms.knee)
-        return cls(fixed, cost.c, cost.a, 2 * cost.e, cost.b - fixed / terms.knee, cost.d)
+        return cls(fixed, cost.c + cost.b, cost.a, 2 * cost.e, cost.b - fixed / terms.knee, cost.d)
 
 
 @dataclass(slots=True)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.domain.batch_estimate import Learned, Size, Used, Workload, duration_s, size_of
+from penstock.domain.batch_estimate import Learned, Size, Used, Workload, size_of
 from penstock.domain.batch_row import Row, parse
 from penstock.domain.errors import InvalidRequest
 from penstock.domain.profile import CostModel
+from penstock.domain.tenancy import Terms
 
 SAY = {"messages": [{"role": "user", "content": "hello"}]}
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": SAY}
@@ -87,8 +88,59 @@ def test_a_sample_stands_for_many_rows():
     assert Workload([]).device_s(learned, COST) == 0
 
 
-def test_a_batch_takes_its_device_time_and_the_time_in_which_the_device_empties():
-    assert duration_s(0, 0, 16, 1) == 0
-    assert duration_s(10, 1, 16, 1) == 10
-    assert duration_s(200, 200, 16, 1) == pytest.approx(207.5)
-    assert duration_s(200, 200, 16, 0.5) == pytest.approx(415)
+def terms(knee=8):
+    return Terms(2304 / BUSY.seconds(2048, 256), knee, BUSY, fixed_s=0.001, running=32, kv_tokens=100_000)
+
+
+def timed(count, window, shape=(400, 100), knee=8):
+    sizes = [Size(4 * shape[0], shape[1])] * count
+    return Workload(sizes).duration_s(Learned(), terms(knee), window)
+
+
+BUSY = CostModel(0.002, 6e-5, 2e-8, 3e-4, 5e-7)
+
+
+def test_a_batch_with_a_full_window_takes_its_device_time_and_some_for_filling_and_emptying():
+    busy = 200 * BUSY.seconds(400, 100)
+    # Short rows do not fill a batch as reference requests do: more of them share a step.
+    assert 0.9 * busy <= timed(200, 16) <= 1.1 * busy
+    assert timed(0, 16) == 0
+
+
+def test_few_rows_at_a_time_leave_the_device_half_used():
+    times = [timed(100, window) for window in (1, 2, 4, 8)]
+    assert times == sorted(times, reverse=True)
+    assert times[0] > 1.5 * times[-1]
+    assert timed(100, 64) == pytest.approx(timed(100, 16), rel=0.1)
+
+
+def test_many_rows_take_as_long_as_those_that_were_simulated():
+    assert timed(3000, 16) == pytest.approx(10 * timed(300, 16), rel=0.03)
+
+
+def test_answers_that_were_cut_do_not_make_longer_ones_look_short():
+    learned = Learned()
+    for limit in (32, 32, 32, 512, 512, 64, 64, 64):
+        learned.learn(Used(Size(10, limit), 5, limit))
+    assert learned.tokens_out(Size(10, 512)) == 512
+    assert learned.tokens_out(Size(10, 32)) == 32
+    assert learned.tokens_out(Size(10, 900)) == 900
+    assert learned.tokens_out(Size(10, None)) == 512
+
+
+def test_answers_that_end_by_themselves_bound_what_is_expected():
+    learned = Learned()
+    for length in (10, 20, 30, 40):
+        learned.learn(Used(Size(10, 1000), 5, length))
+    assert learned.tokens_out(Size(10, None)) == 25
+    assert learned.tokens_out(Size(10, 1000)) == 25
+    assert learned.tokens_out(Size(10, 15)) == pytest.approx((10 + 15 * 3) / 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 500)), min_size=1, max_size=60), st.integers(0, 600))
+def test_an_expected_answer_is_never_longer_than_its_limit(seen, limit):
+    learned = Learned()
+    for length, most in seen:
+        learned.learn(Used(Size(10, most), 5, min(length, most)))
+    assert 0 <= learned.tokens_out(Size(10, limit)) <= limit + 1e-6
+    assert learned.tokens_out(Size(10, limit)) <= learned.tokens_out(Size(10, limit + 1)) + 1e-6

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 COST = {"c": 0.0, "a": 0.01, "e": 0.0, "b": 0.1, "d": 0.0}
+TERMS = {"knee": 4, "fixed_s": 0, "max_running": 32, "kv_tokens": 9999, "input_tokens": 2048, "output_tokens": 256}
 
 
 class Endpoint:
@@ -20,6 +21,7 @@ class Endpoint:
         self.token = "secret"
         self.many = asyncio.Event()
         self.priorities = set()
+        self.used = 0.25
 
     async def invoke(self, request):
         body = await request.json()
@@ -38,7 +40,7 @@ class Endpoint:
         return web.json_response({"text": body["prompt"], "usage": used}, headers={"x-request-id": "r"})
 
     async def throughput(self, _request):
-        entity = {"cost": COST, "throughput": 100, "allotment": 25, "device_share": 0.25}
+        entity = {"cost": COST, "throughput": 100, "terms": TERMS, "device_used": self.used}
         return web.json_response({"name": "guide", "served_entities": [entity]})
 
 
@@ -122,7 +124,13 @@ async def test_the_estimate_answers_a_few_rows_and_applies_the_cost(served, tmp_
     expected = sum(0.01 * len(row) + 0.1 * 4 for row in rows if row not in served.asked)
     found = re.search(r"to themselves they take .* \(([\d.]+) s\)", told)
     assert float(found[1]) == pytest.approx(expected, rel=0.02)
-    assert "at the endpoint's allotment of 25 tokens/s" in " ".join(told.split())
+    beside = re.search(
+        r"use 25% of the device: if that goes on, the rows take .* \(([\d.]+) s\)", " ".join(told.split())
+    )
+    assert float(beside[1]) == pytest.approx(expected / 0.75, rel=0.02)
+    served.used = 1.0
+    told = (await run(served, tmp_path, "--estimate"))[1]
+    assert "waits until they leave something" in " ".join(told.split())
     status, told = await run(served, tmp_path)
     assert (status, len(served.asked), texts(tmp_path)) == (0, 108, rows)
 

@@ -9,6 +9,7 @@ import pytest
 from penstock.adapters.batches.answers import AnswerFile
 from penstock.adapters.batches.rows import RowFile
 from penstock.batch.work import Reply, Work
+from penstock.domain.batch_estimate import Size
 from penstock.domain.batch_patience import Next, after
 from penstock.domain.errors import Conflict, InvalidParameter, PenstockError, Temporary
 from penstock.testing.clock import FakeClock
@@ -85,7 +86,7 @@ async def test_every_row_is_answered_in_order_and_no_more_are_on_their_way_than_
     assert batch.words == WORDS
     assert batch.server.most == 3
     assert (work.done, work.errors, work.tokens_in, work.tokens_out) == (10, 0, 30, 20)
-    assert work.learned.mean_out == 2
+    assert work.learned.tokens_out(Size(1, None)) == 2
 
 
 async def test_a_row_that_is_told_to_wait_waits_that_long_and_is_never_lost(batch):

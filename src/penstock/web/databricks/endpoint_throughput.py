@@ -54,6 +54,7 @@ def _entity(one: EntityThroughput) -> dict[str, Any]:
         "allotment": reading.allotment,
         "provisioned_concurrency": round(one.provisioned_concurrency, 2),
         "device_share": round(one.device_share, 4),
+        "device_used": round(one.device_used, 4),
         "chunk": reading.chunk,
         "throughput": round(reading.throughput, 1),
         "demand": round(one.demand, 1),
