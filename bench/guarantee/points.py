@@ -10,6 +10,7 @@ from pathlib import Path
 
 from guarantee.engine import Moment
 from guarantee.market import Way, two
+from guarantee.planner import batch, planner
 from guarantee.runs import Part, Run, first_retries, rank, ttft, work
 from guarantee.scenario import MANY, NEIGHBOUR, OTHERS, OWN, PART, TWO_MODELS, Scenario, Side
 from guarantee.trial import Trial, full_figures, halves, pair, part_figures
@@ -140,4 +141,6 @@ PARTS: dict[str, Callable[[Trial], Awaitable[None]]] = {
     "excess_": excess,
     "retry_": retries,
     "two_models_": two_models,
+    "planner_": planner,
+    "batch_": batch,
 }

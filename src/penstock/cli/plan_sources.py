@@ -14,8 +14,8 @@ from penstock.adapters.store.trace import past_requests
 from penstock.domain.errors import InvalidParameter, Temporary
 from penstock.domain.scaling import Policy
 from penstock.domain.simulated_market import Arrival, Market
-from penstock.domain.told_terms import told_terms
 from penstock.domain.throughput import Chunks
+from penstock.domain.told_terms import told_terms
 from penstock.load.arrivals import Gaps
 from penstock.load.workload import read_trace
 
