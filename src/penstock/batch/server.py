@@ -85,7 +85,7 @@ class HttpServer:
             if found is None:
                 raise PenstockError("The server knows no such endpoint, or the token is not good for it.")
             return await self._version(found)
-        entity = next(iter(found.get("served_entities") or ()), {})
+        entity: Mapping[str, Any] = next(iter(found.get("served_entities") or ()), {})
         terms = _terms(entity.get("throughput"), entity.get("cost"), entity.get("terms"))
         return Offer(terms, bool(entity.get("estimated")), min(_number(entity, "device_used"), 1.0))
 

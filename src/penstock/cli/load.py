@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.outputs import check_writable
 from penstock.domain.errors import InvalidParameter, PenstockError
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from penstock.load.report import Report
     from penstock.load.row import Row
     from penstock.load.runner import Retry
-    from penstock.load.target import Target
+    from penstock.load.target import Route, Target
     from penstock.load.workload import Workload
 
 DEFAULT_URL = "http://127.0.0.1:8080"
+EMBEDDED_TOKENS = 512
+"""Of each text, where embeddings are asked for."""
 
 _Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
 _Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
@@ -30,14 +33,16 @@ _Cv = Annotated[float, typer.Option(help="Coefficient of variation of gamma arri
 _Trace = Annotated[Path | None, typer.Option(help='JSONL of {"t", "input_tokens", "output_tokens"} to replay.')]
 _Speed = Annotated[float, typer.Option(help="How many times as fast the trace is replayed.")]
 _Rows = Annotated[Path | None, typer.Option(help="JSONL of requests of your own, sent over and over.")]
-_Input = Annotated[int, typer.Option(help="Tokens of each prompt.")]
-_Output = Annotated[int, typer.Option(help="Tokens of each answer.")]
+_Input = Annotated[int | None, typer.Option(help="Tokens of each prompt.", show_default="2048; 512 for embeddings")]
+_Output = Annotated[int | None, typer.Option(help="Tokens of each answer.", show_default="256; none for embeddings")]
 _Most = Annotated[int, typer.Option(help="max_tokens to ask for; the client hangs up at --output-tokens. 0: the same.")]
 _Duration = Annotated[float, typer.Option(help="Seconds of each run.", show_default="60, or the trace's")]
 _Chat = Annotated[bool, typer.Option("--chat", help="Ask the chat route, not completions.")]
+_Embeddings = Annotated[bool, typer.Option("--embeddings", help="Ask for embeddings: whole answers, no tokens out.")]
 _Plain = Annotated[bool, typer.Option("--plain", help="Send standard fields only; answers may end early.")]
 _Ttft = Annotated[float, typer.Option(help="Goodput counts requests with the first token within so many seconds.")]
 _Tpot = Annotated[float, typer.Option(help="Goodput counts requests with at most so many seconds a token.")]
+_Latency = Annotated[float, typer.Option(help="Goodput counts requests answered whole within so many seconds.")]
 _Retries = Annotated[int, typer.Option(help="Send again so often when refused, after Retry-After.")]
 _Seed = Annotated[int, typer.Option(help="Seed of arrival times.")]
 _Png = Annotated[Path | None, typer.Option(help="Write a picture here.")]
@@ -54,6 +59,12 @@ class Outputs:
     raw: Path | None
     slo_ttft: float
     slo_tpot: float
+    slo_latency: float
+
+    @property
+    def limits(self) -> tuple[float | None, float | None, float | None]:
+        """Those of time to first token, per token and in all."""
+        return self.slo_ttft or None, self.slo_tpot or None, self.slo_latency or None
 
 
 def load(  # noqa: PLR0917 - typer calls it by name
@@ -68,14 +79,16 @@ def load(  # noqa: PLR0917 - typer calls it by name
     trace: _Trace = None,
     speed: _Speed = 1.0,
     rows: _Rows = None,
-    input_tokens: _Input = 2048,
-    output_tokens: _Output = 256,
+    input_tokens: _Input = None,
+    output_tokens: _Output = None,
     max_tokens: _Most = 0,
     duration: _Duration = 0.0,
     chat: _Chat = False,
+    embeddings: _Embeddings = False,
     plain: _Plain = False,
     slo_ttft: _Ttft = 0.0,
     slo_tpot: _Tpot = 0.0,
+    slo_latency: _Latency = 0.0,
     retries: _Retries = 0,
     seed: _Seed = 0,
     png: _Png = None,
@@ -86,14 +99,16 @@ def load(  # noqa: PLR0917 - typer calls it by name
     import asyncio
 
     from penstock.load.runner import Retry
-    from penstock.load.workload import read_rows, uniform
 
-    outputs = Outputs(png, json, raw, slo_ttft, slo_tpot)
+    outputs = Outputs(png, json, raw, slo_ttft, slo_tpot, slo_latency)
     try:
         if duration < 0:
             raise InvalidParameter(f"--duration must be positive seconds, but is {duration:g}")
-        target = _target(url, token, endpoint, path, chat=chat, exact=not plain)
-        workload = read_rows(rows, output_tokens) if rows else uniform(input_tokens, output_tokens, max_tokens or None)
+        check_writable(png, json, raw)
+        target = _target(
+            url, token, endpoint, path, route=_route(outputs, chat=chat, embeddings=embeddings), plain=plain
+        )
+        workload = _workload(rows, target, input_tokens, output_tokens, max_tokens)
         if trace is None:
             runs = _plan(closed, rate, arrivals, cv, seed)
             seconds = duration or 60.0
@@ -125,7 +140,8 @@ async def _measure(
     from penstock.load.report import Slo, summarise
     from penstock.load.runner import prompts_for, run
 
-    slo = Slo(outputs.slo_ttft or None, outputs.slo_tpot or None) if outputs.slo_ttft or outputs.slo_tpot else None
+    target.check(workload)
+    slo = Slo(*outputs.limits) if any(outputs.limits) else None
     prompts = await prompts_for(target, workload)
     reports: list[Report] = []
     rows: list[Row] = []
@@ -147,15 +163,50 @@ async def _measure(
     return 0 if any(row.served for row in rows) else 1
 
 
-def _target(url: str, token: str, endpoint: str, path: str, *, chat: bool, exact: bool) -> "Target":
-    from penstock.load.target import Route, Target
+def _route(outputs: Outputs, *, chat: bool, embeddings: bool) -> "Route":
+    from penstock.load.target import Route
+
+    if not embeddings:
+        return Route.CHAT if chat else Route.COMPLETIONS
+    if chat:
+        raise InvalidParameter("--chat and --embeddings exclude each other")
+    if outputs.slo_ttft or outputs.slo_tpot:
+        raise InvalidParameter(
+            "embeddings have no first token: --slo-latency is their limit, not --slo-ttft or --slo-tpot"
+        )
+    return Route.EMBEDDINGS
+
+
+def _target(url: str, token: str, endpoint: str, path: str, *, route: "Route", plain: bool) -> "Target":
+    from penstock.load.target import Target
 
     env = os.environ
     url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
     if "://" not in url:
         url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
     token = token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or ""
-    return Target(url, endpoint, token, Route.CHAT if chat else Route.COMPLETIONS, path, exact)
+    return Target(url, endpoint, token, route, path, exact=not plain)
+
+
+def _workload(
+    rows: Path | None, target: "Target", given_in: int | None, given_out: int | None, most: int
+) -> "Workload":
+    from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT
+    from penstock.load.target import Route
+    from penstock.load.workload import Ask, Workload, read_rows, uniform
+
+    for name, value in (("--input-tokens", given_in), ("--output-tokens", given_out), ("--max-tokens", most or None)):
+        if value is not None and value < 1:
+            raise InvalidParameter(f"{name} must be positive, but is {value}")
+    if rows is not None:
+        return read_rows(rows, given_out or REFERENCE_OUTPUT)
+    if target.route is Route.EMBEDDINGS:
+        if given_out or most:
+            raise InvalidParameter(
+                "embeddings have no tokens out: --output-tokens and --max-tokens do not go with them"
+            )
+        return Workload((Ask(given_in or EMBEDDED_TOKENS, 0),))
+    return uniform(given_in or REFERENCE_INPUT, given_out or REFERENCE_OUTPUT, most or None)
 
 
 def _plan(closed: str, rate: float, kind: str, cv: float, seed: int) -> "list[Arrivals]":

@@ -97,6 +97,8 @@ def remarks(report: Report) -> list[str]:
         told.append(f"of {report.requests} attempts {', '.join(unserved)}.")
     if report.first_retry_accepted is not None:
         told.append(f"{report.first_retry_accepted:.0%} of first retries were accepted.")
+    if report.ttft is None and report.latency is not None:
+        told.append("answers came whole: time to first token and per token do not apply.")
     if report.short:
         told.append("shorter than three requests one after another; the figures are rough.")
     if report.late_s > LATE_S:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.outputs import check_writable
 from penstock.domain.errors import InvalidParameter, PenstockError
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def _check(replicas: int, price: float, written: "Sequence[Path | None]") -> Non
         raise InvalidParameter(f"--max-replicas must be at least 1, but is {replicas}")
     if not (price >= 0 and math.isfinite(price)):
         raise InvalidParameter(f"--price must not be negative, but is {price:g}")
-    for path in written:
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise InvalidParameter(f"{path} cannot be written: it is a folder, or {path.parent} is none")
+    check_writable(*written)
 
 
 def _market(file: Path | None, model: str, url: str, token: str, idle_s: float, *, busy: bool) -> "Market":

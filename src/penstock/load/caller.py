@@ -10,8 +10,8 @@ import aiohttp
 
 from penstock.load.prompts import Prompts
 from penstock.load.row import Outcome, Row
-from penstock.load.stream import Events
-from penstock.load.target import Target
+from penstock.load.stream import Events, Whole
+from penstock.load.target import Route, Target
 from penstock.load.workload import Ask
 
 OK = 200
@@ -88,7 +88,11 @@ class Caller:
             if answer.status != OK:
                 attempt.refused(_message(await answer.read()))
                 return
-            events, keep = attempt.events, self._keep or ask.hangs_up
+            if self._target.asks(ask) is Route.EMBEDDINGS:
+                attempt.came(Whole(await answer.read()))
+                return
+            attempt.events = events = Events()
+            keep = self._keep or ask.hangs_up
             async for piece in answer.content.iter_any():
                 events.take(piece, self.now(), keep=keep)
                 if ask.hangs_up and events.chunks and events.chunks[-1][1] >= ask.tokens_out:
@@ -107,7 +111,7 @@ class _Attempt:
         self.sent_at = sent_at
         self.status = 0
         self.retry_after: float | None = None
-        self.events = Events()
+        self.events: Events | Whole = Events()
         self.outcome = Outcome.FAILED
         self.message = ""
 
@@ -118,6 +122,14 @@ class _Attempt:
             self.outcome = Outcome.REFUSED
         elif self.status < SERVER_ERROR:
             self.outcome = Outcome.INVALID
+
+    def came(self, answer: Whole) -> None:
+        """The whole answer is there."""
+        self.events = answer
+        if answer.complete:
+            self.outcome = Outcome.DONE
+        else:
+            self.message = "the answer has no data"
 
     def finished(self) -> None:
         """The stream has ended, well or not."""

@@ -44,10 +44,14 @@ def _curve(axes: "Axes", reports: Sequence[Report]) -> None:
 
 
 def _first_tokens(axes: "Axes", reports: Sequence[Report]) -> None:
-    known = [(one.parallel, one.ttft, one.tokens_per_s) for one in reports if one.ttft is not None]
-    at = [str(parallel) for parallel, _, _ in known]
-    axes.plot(at, [ttft.p50 for _, ttft, _ in known], "o-", color=BLUE, label="time to first token, median, s")
-    axes.plot(at, [ttft.p99 for _, ttft, _ in known], "o--", color=RED, label="99th percentile, s")
+    known = [(one.parallel, one.ttft) for one in reports if one.ttft is not None]
+    at = [str(parallel) for parallel, _ in known]
+    if not known:
+        axes.plot([str(one.parallel) for one in reports], [one.tokens_per_s for one in reports], "o-", color=BLUE)
+        axes.set(xlabel="requests at a time", ylabel="tokens/s", title="Throughput (there is no first token)")
+        return
+    axes.plot(at, [ttft.p50 for _, ttft in known], "o-", color=BLUE, label="time to first token, median, s")
+    axes.plot(at, [ttft.p99 for _, ttft in known], "o--", color=RED, label="99th percentile, s")
     axes.set(xlabel="requests at a time", ylabel="s", title="Time to first token")
     axes.legend()
 

@@ -17,20 +17,23 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """What a request has to keep to count as good: seconds to the first token, and for each one after it."""
+    """What a request has to keep to count as good: seconds to the first token, for each one after it, and in all."""
 
     ttft_s: float | None = None
     tpot_s: float | None = None
+    latency_s: float | None = None
 
     def __post_init__(self) -> None:
-        if any(limit is not None and not limit > 0 for limit in (self.ttft_s, self.tpot_s)):
-            raise InvalidParameter("limits of time to first token and per token must be positive seconds")
+        if any(limit is not None and not limit > 0 for limit in (self.ttft_s, self.tpot_s, self.latency_s)):
+            raise InvalidParameter("limits of time to first token, per token and in all must be positive seconds")
 
     def kept(self, row: Row) -> bool:
         """Whether the request was served within the limits; one without a first token has not kept one on it."""
         if not row.served:
             return False
         if self.ttft_s is not None and (row.ttft_s is None or row.ttft_s > self.ttft_s):
+            return False
+        if self.latency_s is not None and row.latency_s > self.latency_s:
             return False
         return self.tpot_s is None or row.tpot_s is None or row.tpot_s <= self.tpot_s
 

@@ -58,6 +58,21 @@ class Events:
         return b"[DONE]" in b"".join(self._last)
 
 
+class Whole:
+    """An answer that comes in one piece: it has no first token before its last."""
+
+    __slots__ = ("complete", "tokens_in")
+
+    chunks: tuple[tuple[float, int], ...] = ()
+    error = b""
+    first_at: float | None = None
+    tokens_out = 0
+
+    def __init__(self, body: bytes) -> None:
+        self.tokens_in = _number(_IN, body) or 0
+        self.complete = b'"data"' in body and body.rstrip().endswith(b"}")
+
+
 def _number(pattern: "re.Pattern[bytes]", data: bytes) -> int | None:
     found = pattern.findall(data)
     return int(found[-1]) if found else None

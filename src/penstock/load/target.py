@@ -7,15 +7,17 @@ from typing import Any
 
 import msgspec
 
+from penstock.domain.errors import InvalidParameter
 from penstock.load.prompts import Prompts
-from penstock.load.workload import Ask
+from penstock.load.workload import Ask, Workload
 
 
 class Route(StrEnum):
-    """The two routes that generate text."""
+    """What is asked for."""
 
     COMPLETIONS = "completions"
     CHAT = "chat/completions"
+    EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,28 @@ class Target:
         """Headers of every request."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
+    def asks(self, ask: Ask) -> Route:
+        """The route for a request: a body of one's own goes where its fields belong."""
+        if ask.body is None:
+            return self.route
+        if "input" in ask.body:
+            return Route.EMBEDDINGS
+        return Route.CHAT if "messages" in ask.body else Route.COMPLETIONS
+
     def address(self, ask: Ask) -> str:
-        """The URL for a request: a body of one's own goes where its fields belong."""
-        route = self.route
-        if ask.body is not None:
-            route = Route.CHAT if "messages" in ask.body else Route.COMPLETIONS
-        return f"{self.url.rstrip('/')}/{self.path.strip('/')}/{route}"
+        """The URL for a request."""
+        return f"{self.url.rstrip('/')}/{self.path.strip('/')}/{self.asks(ask)}"
+
+    def check(self, workload: Workload) -> None:
+        """Raises InvalidParameter if text is to be generated and a request wants no token of it."""
+        if any(self.asks(ask) is not Route.EMBEDDINGS and not ask.tokens_out for ask in workload.asks):
+            raise InvalidParameter("tokens out must be positive: only embeddings have none")
 
     def body(self, ask: Ask, prompts: Prompts) -> bytes:
-        """The JSON to send."""
+        """The JSON to send. Embeddings come whole, all else in a stream."""
+        if self.asks(ask) is Route.EMBEDDINGS:
+            given = ask.body if ask.body is not None else {"input": prompts.make(ask.tokens_in)}
+            return msgspec.json.encode({**given, "model": self.endpoint})
         if ask.body is not None:
             return msgspec.json.encode({"max_tokens": ask.tokens_out, **ask.body, **self._always})
         said: dict[str, Any] = {"max_tokens": ask.max_tokens or ask.tokens_out, "temperature": 0, **self._always}

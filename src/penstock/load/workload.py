@@ -15,7 +15,7 @@ from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request to send: about `tokens_in` tokens of prompt, and `tokens_out` tokens wanted.
+    """One request to send: about `tokens_in` tokens of prompt, and `tokens_out` tokens wanted, 0 for embeddings.
 
     `max_tokens` is what the request says, by default `tokens_out`. Where it says more, the client hangs up after
     `tokens_out` tokens: that is how a caller looks who asks for much and takes little. `body` is a request of one's
@@ -28,9 +28,9 @@ class Ask:
     body: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens_in < 1 or self.tokens_out < 1:
+        if self.tokens_in < 1 or self.tokens_out < 0:
             raise InvalidParameter(
-                f"tokens in and out must be positive, but are {self.tokens_in} and {self.tokens_out}"
+                f"tokens in must be positive and out not negative, but are {self.tokens_in} and {self.tokens_out}"
             )
         if self.max_tokens is not None and self.max_tokens < self.tokens_out:
             raise InvalidParameter(f"max_tokens must be at least the {self.tokens_out} tokens wanted")
@@ -80,14 +80,17 @@ def uniform(
 
 
 def read_rows(path: Path, tokens_out: int = REFERENCE_OUTPUT) -> Workload:
-    """One's own requests from a JSONL file: bodies with `messages` or `prompt`; raises InvalidParameter.
+    """One's own requests from a JSONL file: bodies with `messages`, `prompt` or `input`; raises InvalidParameter.
 
     `tokens_out` is what is expected of rows that have no `max_tokens`.
     """
     asks = []
     for number, row in read_lines(path):
+        if "input" in row:
+            asks.append(Ask(1, 0, body=row))
+            continue
         if not ("messages" in row or "prompt" in row):
-            raise InvalidParameter(f'{path}, line {number}: a row needs "messages" or "prompt"')
+            raise InvalidParameter(f'{path}, line {number}: a row needs "messages", "prompt" or "input"')
         most = row.get("max_tokens", tokens_out)
         if not isinstance(most, int) or most < 1:
             raise InvalidParameter(f'{path}, line {number}: "max_tokens" must be a positive integer')

@@ -43,8 +43,18 @@ class Endpoint:
         finally:
             self.running -= 1
 
+    async def embed(self, request):
+        body = await request.json()
+        self.bodies.append((request.path, body))
+        assert "stream" not in body
+        if self.answer is not None:
+            return web.json_response(self.answer[1], status=self.answer[0])
+        await asyncio.sleep(self.gap_s)
+        usage = {"prompt_tokens": self.tokens(body), "total_tokens": self.tokens(body)}
+        return web.json_response({"data": [{"embedding": [0.5, 0.25]}], "usage": usage})
+
     def tokens(self, body):
-        prompt = body.get("prompt") or body["messages"][0]["content"]
+        prompt = body.get("prompt") or body.get("input") or body["messages"][0]["content"]
         return len(prompt) if isinstance(prompt, list) else 2 * len(prompt.split()) + 1
 
     async def _stream(self, request, body):
@@ -70,6 +80,7 @@ async def endpoint():
     app = web.Application()
     app.router.add_post("/serving-endpoints/completions", served.complete)
     app.router.add_post("/serving-endpoints/chat/completions", served.complete)
+    app.router.add_post("/serving-endpoints/embeddings", served.embed)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

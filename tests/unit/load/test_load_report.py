@@ -61,7 +61,16 @@ def test_a_report_counts_refused_and_failed_requests_as_not_good():
 
 
 @pytest.mark.parametrize(
-    ("slo", "good"), [(Slo(), True), (Slo(1), True), (Slo(0.9), False), (Slo(1, 0.2), True), (Slo(1, 0.1), False)]
+    ("slo", "good"),
+    [
+        (Slo(), True),
+        (Slo(1), True),
+        (Slo(0.9), False),
+        (Slo(1, 0.2), True),
+        (Slo(1, 0.1), False),
+        (Slo(latency_s=60), True),
+        (Slo(latency_s=0.1), False),
+    ],
 )
 def test_a_service_level_is_kept_or_not(slo, good):
     assert slo.kept(DONE) is good
