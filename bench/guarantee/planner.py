@@ -34,8 +34,8 @@ GREEDY = 3.0
 SECONDS = 60.0
 SEED = 5
 ROWS = 200
-WORDS, ANSWER = (30, 900), (16, 256)
-"""Of the rows of a batch: words of the prompt and most tokens of the answer, evenly drawn."""
+WORDS, ANSWER = (10, 300), (16, 256)
+"""Of the rows of a batch: words of the prompt (some four tokens each here) and tokens of the answer, evenly drawn."""
 T = TypeVar("T")
 _ALONE = re.compile(r"device to themselves they take .*? \(([\d.]+) s\)", re.DOTALL)
 
