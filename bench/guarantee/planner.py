@@ -17,7 +17,7 @@ from guarantee.engine import VOCABULARY
 from guarantee.market import Ware, two
 from guarantee.runs import Tenant, rank
 from guarantee.stand import ENDPOINTS, PENSTOCK
-from guarantee.trial import OTHERS, SLOW, Trial
+from guarantee.trial import SLOW, Trial
 from penstock.cli.plan_sources import read_market
 from penstock.domain.scaling import Policy
 from penstock.domain.simulated_market import Arrival, Band, Market
@@ -165,7 +165,7 @@ async def _steady(trial: Trial, ware: Ware, work: Callable[[], Awaitable[T]]) ->
         others, after = began.others(machine.used()), await engine.speed()
         best = trial.best[ware.name] = max(before, after, trial.best.get(ware.name, 0.0))
         tries.append((min(before, after) / best, found))
-        if tries[-1][0] >= SLOW and others <= OTHERS * trial.cores:
+        if tries[-1][0] >= SLOW and not machine.is_disturbed(others):
             return found
         trial.console.print(f"[yellow]disturbed: speed {tries[-1][0]:.2f}, others had {others:.2f} cores[/yellow]")
     return max(tries, key=lambda one: one[0])[1]

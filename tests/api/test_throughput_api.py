@@ -1,7 +1,10 @@
 """What is told of an endpoint's throughput."""
 
+from dataclasses import replace
+
 from penstock.domain.scaling import Kind
 from penstock.domain.scaling_record import ScalingRecord
+from penstock.domain.scaling_room import Part
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 from penstock.ports.capacity import Reading
 from penstock.testing.serving import add_model
@@ -48,6 +51,20 @@ async def test_demand_attained_queue_and_decisions_are_told(admin, store, world,
     assert entity["mean_output_tokens"] == 80
     (decision,) = body["decisions"]
     assert decision["reason"] == "Demand rose."
+
+
+async def test_what_others_use_of_the_device_is_told(admin, store, world, clock):
+    endpoint_id = await made(admin, store, world)
+    here, elsewhere = ((Part(device, 100, 150),) for device in ("cpu", "cpu1"))
+    mine = Reading(endpoint_id, "it", 0, 0, 0, 0, 0, 150, 100, 200, 1000, 50, 0, parts=here)
+    for second in range(11):
+        for name, rate, parts in (("it", 100, here), ("other", 300, here), ("far", 900, elsewhere)):
+            owner = endpoint_id if name == "it" else name
+            world.capacity.set(replace(mine, endpoint_id=owner, entity=name, attained=rate * second, parts=parts))
+        await world.throughput.step()
+        await clock.advance(1)
+    (entity,) = (await admin.get(f"{ROOT}/guide/throughput")).json()["served_entities"]
+    assert (entity["attained"], entity["device_used"]) == (100, 0.4)
 
 
 async def test_prometheus_reads_the_same_numbers(admin, store, world, clock):

@@ -102,12 +102,9 @@ def load(  # noqa: PLR0917 - typer calls it by name
 
     outputs = Outputs(png, json, raw, slo_ttft, slo_tpot, slo_latency)
     try:
-        if duration < 0:
-            raise InvalidParameter(f"--duration must be positive seconds, but is {duration:g}")
-        check_writable(png, json, raw)
-        target = _target(
-            url, token, endpoint, path, route=_route(outputs, chat=chat, embeddings=embeddings), plain=plain
-        )
+        _check(duration, png, json, raw)
+        route = _route(outputs, chat=chat, embeddings=embeddings)
+        target = _target(url, token, endpoint, path, route=route, plain=plain)
         workload = _workload(rows, target, input_tokens, output_tokens, max_tokens)
         if trace is None:
             runs = _plan(closed, rate, arrivals, cv, seed)
@@ -122,6 +119,12 @@ def load(  # noqa: PLR0917 - typer calls it by name
         print("stopped: no report of an unfinished measurement", file=sys.stderr)
         raise typer.Exit(130) from None
     raise typer.Exit(status)
+
+
+def _check(duration: float, *paths: Path | None) -> None:
+    if duration < 0:
+        raise InvalidParameter(f"--duration must be positive seconds, but is {duration:g}")
+    check_writable(*paths)
 
 
 async def _measure(

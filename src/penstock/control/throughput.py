@@ -1,6 +1,7 @@
 """How an endpoint's throughput stands: what was bought, what is asked and what is done, for those who bought it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from penstock.control.offers import Appraisal, Offers
@@ -121,15 +122,14 @@ class Throughput:
             share,
             appraisal,
             self._drift(appraisal.profile) if appraisal is not None and appraisal.profile is not None else None,
-            self._used(reading.devices),
+            self._used({part.device for part in reading.parts}),
         )
 
-    def _used(self, devices: Sequence[str]) -> float:
+    def _used(self, devices: AbstractSet[str]) -> float:
         """The part of these devices' time that was used; what is spread over several is taken to be so evenly."""
         used = 0.0
         for one in self._capacity.readings():
-            pace = self._attained.get((one.endpoint_id, one.entity))
-            shared = len(set(one.devices).intersection(devices)) / len(one.devices)
-            if pace is not None and one.throughput:
-                used += pace.per_s() / one.throughput * shared
-        return min(used / len(devices), 1.0)
+            pace, there = self._attained.get((one.endpoint_id, one.entity)), {part.device for part in one.parts}
+            if pace is not None and one.throughput and there:
+                used += pace.per_s() / one.throughput * len(there & devices) / len(there)
+        return min(used / max(len(devices), 1), 1.0)
