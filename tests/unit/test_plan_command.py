@@ -136,7 +136,7 @@ def test_mistakes_are_named(arguments, said, profile):
     [
         ('{"t": 0, "input_tokens": "many", "output_tokens": 1}', '"input_tokens" must be a whole number'),
         ('{"t": 0, "input_tokens": 5.5, "output_tokens": 1}', '"input_tokens" must be a whole number'),
-        ('{"t": 0, "input_tokens": 5, "output_tokens": 0}', "positive"),
+        ('{"t": 0, "input_tokens": 5, "output_tokens": -1}', '"output_tokens" must be a whole number'),
         ('{"t": NaN, "input_tokens": 5, "output_tokens": 1}', '"t" must be seconds'),
         ('{"input_tokens": 5, "output_tokens": 1}', '"t" must be seconds'),
         ("[1, 2]", "must be a JSON object"),

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from penstock.load.arrivals import Arrivals
     from penstock.load.report import Report
     from penstock.load.row import Row
-    from penstock.load.runner import Retry
     from penstock.load.target import Route, Target
     from penstock.load.workload import Workload
 
@@ -98,8 +97,6 @@ def load(  # noqa: PLR0917 - typer calls it by name
     """Put load on an endpoint and tell what it did: throughput, latency, refusals, goodput."""
     import asyncio
 
-    from penstock.load.runner import Retry
-
     outputs = Outputs(png, json, raw, slo_ttft, slo_tpot, slo_latency)
     try:
         _check(duration, png, json, raw)
@@ -111,7 +108,7 @@ def load(  # noqa: PLR0917 - typer calls it by name
             seconds = duration or 60.0
         else:
             runs, workload, seconds = _replayed(trace, speed, duration, others=bool(closed or rate or rows))
-        status = asyncio.run(_measure(target, workload, runs, seconds, retry=Retry(retries), outputs=outputs))
+        status = asyncio.run(_measure(target, workload, runs, seconds, retries=retries, outputs=outputs))
     except PenstockError as error:
         print(error.message, file=sys.stderr)
         raise typer.Exit(1) from None
@@ -133,7 +130,7 @@ async def _measure(
     runs: "list[Arrivals]",
     seconds: float,
     *,
-    retry: "Retry",
+    retries: int,
     outputs: Outputs,
 ) -> int:
     """Runs one after another, shows and writes the results; 1 if no request was served."""
@@ -141,7 +138,7 @@ async def _measure(
     from penstock.load.document import document, row_lines
     from penstock.load.plot import draw
     from penstock.load.report import Slo, summarise
-    from penstock.load.runner import prompts_for, run
+    from penstock.load.runner import Retry, prompts_for, run
 
     target.check(workload)
     slo = Slo(*outputs.limits) if any(outputs.limits) else None
@@ -151,7 +148,9 @@ async def _measure(
     with Screen(target.endpoint, quiet=str(outputs.json) == "-") as screen:
         for arrivals in runs:
             screen.begin(str(arrivals), seconds)
-            results = await run(target, workload, arrivals, seconds, prompts=prompts, retry=retry, seen=screen.seen)
+            results = await run(
+                target, workload, arrivals, seconds, prompts=prompts, retry=Retry(retries), seen=screen.seen
+            )
             rows.extend(results.rows)
             reports.append(summarise(results, slo))
             screen.end(reports[-1])
