@@ -32,6 +32,12 @@ async def test_what_one_device_cannot_give_is_served_by_two(tmp_path):
         cores = [os.sched_getaffinity(engine.pid) for engine in stand.engines()]
         assert [len(one) for one in cores] == [CORES // 2] * 2
         assert not cores[0] & cores[1]
+        logs = sorted(path.name for path in (stand.data / "engines" / "logs").rglob("server*.log"))
+        assert logs == ["server-cpu0.log", "server-cpu1.log"]
+        served = settled["config"]["served_entities"][0]["name"]
+        status, told = await storm.call("GET", f"{ENDPOINTS}/wide/served-models/{served}/logs")
+        assert status == 200
+        assert told["logs"].count("==> cpu0 <==") == told["logs"].count("==> cpu1 <==") == 1
         await asyncio.gather(*(storm.stream("wide") for _ in range(24)))
         assert {(seen.status, seen.ended) for seen in storm.promises.streams} == {(200, "done")}
 

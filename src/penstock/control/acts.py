@@ -91,8 +91,10 @@ class Acts:
 
     def log_of(self, replica: Replica) -> Path:
         """Where the replica's present process logs."""
-        choose = build_log if replica.state is ReplicaState.BUILDING else server_log
-        return choose(self._folders.logs, replica.endpoint_id, spec_folder(replica.spec))
+        logs, folder = self._folders.logs, spec_folder(replica.spec)
+        if replica.state is ReplicaState.BUILDING:
+            return build_log(logs, replica.endpoint_id, folder)
+        return server_log(logs, replica.endpoint_id, folder, replica.device)
 
     async def act(
         self, endpoint: Endpoint, action: Action | Start | End | Remove, appraisals: Mapping[str, Appraisal]
@@ -189,7 +191,8 @@ class Acts:
                 await self._cluster.stop(process_of(replica), 0.0)
             address = self._cluster.address(replica.id)
             state, message = ReplicaState.LOADING, ""
-            launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.endpoint_id, folder))
+            log = server_log(self._folders.logs, replica.endpoint_id, folder, replica.device)
+            launch = self._recipe.serve(spec, address, log)
         await self._run(replica, launch, {"state": state, "message": message, "address": address})
 
     async def _run(self, replica: Replica, launch: Launch, changes: dict[str, Any]) -> None:

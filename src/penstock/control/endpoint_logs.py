@@ -1,6 +1,5 @@
 """Logs of served entities: what their build said, and what their engine says."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from penstock.control.acts import spec_folder
@@ -29,23 +28,31 @@ class EndpointLogs:
 
         Raises DoesNotExist if there is no such endpoint, configuration or served entity.
         """
-        return await self._read(caller, name, entity, version, build_log)
+        endpoint_id, spec = await self._found(caller, name, entity, version)
+        return await self._cluster.tail(build_log(self._logs, endpoint_id, spec_folder(spec)), LIMIT)
 
     async def server(self, caller: Caller, name: str, entity: str, version: int | None) -> str:
-        """The engine's log; see `build`."""
-        return await self._read(caller, name, entity, version, server_log)
+        """The engine's log; of engines on several devices one after another, each under its device. See `build`."""
+        endpoint_id, spec = await self._found(caller, name, entity, version)
+        devices = [device.name for device in await self._cluster.devices()]
+        told: dict[str, str] = {}
+        for device in devices:
+            path = server_log(self._logs, endpoint_id, spec_folder(spec), device)
+            if text := await self._cluster.tail(path, LIMIT // len(devices)):
+                told[device] = text
+        if len(told) == 1:
+            return next(iter(told.values()))
+        return "\n".join(f"==> {device} <==\n{text}" for device, text in told.items())
 
-    async def _read(
-        self, caller: Caller, name: str, entity: str, version: int | None, path: Callable[[Path, str, str], Path]
-    ) -> str:
+    async def _found(self, caller: Caller, name: str, entity: str, version: int | None) -> tuple[str, str]:
+        """The endpoint's id, and what the served entity runs."""
         async with self._store.unit() as unit:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
             require_view(caller, endpoint.creator, name)
             older = await unit.endpoints.config(endpoint.id, version) if version is not None else None
-        found = _entity(endpoint, entity, version, older)
-        return await self._cluster.tail(path(self._logs, endpoint.id, spec_folder(found.spec)), LIMIT)
+        return endpoint.id, _entity(endpoint, entity, version, older).spec
 
 
 def _entity(endpoint: Endpoint, name: str, version: int | None, older: Config | None) -> ServedEntity:

@@ -33,9 +33,9 @@ def build_log(logs: Path, endpoint_id: str, folder: str) -> Path:
     return logs / endpoint_id / folder / "build.log"
 
 
-def server_log(logs: Path, endpoint_id: str, folder: str) -> Path:
-    """Where engines of a spec log."""
-    return logs / endpoint_id / folder / "server.log"
+def server_log(logs: Path, endpoint_id: str, folder: str, device: str = "") -> Path:
+    """Where the engine of a spec logs on a device: each has a file of its own."""
+    return logs / endpoint_id / folder / (f"server-{device}.log" if device else "server.log")
 
 
 class Watch:
