@@ -17,7 +17,7 @@ BROKEN = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 @dataclass
 class Seen:
-    """What one streaming client saw: `ended` is done, error, cut or refused; `usage` the last that it was told."""
+    """What one streaming client saw: `ended` is done, error, cut, refused or hung; `usage` the last it was told."""
 
     request_id: str = ""
     status: int = 0
@@ -93,8 +93,8 @@ class Storm:
             assert status == 200, answer
             await self.upload(int(answer["model_version"]["version"]), seed)
 
-    async def stream(self, endpoint):
-        """One streamed chat, to its end or to whatever happens to it."""
+    async def stream(self, endpoint, *, lines=None):
+        """One streamed chat, to its end or to whatever happens to it; hangs up after so many lines, if given."""
         seen = Seen()
         self.promises.streams.append(seen)
         body = {
@@ -114,6 +114,10 @@ class Storm:
                     return
                 async for line in answer.content:
                     self._read(seen, line)
+                    if lines is not None and (lines := lines - 1) < 0:
+                        seen.ended = "hung"
+                        answer.close()
+                        return
         except BROKEN:
             await asyncio.sleep(0.1)
 
@@ -129,6 +133,10 @@ class Storm:
     async def streams(self, endpoint):
         while not self.stopping.is_set():
             await self.stream(endpoint)
+
+    async def hang_ups(self, endpoint):
+        while not self.stopping.is_set():
+            await self.stream(endpoint, lines=self.random.randint(0, 20))
 
     async def updates(self, endpoint, entity):
         """New bands for the endpoint, as fast as the server takes them."""

@@ -1,17 +1,26 @@
 """The server and its engines are killed at random moments; nothing that was accepted may be lost or doubled."""
 
 import asyncio
+import contextlib
 import os
 import random
+import sqlite3
+import subprocess
 
 import pytest
-from stand import Stand
+from stand import PENSTOCK, Stand
 from storm import LEGACY, MODEL, Storm
 
+from penstock.adapters.clock import SystemClock
+from penstock.adapters.journal import FileJournal
+from penstock.adapters.store.store import SqlStore
+from penstock.control.ledger import LedgerKeeper
+from penstock.control.ledger_minutes import LedgerMinutes
+from penstock.testing.clock import FakeClock
 from penstock.testing.tiny_llama import version_files
 
 SEEDS = [int(seed) for seed in os.environ.get("STORM_SEEDS", "1,2").split(",")]
-KILLS = ("server", "engine", "server")
+KILLS = ("server", "engine", "both")
 
 
 @pytest.fixture
@@ -25,10 +34,14 @@ async def kill_at_random(stand, chance):
     """Kills what it is told to at random moments, and starts the server again."""
     for what in KILLS:
         await asyncio.sleep(chance.uniform(0.3, 2.5))
-        if what == "server":
+        engines = stand.engines()
+        if what == "both":
+            for engine in engines:
+                engine.kill()
+        if what != "engine":
             await stand.kill()
             await stand.start()
-        elif engines := stand.engines():
+        elif engines:
             chance.choice(engines).kill()
     await asyncio.sleep(1)
 
@@ -52,6 +65,7 @@ async def run_storm(stand, storm, seed):
             storm.streams("steady"),
             storm.streams("steady"),
             storm.streams("steady"),
+            storm.hang_ups("steady"),
         )
     ]
     building = asyncio.create_task(storm.deploy("built-meanwhile", 1))
@@ -109,6 +123,38 @@ def check_ledger(ledger, streams):
             assert ledger[seen.request_id][0] in {"rejected", "failed"}
 
 
+def verified(stand):
+    """What `penstock ledger verify` says; it must find nothing."""
+    done = subprocess.run(
+        [PENSTOCK, "ledger", "verify", "--data-dir", stand.data], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+async def check_minutes(stand):
+    """Once its minutes are over, the ledger holds each request once in them. They are over an hour later."""
+    verified(stand)
+    journal = FileJournal(stand.data / "requests")
+    assert journal.recover() == []
+    store, later = SqlStore(f"sqlite:///{stand.data / 'penstock.db'}"), FakeClock(SystemClock().now_ms() + 3_600_000)
+    await store.open()
+    await LedgerKeeper(journal, store, LedgerMinutes(store, later, lambda: ())).step()
+    await store.close()
+    journal.close()
+    told = verified(stand)
+    assert "not closed yet" not in told
+    with contextlib.closing(sqlite3.connect(stand.data / "penstock.db")) as database:
+        (requests,) = database.execute("SELECT count(*) FROM requests").fetchone()
+        counted = database.execute(
+            "SELECT sum(requests), sum(completed + failed + cancelled + rejected), sum(completion_tokens) "
+            "FROM ledger_minutes"
+        ).fetchone()
+        (tokens,) = database.execute("SELECT sum(completion_tokens) FROM requests").fetchone()
+    assert counted == (requests, requests, tokens)
+    assert f"{requests} requests checked" in told
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_nothing_accepted_is_lost_or_doubled(stand, seed):
@@ -120,6 +166,8 @@ async def test_nothing_accepted_is_lost_or_doubled(stand, seed):
     assert await stand.stop() == 0
     assert not stand.engines()
     check_ledger(stand.ledger(), storm.promises.streams)
+    await check_minutes(stand)
     ends = [seen.ended for seen in storm.promises.streams]
     assert ends.count("done") > 0
+    assert ends.count("hung") > 0
     assert storm.promises.versions
