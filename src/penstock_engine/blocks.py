@@ -19,11 +19,16 @@ class OutOfBlocksError(Exception):
     """More blocks were asked for than are free; callers look at `BlockPool.free` first."""
 
 
+def root(namespace: str) -> bytes:
+    """The digest to begin with in a namespace: prompts of different ones share no blocks, however alike they are."""
+    return blake2b(namespace.encode(), digest_size=16).digest() if namespace else ROOT
+
+
 def chain(previous: bytes, tokens: NDArray[np.int64]) -> bytes:
     """The digest of one full block, given the digest of everything before it (`ROOT` at the start).
 
-    Two blocks have the same digest exactly if all tokens from the start to the block's end are the same; that is what
-    makes their keys and values interchangeable.
+    Two blocks have the same digest exactly if they begin at the same root and all tokens from the start to the block's
+    end are the same; that is what makes their keys and values interchangeable.
     """
     return blake2b(previous + tokens.tobytes(), digest_size=16).digest()
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from penstock_engine import answers
+from penstock_engine.blocks import root
 from penstock_engine.choice import Choice
 from penstock_engine.refusal import Cancelled, StepFailed
 from penstock_engine.sequence import Finish, Output, Sequence
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """Lives on the event loop; `usage` is right at any time."""
+    """Lives on the event loop; `usage` is right at any time. Prefixes are shared within `namespace` only."""
 
     def __init__(
-        self, order: Order, model: str, tokenizer: Tokenizer, engine: EngineLoop, patience: float = 0.0
+        self,
+        order: Order,
+        model: str,
+        tokenizer: Tokenizer,
+        engine: EngineLoop,
+        *,
+        namespace: str = "",
+        patience: float = 0.0,
     ) -> None:
         """`patience`: seconds for which its prompts let others pass that have less."""
         self._order = order
+        self._root = root(namespace)
         self._tokenizer = tokenizer
         self._engine = engine
         prefix = "chatcmpl_" if order.chat else "cmpl_"
@@ -124,7 +133,7 @@ class Exchange:
         for number, (prompt, terms) in enumerate(zip(order.prompts, order.terms, strict=True)):
             first: Sequence | None = None
             for which in range(order.n):
-                sequence = Sequence(prompt, terms, order.sampling, len(choices), first)
+                sequence = Sequence(prompt, terms, order.sampling, len(choices), first, root=self._root)
                 sequence.deadline = deadline
                 first = first or sequence
                 detokenizer = self._tokenizer.detokenizer(None if order.chat else prompt)

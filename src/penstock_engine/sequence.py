@@ -58,7 +58,8 @@ class Sequence:
 
     __slots__ = (
         "after", "blocks", "cached", "choice", "chooser", "computed", "deadline", "digests", "ends", "finish", "length",
-        "listener", "processed", "prompt_length", "prompt_scores", "scored", "seconds", "table", "terms", "tokens",
+        "listener", "processed", "prompt_length", "prompt_scores", "root", "scored", "seconds", "table", "terms",
+        "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -68,8 +69,13 @@ class Sequence:
         sampling: Sampling,
         choice: int = 0,
         after: Sequence | None = None,
+        *,
+        root: bytes = ROOT,
     ) -> None:
-        """`after`: a sequence with the same prompt whose prefill is waited for, so that it is computed only once."""
+        """`after`: a sequence with the same prompt whose prefill is waited for, so that it is computed only once.
+
+        Blocks are shared with sequences of the same `root` (`blocks.root`).
+        """
         self.terms = terms
         self.choice = choice
         self.after = after
@@ -90,6 +96,7 @@ class Sequence:
         self.prompt_scores: list[Scores] = []
         self.blocks: list[int] = []
         self.table = np.empty(0, np.int32)
+        self.root = root
         self.digests: list[bytes] = []
         self.finish: Finish | None = None
         self.deadline = 0.0
@@ -160,6 +167,6 @@ class Sequence:
         """Digests of the first `count` blocks, all of them full of known tokens."""
         while len(self.digests) < count:
             start = len(self.digests) * block_size
-            previous = self.digests[-1] if self.digests else ROOT
+            previous = self.digests[-1] if self.digests else self.root
             self.digests.append(chain(previous, self.tokens[start : start + block_size]))
         return self.digests[:count]

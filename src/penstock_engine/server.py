@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 REQUEST_ID = "x-request-id"
 PATIENCE = "x-patience"
 """Seconds for which a request's prompts let others pass that have less; none: 0."""
+NAMESPACE = "x-namespace"
+"""Whose request it is: those of different namespaces take nothing over from each other's prompts."""
 MAX_BODY = 32 * 1024 * 1024
 _ID = web.RequestKey(REQUEST_ID, str)
 _INLINE_BODY = 4096
@@ -149,8 +151,14 @@ class Server:
     async def _answer(self, request: web.Request, service: TextService, order: Order) -> web.StreamResponse:
         """Compute an order; however this ends, nothing is left running."""
         name = request[_ID]
-        patience = _patience(request.headers.get(PATIENCE, ""))
-        exchange = Exchange(order, service.about.model, service.tokenizer, service.loop, patience)
+        exchange = Exchange(
+            order,
+            service.about.model,
+            service.tokenizer,
+            service.loop,
+            namespace=request.headers.get(NAMESPACE, ""),
+            patience=_patience(request.headers.get(PATIENCE, "")),
+        )
         exchange.start(partial(self._text_ended, name))
         self._requests.enter(name, exchange)
         try:

@@ -7,6 +7,7 @@ import pytest
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists, DoesNotExist, PenstockError
 from penstock.domain.model import Precision, Task
+from penstock.domain.placement import Claim
 from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.served_entity import ServedEntity
@@ -23,7 +24,7 @@ def endpoint(name="one", key="0" * 32, latest=FIRST):
 
 def replica(key="r1", created=1_000):
     return Replica(
-        key, "0" * 32, GUIDE.spec, "main.default.guide", "1", ReplicaState.REQUESTED, "", 0.25, 10**10, "", 0, 0.0,
+        key, GUIDE.spec, "main.default.guide", "1", ReplicaState.REQUESTED, "", 10**10, "", 0, 0.0,
         created, created, "cpu1",
     )  # fmt: skip
 
@@ -113,11 +114,11 @@ async def test_replicas_come_back_oldest_first_and_only_step_forward(with_endpoi
         await unit.replicas.add(replica("r1", 1_000))
         with pytest.raises(AlreadyExists):
             await unit.replicas.add(replica("r1"))
-        assert await unit.replicas.of("0" * 32) == [replica("r1", 1_000), replica("r2", 2_000)]
-        assert await unit.replicas.of("1" * 32) == []
+        assert await unit.replicas.of([GUIDE.spec, "x"]) == [replica("r1", 1_000), replica("r2", 2_000)]
+        assert await unit.replicas.of(["x"]) == await unit.replicas.of([]) == []
         running = replace(replica(), state=ReplicaState.READY, address="unix:/x", pid=7, pid_started=1700000000.25)
         await unit.replicas.save(running)
-        assert (await unit.replicas.of("0" * 32))[0] == running
+        assert (await unit.replicas.of([GUIDE.spec]))[0] == running
         with pytest.raises(PenstockError, match="cannot go"):
             await unit.replicas.save(replica())
         with pytest.raises(DoesNotExist):
@@ -128,13 +129,44 @@ async def test_ended_replicas_are_history_until_swept(with_endpoint):
     async with with_endpoint.unit() as unit:
         await unit.replicas.add(replica("r1"))
         await unit.replicas.add(replica("r2"))
-        await unit.replicas.save(replace(replica("r1"), state=ReplicaState.FAILED, message="broke", changed_at=5_000))
+        failed = replace(replica("r1"), state=ReplicaState.FAILED, message="broke", changed_at=5_000, fatal=True)
+        await unit.replicas.save(failed)
+        assert (await unit.replicas.of([GUIDE.spec]))[0] == failed
         assert [one.id for one in await unit.replicas.live()] == ["r2"]
         assert await unit.replicas.sweep(5_000) == 0
         assert await unit.replicas.sweep(5_001) == 1
-        assert [one.id for one in await unit.replicas.of("0" * 32)] == ["r2"]
-        await unit.replicas.remove_of("0" * 32)
-        assert await unit.replicas.live() == []
+        assert [one.id for one in await unit.replicas.of([GUIDE.spec])] == ["r2"]
+        await unit.replicas.add(replica("r3"))
+        await unit.replicas.save(replace(replica("r3"), state=ReplicaState.STOPPED))
+        await unit.replicas.forget("x")
+        assert len(await unit.replicas.of([GUIDE.spec])) == 2
+        await unit.replicas.forget(GUIDE.spec)
+        assert [one.id for one in await unit.replicas.of([GUIDE.spec])] == ["r2"]
+
+
+async def test_places_are_replaced_whole_and_go_with_their_endpoint(with_endpoint):
+    first = [Claim("s", "cpu0", 0.25, 10**10), Claim("s", "cpu1", 0.0, 1)]
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.add(endpoint("another", "1" * 32))
+        await unit.places.put("0" * 32, [*first[::-1], Claim("t", "cpu0", 0, 5, place=False)])
+        await unit.places.put("1" * 32, first[:1])
+        assert await unit.places.of("0" * 32) == first
+        assert await unit.places.all() == {"0" * 32: first, "1" * 32: first[:1]}
+    async with with_endpoint.unit() as unit:
+        await unit.places.put("0" * 32, first[1:])
+        await unit.places.put("1" * 32, ())
+        await unit.places.put("2" * 32, ())
+        assert await unit.places.all() == {"0" * 32: first[1:]}
+
+
+async def test_the_specs_of_all_configurations_are_known(with_endpoint):
+    other = replace(GUIDE, entity_version="2")
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.want("0" * 32, replace(FIRST, version=2, entities=(other, GUIDE)), 3_000)
+        await unit.endpoints.want("0" * 32, replace(FIRST, version=3), 4_000)
+        assert await unit.endpoints.specs() == {GUIDE.spec, other.spec}
+        await unit.endpoints.remove("0" * 32)
+        assert await unit.endpoints.specs() == frozenset()
 
 
 async def test_a_profile_replaces_one_of_the_same_fingerprint(store):

@@ -108,6 +108,21 @@ async def test_n_choices_differ_and_a_seed_repeats_them(client):
     assert second["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
 
 
+async def test_a_prompt_is_known_only_where_it_came_from(client):
+    async def cached(**headers):
+        found = await post(client, ASK, **headers)
+        assert found["choices"][0]["message"]["content"] == said
+        return found["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    said = (await post(client, ASK))["choices"][0]["message"]["content"]
+    one, two = {"x-namespace": "one"}, {"x-namespace": "two"}
+    assert await cached() > 0
+    assert await cached(**one) == 0
+    assert await cached(**two) == 0
+    assert await cached(**one) > 0
+    assert await cached(**two) > 0
+
+
 async def test_completions_in_all_shapes(client):
     path = "/v1/completions"
     body = {"temperature": 0, "max_tokens": 3}

@@ -76,7 +76,7 @@ async def make_serving(
     gate: Gate,
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
-    """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure."""
+    """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
     ground = _ground(settings, store, artifacts, cluster, gate)
     offers, clock = ground.offers, ground.clock
     reconciler = _reconciler(settings, ground, table)
@@ -94,7 +94,9 @@ async def make_serving(
     )
     measuring = Loop("profiler", ground.profiler.step, clock, period_s=60)
     ground.profiler.on_request(measuring.hint)
-    return serving, reconciler, [measuring, Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)]
+    again = Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)
+    sweeping = Loop("replica sweep", reconciler.sweep, clock, period_s=settings.sweep.period_s)
+    return serving, reconciler, [measuring, again, sweeping]
 
 
 def _ground(
@@ -133,7 +135,11 @@ def _reconciler(settings: Settings, ground: _Ground, table: Table) -> Reconciler
         acts=acts,
         watch=watch,
         clock=ground.clock,
-        limits=Limits(settings.serving.deploy_timeout_s, settings.serving.scale_to_zero_idle_s),
+        limits=Limits(
+            settings.serving.deploy_timeout_s,
+            settings.serving.scale_to_zero_idle_s,
+            history_s=settings.sweep.replica_history_s,
+        ),
     )
 
 

@@ -1,7 +1,6 @@
 """Carries out what a plan says: the only place that starts and stops engines and writes what became of them."""
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any
 
 from penstock.control.offers import Appraisal
 from penstock.control.profiler import Job, Profiler
-from penstock.control.watch import Watch, build_log, loaded, process_of, server_log
+from penstock.control.watch import Watch, build_log, loaded, log_folder, process_of, server_log
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import EngineFailed
 from penstock.domain.plan import End, Remove, Start
@@ -45,11 +44,6 @@ def engine_spec(appraisal: Appraisal, artifacts: ArtifactStore, folders: Folders
     )
 
 
-def spec_folder(spec: str) -> str:
-    """A folder's name for a spec."""
-    return hashlib.sha256(spec.encode()).hexdigest()[:16]
-
-
 class Acts:
     """Acts on endpoints' plans. Row changes come first, then processes; both are safe to find half done."""
 
@@ -80,21 +74,19 @@ class Acts:
         self._stopping: dict[str, asyncio.Task[None]] = {}
 
     async def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
-        """Whether what the replica runs is prepared, and its endpoint has a build log to show.
+        """Whether what the replica runs is prepared, and there is a build log to show.
 
-        What another endpoint prepared is built once more for the log: with everything in the cache that is quick.
+        Without a log it is built once more for that: with everything in the cache that is quick.
         """
         if appraisal is None or not self._recipe.is_built(self._spec(appraisal)):
             return False
-        log = build_log(self._folders.logs, replica.endpoint_id, spec_folder(replica.spec))
-        return bool(await self._cluster.tail(log, 1))
+        return bool(await self._cluster.tail(build_log(self._folders.logs, replica.spec), 1))
 
     def log_of(self, replica: Replica) -> Path:
         """Where the replica's present process logs."""
-        logs, folder = self._folders.logs, spec_folder(replica.spec)
         if replica.state is ReplicaState.BUILDING:
-            return build_log(logs, replica.endpoint_id, folder)
-        return server_log(logs, replica.endpoint_id, folder, replica.device)
+            return build_log(self._folders.logs, replica.spec)
+        return server_log(self._folders.logs, replica.spec, replica.device)
 
     async def act(
         self, endpoint: Endpoint, action: Action | Start | End | Remove, appraisals: Mapping[str, Appraisal]
@@ -102,7 +94,7 @@ class Acts:
         """Carries out one action of a plan for that endpoint."""
         match action:
             case Start():
-                await self._add(endpoint, action)
+                await self._add(action)
             case End():
                 async with self._store.unit() as unit:
                     await unit.endpoints.end(
@@ -118,7 +110,8 @@ class Acts:
                 await self._save(action.replica, state=action.state, message=action.message)
             case Kill():
                 await self._cluster.stop(process_of(action.replica), 0.0)
-                await self._save(action.replica, state=ReplicaState.FAILED, message=action.message)
+                failed = {"state": ReplicaState.FAILED, "message": action.message, "fatal": action.fatal}
+                await self._save(action.replica, **failed)
             case Drain():
                 if action.replica.state is not ReplicaState.DRAINING:
                     await self._save(action.replica, state=ReplicaState.DRAINING, message=action.message)
@@ -143,17 +136,15 @@ class Acts:
 
         return done
 
-    async def _add(self, endpoint: Endpoint, start: Start) -> None:
+    async def _add(self, start: Start) -> None:
         now = self._clock.now_ms()
         replica = Replica(
             id=self._new_id(),
-            endpoint_id=endpoint.id,
             spec=start.spec,
             entity_name=start.entity_name,
             entity_version=start.entity_version,
             state=ReplicaState.REQUESTED,
             message="",
-            share=start.share,
             memory=start.memory,
             address="",
             pid=0,
@@ -166,9 +157,17 @@ class Acts:
             await unit.replicas.add(replica)
 
     async def _remove(self, endpoint: Endpoint) -> None:
+        """Removes it, with the history of what nobody else has ever wanted."""
         async with self._store.unit() as unit:
-            await unit.replicas.remove_of(endpoint.id)
+            before = await unit.endpoints.specs()
+            await unit.places.put(endpoint.id, ())
             await unit.endpoints.remove(endpoint.id)
+            gone = before - await unit.endpoints.specs()
+            for spec in gone:
+                await unit.replicas.forget(spec)
+        for spec in gone:
+            await self._cluster.forget_logs(log_folder(self._folders.logs, spec))
+        # Where earlier versions of this program kept the logs of an endpoint.
         await self._cluster.forget_logs(self._folders.logs / endpoint.id)
 
     def _spec(self, appraisal: Appraisal) -> EngineSpec:
@@ -180,19 +179,17 @@ class Acts:
             await self._save(replica, state=ReplicaState.FAILED, message="Its model version is gone.")
             return
         spec = self._spec(appraisal)
-        folder = spec_folder(replica.spec)
         address = ""
         if isinstance(action, Build):
             state, message = ReplicaState.BUILDING, ""
-            launch = self._recipe.build(spec, build_log(self._folders.logs, replica.endpoint_id, folder))
+            launch = self._recipe.build(spec, build_log(self._folders.logs, replica.spec))
         else:
             if replica.state is ReplicaState.BUILDING:
                 self._recipe.mark_built(spec)
                 await self._cluster.stop(process_of(replica), 0.0)
             address = self._cluster.address(replica.id)
             state, message = ReplicaState.LOADING, ""
-            log = server_log(self._folders.logs, replica.endpoint_id, folder, replica.device)
-            launch = self._recipe.serve(spec, address, log)
+            launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.spec, replica.device))
         await self._run(replica, launch, {"state": state, "message": message, "address": address})
 
     async def _run(self, replica: Replica, launch: Launch, changes: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-"""Logs of served entities: what their build said, and what their engine says."""
+"""Logs of served entities: what their build said, and what their engine says, which others may use too."""
 
 from pathlib import Path
 
-from penstock.control.acts import spec_folder
 from penstock.control.watch import build_log, server_log
 from penstock.domain.access import Caller, require_view
 from penstock.domain.endpoint import Config, Endpoint
@@ -28,31 +27,33 @@ class EndpointLogs:
 
         Raises DoesNotExist if there is no such endpoint, configuration or served entity.
         """
-        endpoint_id, spec = await self._found(caller, name, entity, version)
-        return await self._cluster.tail(build_log(self._logs, endpoint_id, spec_folder(spec)), LIMIT)
+        spec, _ = await self._found(caller, name, entity, version)
+        return await self._cluster.tail(build_log(self._logs, spec), LIMIT)
 
     async def server(self, caller: Caller, name: str, entity: str, version: int | None) -> str:
         """The engine's log; of engines on several devices one after another, each under its device. See `build`."""
-        endpoint_id, spec = await self._found(caller, name, entity, version)
-        devices = [device.name for device in await self._cluster.devices()]
+        spec, mine = await self._found(caller, name, entity, version)
+        # Without any now, as when it is scaled to zero, all that have run it.
+        devices = [device.name for device in await self._cluster.devices() if not mine or device.name in mine]
         told: dict[str, str] = {}
         for device in devices:
-            path = server_log(self._logs, endpoint_id, spec_folder(spec), device)
-            if text := await self._cluster.tail(path, LIMIT // len(devices)):
+            if text := await self._cluster.tail(server_log(self._logs, spec, device), LIMIT // len(devices)):
                 told[device] = text
         if len(told) == 1:
             return next(iter(told.values()))
         return "\n".join(f"==> {device} <==\n{text}" for device, text in told.items())
 
-    async def _found(self, caller: Caller, name: str, entity: str, version: int | None) -> tuple[str, str]:
-        """The endpoint's id, and what the served entity runs."""
+    async def _found(self, caller: Caller, name: str, entity: str, version: int | None) -> tuple[str, frozenset[str]]:
+        """What the served entity runs, and the devices that the endpoint has for that now."""
         async with self._store.unit() as unit:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
             require_view(caller, endpoint.creator, name)
             older = await unit.endpoints.config(endpoint.id, version) if version is not None else None
-        return endpoint.id, _entity(endpoint, entity, version, older).spec
+            held = await unit.places.of(endpoint.id)
+        spec = _entity(endpoint, entity, version, older).spec
+        return spec, frozenset(claim.device for claim in held if claim.spec == spec)
 
 
 def _entity(endpoint: Endpoint, name: str, version: int | None, older: Config | None) -> ServedEntity:

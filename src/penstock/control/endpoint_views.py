@@ -31,7 +31,7 @@ class EndpointView:
 
 
 def view(endpoint: Endpoint, replicas: Sequence[Replica], level: PermissionLevel) -> EndpointView:
-    """The endpoint as shown to a caller; `replicas` are all of its, oldest first."""
+    """The endpoint as shown to a caller; `replicas` are those in its places, oldest first."""
     shown = endpoint.active or (None if endpoint.pending else endpoint.latest)
     return EndpointView(
         endpoint,

@@ -12,9 +12,11 @@ from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, Invali
 from penstock.domain.model import Precision, Task
 from penstock.domain.names import ModelName
 from penstock.domain.packing import place
-from penstock.domain.placement import Need, chunk_count, need, specs
+from penstock.domain.placement import Need, chunk_count, known_specs, need, specs
+from penstock.domain.replica import Replica
 from penstock.domain.served_entity import ServedEntity, check_band, check_name, default_name
 from penstock.domain.sizing import Sizing, check_sizing
+from penstock.domain.status import placed
 from penstock.domain.traffic import Route, complete
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store, Unit
@@ -137,7 +139,7 @@ class Endpoints:
             now = self._clock.now_ms()
             await unit.endpoints.want(endpoint.id, replace(made, version=version, started_at=now), now)
             endpoint = await self._of_name(unit, name)
-            replicas = await unit.replicas.of(endpoint.id)
+            replicas = await _replicas(unit, endpoint)
         self._hint(endpoint.id)
         return view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
 
@@ -149,7 +151,7 @@ class Endpoints:
         async with self._store.unit() as unit:
             await unit.endpoints.request_cancel(endpoint.id, endpoint.pending.version)
             endpoint = await self._of_name(unit, name)
-            replicas = await unit.replicas.of(endpoint.id)
+            replicas = await _replicas(unit, endpoint)
         self._hint(endpoint.id)
         return view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
 
@@ -164,7 +166,7 @@ class Endpoints:
         """One endpoint as it is; raises DoesNotExist, or PermissionDenied if the caller may not see it."""
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
-            replicas = await unit.replicas.of(endpoint.id)
+            replicas = await _replicas(unit, endpoint)
         level = require_view(caller, endpoint.creator, name)
         return view(endpoint, replicas, level)
 
@@ -298,6 +300,11 @@ def _sized(entity: ServedEntity, chunk: int) -> ServedEntity:
     """With throughputs by the size of a chunk as it is known now."""
     minimum, maximum = entity.band(chunk)
     return replace(entity, min_provisioned_throughput=minimum, max_provisioned_throughput=maximum)
+
+
+async def _replicas(unit: Unit, endpoint: Endpoint) -> Sequence[Replica]:
+    """The replicas that the endpoint is served by, or was."""
+    return placed(await unit.replicas.of(known_specs(endpoint)), await unit.places.of(endpoint.id))
 
 
 async def _version(unit: Unit, entity: ServedEntity) -> ModelVersion:

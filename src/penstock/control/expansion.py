@@ -66,7 +66,10 @@ class Expanding:
         held = [one for claims in self._claims.values() for one in reservations("", claims)]
         there = {one.device for one in self._claims.get(endpoint_id, ()) if one.spec == kind.spec}
         free = {device.name: left(device, held) for device in self._devices if device.name not in there}
-        return Outlook(kind.startup_s, {name: share for name, (share, memory) in free.items() if memory >= kind.memory})
+        # Where others run the same, another replica is not needed.
+        runs = {one.device for one in held if one.spec == kind.spec and one.memory}
+        enough = {name: share for name, (share, memory) in free.items() if memory >= kind.memory or name in runs}
+        return Outlook(kind.startup_s, enough)
 
     def want(self, endpoint_id: str, entity: str, devices: Iterable[str]) -> None:
         """See `penstock.ports.expansion.Expansion`."""

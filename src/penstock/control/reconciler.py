@@ -1,12 +1,14 @@
 """Makes what is wanted of endpoints so: load, observe, plan, act, publish; one loop for each endpoint.
 
+A replica belongs to no one: whoever wants what it runs may take the next step with it, one after the other.
 Nothing is remembered that matters: after a crash of the server, `recover` ends what survived, and the same steps build
 the wanted state again from the database.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from penstock.control.acts import Acts
@@ -16,8 +18,18 @@ from penstock.control.offers import Appraisal, Offers
 from penstock.control.watch import Watch, process_of
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.packing import Placement, place
-from penstock.domain.placement import Claim, Need, Offer, Reservation, needs, reservations
-from penstock.domain.plan import Facts, Plan, plan
+from penstock.domain.placement import (
+    Claim,
+    Need,
+    Offer,
+    Reservation,
+    known_specs,
+    needs,
+    places,
+    reservations,
+    specs,
+)
+from penstock.domain.plan import End, Facts, Plan, Remove, plan
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.served_entity import ServedEntity
@@ -47,7 +59,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Ward:
-    """What is remembered of one endpoint between its steps; all of it can be lost."""
+    """What is remembered of one endpoint between its steps; all of it can be lost.
+
+    `specs` are those that concern it, `rolling` those of its pending configuration, `replicas` what serves it,
+    `stored` the places that the database knows.
+    """
 
     loop: Loop
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,6 +72,9 @@ class _Ward:
     published: EndpointRoute | None = None
     blocked: str = ""
     replicas: frozenset[str] = frozenset()
+    specs: frozenset[str] = frozenset()
+    rolling: frozenset[str] = frozenset()
+    stored: tuple[Claim, ...] | None = None
 
 
 class Reconciler:
@@ -89,6 +108,7 @@ class Reconciler:
         self._wards: dict[str, _Ward] = {}
         self._held: dict[str, tuple[str, tuple[Claim, ...]]] = {}
         self._placing = asyncio.Lock()
+        self._turns: dict[str, asyncio.Lock] = {}
         self.loop = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
 
     def hint(self, endpoint_id: str) -> None:
@@ -136,14 +156,12 @@ class Reconciler:
                 message = "The server was restarted."
                 await unit.replicas.save(replace(replica, state=ReplicaState.STOPPED, message=message, changed_at=now))
             endpoints = await unit.endpoints.list(deleted=True)
-        # Those that had replicas first: they find the places again where they were.
-        had = {replica.endpoint_id for replica in left}
+            had = await unit.places.all()
+        # Those that had places first: they find them again where they were.
         for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.id not in had):
             appraisals = await self._offers.of_entities(_entities(endpoint))
             asked = needs(endpoint, _offers(endpoint, appraisals))
-            before = [
-                Claim(one.spec, one.device, one.share, one.memory) for one in left if one.endpoint_id == endpoint.id
-            ]
+            before = had.get(endpoint.id, ())
             devices = await self._offers.devices()
             made = place(endpoint.name, asked, devices, self._others(endpoint.id), before=before)
             self._held[endpoint.id] = (endpoint.name, made.claims)
@@ -183,6 +201,15 @@ class Reconciler:
                 ward.task.cancel()
         return ""
 
+    async def sweep(self) -> str:
+        """Forgets what is long over; returns a sentence if there was something."""
+        known = {spec for ward in self._wards.values() for spec in ward.specs}
+        for spec in [spec for spec, turn in self._turns.items() if spec not in known and not turn.locked()]:
+            del self._turns[spec]
+        async with self._store.unit() as unit:
+            gone = await unit.replicas.sweep(self._clock.now_ms() - int(self._limits.history_s * 1000))
+        return f"{gone} ended replicas forgotten" if gone else ""
+
     def _ward(self, endpoint_id: str, name: str) -> _Ward:
         ward = self._wards.get(endpoint_id)
         if ward is None:
@@ -199,23 +226,48 @@ class Reconciler:
         async with ward.lock:
             async with self._store.unit() as unit:
                 endpoint = await unit.endpoints.by_id(endpoint_id)
-                replicas = await unit.replicas.of(endpoint_id)
             if endpoint is None:
                 return ""
             if endpoint.deleted:
                 self._withdraw(ward)
-            appraisals = await self._offers.of_entities(_entities(endpoint))
-            seen = await self._observe(replicas, appraisals)
-            made = await self._decide(endpoint, replicas, seen, appraisals, ward)
-            for action in made.actions:
-                await self._acts.act(endpoint, action, appraisals)
-            if made.actions:
-                async with self._store.unit() as unit:
-                    endpoint = await unit.endpoints.by_id(endpoint_id)
-                    replicas = await unit.replicas.of(endpoint_id)
-            self._publish(endpoint, replicas, ward, appraisals, made.stuck)
-            self._acts.finish(made.actions, ward.loop.hint)
-            return self._rest(ward, made, seen)
+            ward.specs = frozenset({*known_specs(endpoint), *(one.spec for one in self._claims(endpoint_id))})
+            ward.rolling = frozenset(() if endpoint.deleted else specs(endpoint.pending))
+            async with self._turn(ward.specs):
+                return await self._step(endpoint, ward)
+
+    async def _step(self, endpoint: Endpoint, ward: _Ward) -> str:
+        """The step, while nobody else takes one with the same replicas."""
+        async with self._store.unit() as unit:
+            replicas = await unit.replicas.of(ward.specs)
+        appraisals = await self._offers.of_entities(_entities(endpoint))
+        seen = await self._observe(replicas, appraisals)
+        made = await self._decide(endpoint, replicas, seen, appraisals, ward)
+        for action in made.actions:
+            await self._acts.act(endpoint, action, appraisals)
+        current: Endpoint | None = endpoint
+        if made.actions:
+            async with self._store.unit() as unit:
+                current = await unit.endpoints.by_id(endpoint.id)
+                replicas = await unit.replicas.of(ward.specs)
+        self._publish(current, replicas, ward, appraisals, made.stuck)
+        if any(not isinstance(action, End | Remove) for action in made.actions):
+            self._tell(ward)
+        self._acts.finish(made.actions, ward.loop.hint)
+        return self._rest(ward, made, seen)
+
+    @asynccontextmanager
+    async def _turn(self, of: Collection[str]) -> AsyncIterator[None]:
+        """One at a time for each spec, in an order that lets nobody wait for each other."""
+        async with AsyncExitStack() as stack:
+            for spec in sorted(of):
+                await stack.enter_async_context(self._turns.setdefault(spec, asyncio.Lock()))
+            yield
+
+    def _tell(self, actor: _Ward) -> None:
+        """Others that want the same have news of their replicas."""
+        for ward in self._wards.values():
+            if ward is not actor and ward.specs & actor.specs:
+                ward.loop.hint()
 
     async def _observe(self, replicas: Sequence[Replica], appraisals: Mapping[str, Appraisal]) -> list[Seen]:
         live = [replica for replica in replicas if not replica.ended]
@@ -253,11 +305,20 @@ class Reconciler:
                     limits=self._limits,
                     before=self._claims(endpoint.id),
                     further=self.expanding.further(endpoint.id),
+                    shared=frozenset().union(
+                        *(places(one[1]) for key, one in self._held.items() if key != endpoint.id)
+                    ),
+                    rolling=frozenset().union(*(one.rolling for one in self._wards.values())),
                 )
             )
             self._held[endpoint.id] = (endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
-            return made
+        standing = tuple(claim for claim in made.claims if claim.place)
+        if standing != ward.stored:
+            async with self._store.unit() as unit:
+                await unit.places.put(endpoint.id, standing)
+            ward.stored = standing
+        return made
 
     def _claims(self, endpoint_id: str) -> tuple[Claim, ...]:
         return self._held.get(endpoint_id, ("", ()))[1]
@@ -293,7 +354,7 @@ class Reconciler:
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
         ward.asked &= {entity.name for entity in news.entities}
-        ward.replicas = frozenset(replica.id for replica in replicas if not replica.ended)
+        ward.replicas = frozenset(one.id for entity in news.entities for one in entity.replicas)
         if news != ward.published:
             self._table.publish(news)
             ward.published = news

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.control.acts import Folders, engine_spec, spec_folder
+from penstock.control.acts import Folders, engine_spec
 from penstock.control.offers import Appraisal
 from penstock.control.profiler import Loaded
 from penstock.control.reconciler import Reconciler
-from penstock.control.watch import build_log, last_words, server_log
+from penstock.control.watch import build_log, last_words, log_folder, server_log
 from penstock.domain.errors import Conflict, EngineFailed
 from penstock.domain.placement import need
 from penstock.ports.artifacts import ArtifactStore
@@ -18,8 +18,6 @@ from penstock.ports.cluster import Cluster, Process
 from penstock.ports.engine import EngineClient, EngineRecipe, Launch
 
 LOOK_S = 0.25
-_OWNER = "profiling"
-"""Stands for the endpoint where logs are kept by endpoint."""
 _LAST_WORDS = 8192
 
 
@@ -78,22 +76,22 @@ class TemporaryEngines:
         Raises EngineFailed with the reason if it does not come to that.
         """
         spec = engine_spec(appraisal, self._artifacts, self._folders)
-        folder, until = spec_folder(place.id), self._clock.monotonic() + self._limit_s
+        logs, until = self._folders.logs, self._clock.monotonic() + self._limit_s
         try:
             if not self._recipe.is_built(spec):
                 tell("building: reading, converting and quantising the weights")
-                log = build_log(self._folders.logs, _OWNER, folder)
+                log = build_log(logs, place.id)
                 async with self._process(self._recipe.build(spec, log), place) as build:
                     await self._built(build, log, until)
                 self._recipe.mark_built(spec)
             tell("loading the model")
-            log, address = server_log(self._folders.logs, _OWNER, folder), self._cluster.address(place.id)
+            log, address = server_log(logs, place.id), self._cluster.address(place.id)
             began = self._clock.monotonic()
             async with self._process(self._recipe.serve(spec, address, log), place) as process:
                 await self._healthy(process, address, log, until)
                 yield Loaded(place.id, address, process, place.device, self._clock.monotonic() - began)
         finally:
-            await self._cluster.forget_logs(build_log(self._folders.logs, _OWNER, folder).parent)
+            await self._cluster.forget_logs(log_folder(logs, place.id))
 
     @asynccontextmanager
     async def _process(self, launch: Launch, place: Place) -> AsyncIterator[Process]:

@@ -1,5 +1,6 @@
 """What is observed of replicas: exits, health, silence, the last words of a log. Changes nothing."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -28,14 +29,19 @@ def loaded(replica: Replica, startup_s: float) -> Loaded:
     return Loaded(replica.id, replica.address, process_of(replica), replica.device, startup_s)
 
 
-def build_log(logs: Path, endpoint_id: str, folder: str) -> Path:
-    """Where builds of a spec log; `folder` is `spec_folder(spec)`."""
-    return logs / endpoint_id / folder / "build.log"
+def log_folder(logs: Path, spec: str) -> Path:
+    """Where builds and engines of a spec log, whoever wants them."""
+    return logs / hashlib.sha256(spec.encode()).hexdigest()[:16]
 
 
-def server_log(logs: Path, endpoint_id: str, folder: str, device: str = "") -> Path:
+def build_log(logs: Path, spec: str) -> Path:
+    """Where builds of a spec log."""
+    return log_folder(logs, spec) / "build.log"
+
+
+def server_log(logs: Path, spec: str, device: str = "") -> Path:
     """Where the engine of a spec logs on a device: each has a file of its own."""
-    return logs / endpoint_id / folder / (f"server-{device}.log" if device else "server.log")
+    return log_folder(logs, spec) / (f"server-{device}.log" if device else "server.log")
 
 
 class Watch:

@@ -25,15 +25,19 @@ class Device:
 class Reservation:
     """What one holder has of one device, by name: a share of its time (0 to 0.9) and bytes of its memory.
 
-    Of the memory, `soft` bytes are of replicas that give way to a minimum, and `leaving` of those that are ending.
+    The memory is that of the replicas of `spec` there, and everybody's who holds that spec there: it counts once.
+    Without a spec it is the holder's own. Of the memory, `soft` bytes are of replicas that give way to a minimum, and
+    `leaving` of those that are ending. So much of the share is only a `wish`, held for a guess.
     """
 
     holder: str
     share: float
     memory: int
     device: str
+    spec: str = ""
     soft: int = 0
     leaving: int = 0
+    wish: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one endpoint holds for one spec on one device: a share for its minimum, and memory for its replicas there.
+    """What one endpoint holds for one spec on one device: a share for its minimum, and memory for the replicas there.
 
     `place`: a replica is to be there; without it, the memory is that of replicas which have yet to end. `soft`: no
-    minimum asks for it, so that it gives way to one that needs the memory.
+    minimum asks for it, so that it gives way to one that needs the memory. The share is the endpoint's alone; the
+    replica and its memory belong to all that claim the place. So much of the share is only a `wish`: what was not
+    measured yet may want it.
     """
 
     spec: str
@@ -97,11 +103,22 @@ class Claim:
     memory: int
     place: bool = True
     soft: bool = False
+    wish: float = 0.0
 
 
 def specs(config: Config | None) -> tuple[str, ...]:
     """The specs of a configuration, each once, in its order."""
     return tuple(dict.fromkeys(entity.spec for entity in config.entities)) if config else ()
+
+
+def known_specs(endpoint: Endpoint) -> tuple[str, ...]:
+    """The specs of what serves and of what is being rolled out, each once."""
+    return tuple(dict.fromkeys((*specs(endpoint.active), *specs(endpoint.pending))))
+
+
+def places(claims: Iterable[Claim]) -> frozenset[tuple[str, str]]:
+    """The (spec, device) pairs where these claims want a replica."""
+    return frozenset((claim.spec, claim.device) for claim in claims if claim.place)
 
 
 def standing(config: Config | None) -> frozenset[str]:
@@ -156,19 +173,48 @@ def need(offer: Offer, name: str, chunks: int, *, firm: bool = True) -> Need:
 
 
 def reservations(holder: str, claims: Iterable[Claim]) -> tuple[Reservation, ...]:
-    """The claims of one holder, added up for each device."""
-    claims = tuple(claims)
+    """The claims of one holder."""
     return tuple(
         Reservation(
             holder,
-            sum(one.share for one in claims if one.device == device),
-            sum(one.memory for one in claims if one.device == device),
-            device,
-            soft=sum(one.memory for one in claims if one.device == device and one.place and one.soft),
-            leaving=sum(one.memory for one in claims if one.device == device and not one.place),
+            one.share,
+            one.memory,
+            one.device,
+            one.spec,
+            soft=one.memory if one.place and one.soft else 0,
+            leaving=0 if one.place else one.memory,
+            wish=one.wish,
         )
-        for device in dict.fromkeys(one.device for one in claims)
+        for one in claims
     )
+
+
+def together(held: Iterable[Reservation]) -> list[Reservation]:
+    """What several hold of one spec on a device, as one: the replica gives way, or ends, if it does for all of them."""
+    found: list[Reservation] = []
+    groups: dict[tuple[str, str], list[Reservation]] = {}
+    for one in held:
+        if one.spec:
+            groups.setdefault((one.spec, one.device), []).append(one)
+        else:
+            found.append(one)
+    for (spec, device), group in groups.items():
+        memory = max(one.memory for one in group)
+        firm = any(one.memory and not one.soft and not one.leaving for one in group)
+        soft = not firm and any(one.soft for one in group)
+        found.append(
+            Reservation(
+                ", ".join(one.holder for one in group),
+                sum(one.share for one in group),
+                memory,
+                device,
+                spec,
+                soft=memory if soft else 0,
+                leaving=0 if firm or soft else memory,
+                wish=sum(one.wish for one in group),
+            )
+        )
+    return found
 
 
 def shortage(
@@ -199,7 +245,7 @@ def shortage(
 
 def left(device: Device, held: Iterable[Reservation]) -> tuple[float, int]:
     """The share and the memory of a device that nobody holds; below zero if more is held than there is."""
-    mine = [one for one in held if one.device == device.name]
+    mine = together(one for one in held if one.device == device.name)
     return SOLD_FRACTION - sum(one.share for one in mine), device.memory - sum(one.memory for one in mine)
 
 
@@ -225,10 +271,17 @@ def shortfall(device: Device, held: Sequence[Reservation], asked: Reservation) -
 def _holders(devices: Sequence[Device], held: Iterable[Reservation]) -> str:
     names = [device.name for device in devices]
     found = [one for one in held if one.device in names and (one.share or one.memory)]
-    where = {one: f" on {one.device}" if len(names) > 1 else "" for one in found}
-    return ", ".join(f"{one.holder}{where[one]} ({one.share:.1%}, {_mebibytes(one.memory)} MiB)" for one in found) or (
-        "nobody"
-    )
+    said = []
+    for holder, device in dict.fromkeys((one.holder, one.device) for one in found):
+        here = [one for one in found if one.device == device]
+        mine = [one for one in here if one.holder == holder]
+        specs_of_mine = {one.spec for one in mine if one.spec}
+        partners = dict.fromkeys(one.holder for one in here if one.spec in specs_of_mine and one.holder != holder)
+        where = f" on {device}" if len(names) > 1 else ""
+        memory = f"{_mebibytes(sum(one.memory for one in mine))} MiB"
+        together = f" together with {' and '.join(partners)}" if partners else ""
+        said.append(f"{holder}{where} ({sum(one.share for one in mine):.1%}, {memory}{together})")
+    return ", ".join(said) or "nobody"
 
 
 def _mebibytes(count: int) -> str:

@@ -3,6 +3,9 @@
 A plan is made from what is true now, whatever happened before, so a lost hint, a crash between two actions or a
 restarted server need no code of their own. A configuration that is pending is rolled out by the same rules that keep
 an active one running: wanted specs without a replica get one, replicas that nothing wants end.
+
+A replica runs for every endpoint that claims its place: any of them may take the next step with it, and the last one
+that wants it ends it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,18 @@ from dataclasses import dataclass, field, replace
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.packing import Placement, place
-from penstock.domain.placement import Claim, Device, Offer, Reservation, left, needs, specs, standing
+from penstock.domain.placement import (
+    Claim,
+    Device,
+    Offer,
+    Reservation,
+    left,
+    needs,
+    places,
+    reservations,
+    specs,
+    standing,
+)
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.steps import Action, Drain, Kill, Limits, Seen, Step, step
@@ -29,10 +43,11 @@ FORGOTTEN_MS = 3_600_000
 class Facts:
     """All that a plan is made from.
 
-    `seen` are the replicas that have not ended, oldest first, `failed` those that failed, newest first. `offers` is by
-    spec, `others` what other endpoints hold, `before` what this one claimed last (nothing after a restart). `asked`
-    names served entities with waiting requests, and `idle_s` tells for served entities the seconds since their last
-    request. `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes.
+    `seen` are the replicas of the endpoint's specs that have not ended, oldest first, and `failed` those that failed,
+    newest first. `offers` is by spec, `others` what other endpoints hold, `shared` the places that they claim, and
+    `rolling` the specs of their pending configurations. `before` is what this one claimed last. `asked` names served
+    entities with waiting requests, and `idle_s` tells for served entities the seconds since their last request.
+    `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes.
     """
 
     endpoint: Endpoint
@@ -47,6 +62,8 @@ class Facts:
     limits: Limits
     before: Sequence[Claim] = ()
     further: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    shared: frozenset[tuple[str, str]] = frozenset()
+    rolling: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +73,6 @@ class Start:
     spec: str
     entity_name: str
     entity_version: str
-    share: float
     memory: int
     device: str
 
@@ -72,7 +88,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove the endpoint: it was deleted and nothing of it runs any more."""
+    """Remove the endpoint: it was deleted, and nothing runs any more that is not others' too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +110,19 @@ def plan(facts: Facts) -> Plan:
     """The next actions for an endpoint."""
     if facts.endpoint.deleted:
         return _removal(facts)
-    steps = [
-        step(seen, facts.now_ms, facts.limits, measure=_is_unmeasured(facts, seen.replica.spec)) for seen in facts.seen
-    ]
+    # With what only others want nothing is done.
+    mine = [one for one in facts.seen if one.replica.spec in facts.offers or one.place not in facts.shared]
+    steps = [step(one, facts.now_ms, facts.limits, measure=_is_unmeasured(facts, one.replica.spec)) for one in mine]
     placed = _placed(facts)
     end = _end(facts, steps, placed)
     if end is not None:
         return _ending(facts, steps, end)
-    places = set(placed.places)
+    wanted = placed.places | facts.shared
     # Of what nothing can be said any more (its version was deleted), what runs goes on.
     unknown = {spec for spec in _wanted(facts) if spec not in facts.offers or facts.offers[spec].problem}
     steps = [
-        one if _place(one) in places or _place(one)[0] in unknown else _leave(one, "no longer needed") for one in steps
+        one if one.place in wanted or one.seen.replica.spec in unknown else _leave(one, "no longer needed")
+        for one in steps
     ]
     starts, blocked = _starts(facts, steps, placed)
     actions = (*(one.action for one in steps if one.action is not None), *starts)
@@ -114,16 +131,11 @@ def plan(facts: Facts) -> Plan:
     return Plan(actions, "; ".join(sentences), placed.claims, blocked, _stuck(facts, placed))
 
 
-def _place(one: Step) -> tuple[str, str]:
-    return one.seen.replica.spec, one.seen.replica.device
-
-
 def _removal(facts: Facts) -> Plan:
-    if not facts.seen:
-        return Plan((Remove(),), "deleted, and all its replicas have ended", ())
-    steps = [
-        _leave(step(seen, facts.now_ms, facts.limits, measure=False), "the endpoint was deleted") for seen in facts.seen
-    ]
+    mine = [seen for seen in facts.seen if seen.place not in facts.shared]
+    if not mine:
+        return Plan((Remove(),), "deleted, and no replica runs for it alone", ())
+    steps = [_leave(step(seen, facts.now_ms, facts.limits, measure=False), "the endpoint was deleted") for seen in mine]
     actions = tuple(one.action for one in steps if one.action is not None)
     return Plan(actions, "; ".join(one.sentence for one in steps if one.sentence), _placed(facts).claims)
 
@@ -151,7 +163,7 @@ def _ending(facts: Facts, steps: Sequence[Step], end: End) -> Plan:
 def _is_unmeasured(facts: Facts, spec: str) -> bool:
     """Whether a replica must be measured before it serves: always for a new configuration, never in a recovery."""
     offer = facts.offers.get(spec)
-    return offer is not None and offer.estimated and spec in specs(facts.endpoint.pending)
+    return offer is not None and offer.estimated and spec in facts.rolling.union(specs(facts.endpoint.pending))
 
 
 def _placed(facts: Facts) -> Placement:
@@ -171,7 +183,7 @@ def _end(facts: Facts, steps: Sequence[Step], placed: Placement) -> End | None:
     reason = _reason_to_fail(facts, pending, steps, placed)
     if reason:
         return End(pending.version, Outcome.FAILED, reason)
-    there = {_place(one) for one in steps if one.ready}
+    there = {one.place for one in steps if one.ready} & placed.places
     must = [(one.spec, one.device) for one in placed.claims if one.place and not one.soft]
     lacking = {spec for spec, device in must if (spec, device) not in there}
     ready = {spec for spec, _ in there} - lacking
@@ -194,25 +206,27 @@ def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step], placed
     for spec in specs(pending):
         if spec in placed.missing:
             return placed.missing[spec]
+    # Newest first; also those that began for another endpoint, before this configuration wanted them.
+    kills = [one.action for one in steps if isinstance(one.action, Kill)]
+    failures = [(kill.replica, kill.message, kill.fatal) for kill in kills]
+    failures += [(one, one.message, one.fatal) for one in facts.failed if one.changed_at >= pending.started_at]
     for spec in specs(pending):
-        failing = [one for one in steps if one.seen.replica.spec == spec and isinstance(one.action, Kill)]
-        before = [one for one in facts.failed if one.spec == spec and one.created_at >= pending.started_at]
-        now = [one.action.message for one in failing if isinstance(one.action, Kill)]
-        if any(one.fatal for one in failing):
-            return now[0]
-        mine = [one for one in failing if one.seen.replica.created_at >= pending.started_at]
-        if len(before) + len(mine) >= ATTEMPTS:
-            return f"{ATTEMPTS} replicas failed, the last one so: {(now or [before[0].message])[0]}"
+        fatal = [message for one, message, fatal in failures if one.spec == spec and fatal]
+        if fatal:
+            return fatal[0]
+        mine = [message for one, message, _ in failures if one.spec == spec and (spec, one.device) in placed.places]
+        if len(mine) >= ATTEMPTS:
+            return f"{ATTEMPTS} replicas failed, the last one so: {mine[0]}"
     return ""
 
 
 def _wanted(facts: Facts) -> frozenset[str]:
     """The specs that must run, or be started."""
-    active = facts.endpoint.active
+    active, had = facts.endpoint.active, places(facts.before)
     wanted = set(specs(facts.endpoint.pending)) | standing(active)
     for spec in set(specs(active)) - wanted:
         names = [entity.name for entity in active.entities if entity.spec == spec] if active else []
-        mine = [seen for seen in facts.seen if seen.replica.spec == spec]
+        mine = [seen for seen in facts.seen if seen.replica.spec == spec and seen.place in had]
         starting = any(seen.replica.state not in {ReplicaState.READY, ReplicaState.DRAINING} for seen in mine)
         serving = any(seen.replica.state is ReplicaState.READY for seen in mine)
         idle_s = min((facts.idle_s.get(name, 0.0) for name in names), default=0.0)
@@ -224,7 +238,7 @@ def _wanted(facts: Facts) -> frozenset[str]:
 def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[list[Start], str]:
     """Replicas to add where one belongs and none is, and what keeps others from being added."""
     entities = {entity.spec: entity for entity in reversed(_entities(facts.endpoint))}
-    there = {_place(one) for one in steps if one.stays}
+    there = {one.place for one in steps if one.stays}
     starts, blocked = [], []
     for claim in placed.claims:
         if not claim.place or (claim.spec, claim.device) in there:
@@ -235,7 +249,7 @@ def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[lis
             blocked.append((claim.spec, problem))
             continue
         name, version = entity.entity_name, entity.entity_version
-        starts.append(Start(claim.spec, name, version, claim.share, offer.memory, claim.device))
+        starts.append(Start(claim.spec, name, version, offer.memory, claim.device))
     running = {spec for spec, _ in there}
     problems = {spec: facts.offers[spec].problem for spec in sorted(_wanted(facts) - running) if spec in facts.offers}
     blocked += [(spec, problem) for spec, problem in problems.items() if problem]
@@ -257,14 +271,13 @@ def _entities(endpoint: Endpoint) -> list[ServedEntity]:
 
 def _no_room(facts: Facts, placed: Placement, claim: Claim, offer: Offer) -> str:
     """Why memory for another replica is missing: one that has yet to end there holds it until then."""
-    here = [one.replica for one in facts.seen if one.replica.device == claim.device]
+    here = [one.replica for one in facts.seen if one.place == (claim.spec, claim.device)]
     [device] = (one for one in facts.devices if one.name == claim.device)
-    _, free = left(device, facts.others)
-    mine = sum(one.memory for one in placed.claims if one.device == claim.device)
-    held_here = sum(replica.memory for replica in here if replica.spec == claim.spec)
-    if mine - claim.memory + held_here + offer.memory <= free:
+    held = [*facts.others, *reservations(facts.endpoint.name, placed.claims)]
+    _, free = left(device, [one for one in held if one.spec != claim.spec])
+    if sum(replica.memory for replica in here) + offer.memory <= free:
         return ""
-    if held_here:
+    if here:
         return f"there is no memory for it on {claim.device} until its predecessor has ended"
     return f"there is no memory for it on {claim.device} until replicas that no minimum asks for have ended"
 

@@ -1,4 +1,6 @@
-"""A replica: one engine process that serves one model version for one endpoint. The only stored state machine.
+"""A replica: one engine process that runs one spec on one device, for every endpoint that wants it there.
+
+The only stored state machine:
 
 requested -> building -> loading -> measuring -> ready -> draining -> stopped
      |          |           |           |          |          |
@@ -38,24 +40,21 @@ ENDED = frozenset({ReplicaState.STOPPED, ReplicaState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica as stored. `spec` is `ServedEntity.spec`; `share` is of the device's time, `memory` is bytes.
+    """One replica as stored. `spec` is `ServedEntity.spec`, `memory` is bytes.
 
-    `device` is the name of the device it runs on, empty for those of a time when there was only one. `share` is what
-    was held for it when it was added.
+    `device` is the name of the device it runs on, empty for those of a time when there was only one.
 
     `address` is where its engine listens ("unix:PATH" or "http://127.0.0.1:PORT"), empty before it runs. `pid` and
     `pid_started` (epoch seconds) name its process beyond doubt. `message` says what it does or why it failed.
-    `changed_at` is epoch milliseconds.
+    `changed_at` is epoch milliseconds. `fatal`: it failed, and another would fail the same way.
     """
 
     id: str
-    endpoint_id: str
     spec: str
     entity_name: str
     entity_version: str
     state: ReplicaState
     message: str
-    share: float
     memory: int
     address: str
     pid: int
@@ -63,6 +62,7 @@ class Replica:
     created_at: int
     changed_at: int
     device: str = ""
+    fatal: bool = False
 
     @property
     def ended(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
-from penstock.domain.placement import Claim
+from penstock.domain.placement import Claim, places
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.served_entity import ServedEntity
@@ -60,7 +60,10 @@ class Slots:
 def entity_status(
     endpoint: Endpoint, config: Config, entity: ServedEntity, replicas: Sequence[Replica]
 ) -> EntityStatus:
-    """The state of a served entity of a configuration; `replicas` are all of the endpoint's, oldest first."""
+    """The state of a served entity of a configuration; `replicas` are those in the endpoint's places, oldest first.
+
+    They may have run for other endpoints before: a failure counts from the moment when the configuration was wanted.
+    """
     if config.outcome is Outcome.FAILED:
         return EntityStatus(Deployment.FAILED, config.message)
     if config.outcome is Outcome.CANCELED:
@@ -68,7 +71,8 @@ def entity_status(
     mine = [one for one in replicas if one.spec == entity.spec and one.state is not ReplicaState.DRAINING]
     live = [one for one in mine if not one.ended]
     ended = [one for one in mine if one.ended]
-    failed = ended[-1] if ended and ended[-1].state is ReplicaState.FAILED else None
+    last = ended[-1] if ended else None
+    failed = last if last and last.state is ReplicaState.FAILED and last.changed_at >= config.started_at else None
     why = f"The last replica failed: {failed.message}" if failed else ""
     if any(one.state is ReplicaState.READY for one in live):
         return EntityStatus(Deployment.READY, _news(endpoint, config))
@@ -93,17 +97,23 @@ def _joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
+def placed(replicas: Sequence[Replica], claims: Sequence[Claim]) -> list[Replica]:
+    """Those of the replicas that are where the claims want one."""
+    there = places(claims)
+    return [one for one in replicas if (one.spec, one.device) in there]
+
+
 def route(
     endpoint: Endpoint,
     replicas: Sequence[Replica],
     slots: Mapping[str, Slots],
-    claims: Sequence[Claim] = (),
+    claims: Sequence[Claim],
     stuck: Mapping[str, str] | None = None,
 ) -> EndpointRoute:
     """What the data plane may know of the endpoint: its active configuration and ready replicas.
 
-    `slots` are by spec, and `claims` what the endpoint holds of the devices. `stuck` tells by spec why no replica
-    can be started now.
+    `slots` are by spec, and `claims` what the endpoint holds of the devices: it is served by the replicas there.
+    `stuck` tells by spec why no replica can be started now.
     """
     active = endpoint.active
     if active is None:
@@ -122,7 +132,7 @@ def route(
                     one.device,
                     shares.get((entity.name, one.device), 0.0),
                 )
-                for one in replicas
+                for one in placed(replicas, claims)
                 if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
             ),
             entity.scales_to_zero,

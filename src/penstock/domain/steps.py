@@ -7,11 +7,15 @@ from penstock.domain.replica import Replica, ReplicaState
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times, in seconds: for a deployment, for an idle replica before it is stopped, of silence before it is ended."""
+    """Times, in seconds: for a deployment, for an idle replica before it is stopped, of silence before it is ended.
+
+    Ended replicas are remembered for `history_s`.
+    """
 
     deploy_timeout_s: float = 1800.0
     scale_to_zero_idle_s: float = 1800.0
     silence_s: float = 60.0
+    history_s: float = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Seen:
     silent_s: float = 0.0
     measuring: Measuring | None = None
     built: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What it runs, and on which device."""
+        return self.replica.spec, self.replica.device
 
     @property
     def name(self) -> str:
@@ -85,10 +94,11 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """End what may be left of it at once and record that it failed."""
+    """End what may be left of it at once and record that it failed. `fatal`: trying again would end the same way."""
 
     replica: Replica
     message: str
+    fatal: bool = False
 
 
 Action = Build | Serve | Measure | Move | Drain | Kill
@@ -96,12 +106,16 @@ Action = Build | Serve | Measure | Move | Drain | Kill
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do with a replica. `fatal`: trying again would end the same way."""
+    """What to do with a replica."""
 
     seen: Seen
     action: Action | None = None
     sentence: str = ""
-    fatal: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What the replica runs, and on which device."""
+        return self.seen.place
 
     @property
     def ready(self) -> bool:
@@ -177,4 +191,4 @@ def _ended(seen: Seen) -> Step:
 
 
 def _kill(seen: Seen, message: str, *, fatal: bool = False) -> Step:
-    return Step(seen, Kill(seen.replica, message), f"{seen.name} failed: {message}", fatal)
+    return Step(seen, Kill(seen.replica, message, fatal), f"{seen.name} failed: {message}")

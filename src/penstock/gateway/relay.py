@@ -114,8 +114,14 @@ class Carrier:
         call, entry = trip.call, trip.entry
         entry.send()
         grant = trip.turn.grant if trip.turn is not None else None
-        patience_s = grant.patience_s if grant is not None else 0.0
-        answer = trip.answer = await self._relay.open(replica.address, path, call.body, call.request_id, patience_s)
+        answer = trip.answer = await self._relay.open(
+            replica.address,
+            path,
+            call.body,
+            call.request_id,
+            namespace=trip.endpoint.id,
+            patience_s=grant.patience_s if grant is not None else 0.0,
+        )
         if answer.status == _BUSY:
             # An engine that is stopping; the table is about to say so.
             raise EngineFailed("the replica takes no requests")

@@ -25,6 +25,10 @@ class EndpointRows(Protocol):
         """All endpoints by name; with `deleted`, also those that are deleted and not yet swept."""
         ...
 
+    async def specs(self) -> frozenset[str]:
+        """What all configurations that are stored would run (`ServedEntity.spec`), also those that were replaced."""
+        ...
+
     async def config(self, endpoint_id: str, version: int) -> Config | None:
         """One configuration, also one that was replaced."""
         ...

@@ -33,10 +33,14 @@ class Answer(Protocol):
 class Relay(Protocol):
     """A client of engines; keeps connections. Safe from any task of the event loop."""
 
-    async def open(self, address: str, path: str, body: bytes, request_id: str, patience_s: float = 0.0) -> Answer:
+    async def open(
+        self, address: str, path: str, body: bytes, request_id: str, *, namespace: str, patience_s: float = 0.0
+    ) -> Answer:
         """Posts a JSON body to the engine at `address`, and returns when its answer begins.
 
-        Of prompts that wait, the engine is to compute first the one that has waited for its `patience_s` soonest.
+        What was computed of prompts is used again within a `namespace` (printable ASCII) only: an engine has several
+        owners' requests, and how quickly it answers must not tell one what another has asked. Of prompts that wait, the
+        engine is to compute first the one that has waited for its `patience_s` soonest.
 
         A connection that the engine had closed while it was idle is replaced unnoticed.
 

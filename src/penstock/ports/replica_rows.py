@@ -1,13 +1,13 @@
 """Replicas, as stored."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from penstock.domain.replica import Replica
 
 
 class ReplicaRows(Protocol):
-    """Rows of replicas. Ended ones stay as history until their endpoint is removed or the janitor sweeps them."""
+    """Rows of replicas. Ended ones stay as history until no endpoint knows their spec, or they are old."""
 
     async def add(self, replica: Replica) -> None:
         """Adds a replica."""
@@ -20,16 +20,16 @@ class ReplicaRows(Protocol):
         """
         ...
 
-    async def of(self, endpoint_id: str) -> Sequence[Replica]:
-        """All replicas of an endpoint, oldest first."""
+    async def of(self, specs: Collection[str]) -> Sequence[Replica]:
+        """All replicas of these specs, oldest first."""
         ...
 
     async def live(self) -> Sequence[Replica]:
-        """All replicas that have not ended, of every endpoint."""
+        """All replicas that have not ended."""
         ...
 
-    async def remove_of(self, endpoint_id: str) -> None:
-        """Removes all replicas of an endpoint. Safe to repeat."""
+    async def forget(self, spec: str) -> None:
+        """Removes the ended replicas of a spec. Safe to repeat."""
         ...
 
     async def sweep(self, before_ms: int) -> int:

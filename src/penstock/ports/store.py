@@ -14,6 +14,7 @@ from penstock.ports.batch_rows import BatchRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
 from penstock.ports.ledger_rows import LedgerRows
+from penstock.ports.place_rows import PlaceRows
 from penstock.ports.profile_rows import ProfileRows
 from penstock.ports.replica_rows import ReplicaRows
 from penstock.ports.request_rows import RequestRows
@@ -42,6 +43,11 @@ class Unit(Protocol):
     @property
     def endpoints(self) -> EndpointRows:
         """Endpoints and their configurations."""
+        ...
+
+    @property
+    def places(self) -> PlaceRows:
+        """Which devices endpoints run on."""
         ...
 
     @property

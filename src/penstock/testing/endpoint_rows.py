@@ -44,6 +44,10 @@ class FakeEndpointRows:
         kept = [one for one in found if one is not None and (deleted or not one.deleted)]
         return sorted(kept, key=lambda one: (one.name, one.created_at))
 
+    async def specs(self) -> frozenset[str]:
+        """Of all configurations."""
+        return frozenset(entity.spec for config in self.configs.values() for entity in config.entities)
+
     async def config(self, endpoint_id: str, version: int) -> Config | None:
         """One configuration."""
         return self.configs.get((endpoint_id, version))

@@ -1,6 +1,6 @@
 """Replicas in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from penstock.domain.errors import AlreadyExists, DoesNotExist
@@ -27,17 +27,17 @@ class FakeReplicaRows:
         check_step(stored.state, replica.state)
         self.by_id[replica.id] = replica
 
-    async def of(self, endpoint_id: str) -> Sequence[Replica]:
-        """All replicas of an endpoint."""
-        return [one for one in self._sorted() if one.endpoint_id == endpoint_id]
+    async def of(self, specs: Collection[str]) -> Sequence[Replica]:
+        """All replicas of these specs."""
+        return [one for one in self._sorted() if one.spec in specs]
 
     async def live(self) -> Sequence[Replica]:
         """All replicas that have not ended."""
         return [one for one in self._sorted() if not one.ended]
 
-    async def remove_of(self, endpoint_id: str) -> None:
-        """Removes the replicas of an endpoint."""
-        self.by_id = {key: one for key, one in self.by_id.items() if one.endpoint_id != endpoint_id}
+    async def forget(self, spec: str) -> None:
+        """Removes ended replicas of a spec."""
+        self.by_id = {key: one for key, one in self.by_id.items() if one.spec != spec or not one.ended}
 
     async def sweep(self, before_ms: int) -> int:
         """Removes ended replicas."""

@@ -13,6 +13,7 @@ from penstock.testing.batch_rows import FakeBatchRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
 from penstock.testing.ledger_rows import FakeLedgerRows
+from penstock.testing.place_rows import FakePlaceRows
 from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
 from penstock.testing.request_rows import FakeRequestRows
@@ -30,6 +31,7 @@ class FakeUnit:
 
     access: FakeAccessRows = field(default_factory=FakeAccessRows)
     endpoints: FakeEndpointRows = field(default_factory=FakeEndpointRows)
+    places: FakePlaceRows = field(default_factory=FakePlaceRows)
     replicas: FakeReplicaRows = field(default_factory=FakeReplicaRows)
     profiles: FakeProfileRows = field(default_factory=FakeProfileRows)
     catalog: FakeCatalogRows = field(default_factory=FakeCatalogRows)

@@ -67,7 +67,7 @@ async def serving():
 
 
 async def ask(relay, address, body=b"{}"):
-    answer = await relay.open(address, "/v1/x", body, "q1")
+    answer = await relay.open(address, "/v1/x", body, "q1", namespace="e1")
     try:
         return answer.status, await answer.whole()
     finally:
@@ -77,7 +77,7 @@ async def ask(relay, address, body=b"{}"):
 async def test_what_an_interrupted_request_left_unread_is_not_the_next_ones_answer(serving):
     start, relay = serving
     server, address = await start([CHUNKED, b"3\r\nabc\r\n", b"4\r\nmine\r\n0\r\n\r\n"], [LENGTH])
-    answer = await relay.open(address, "/v1/x", b"{}", "q1")
+    answer = await relay.open(address, "/v1/x", b"{}", "q1", namespace="e1")
     assert await answer.chunk() == b"abc"
     while not answer._connection.complete:  # noqa: ASYNC110 - the engine ends it while its client has gone
         await asyncio.sleep(0.01)
@@ -94,7 +94,7 @@ async def test_requests_follow_each_other_on_one_connection(serving):
     assert await ask(relay, address) == (200, b"{}")
     assert server.connections == 1
     assert server.requests[0].startswith(b"POST /v1/x HTTP/1.1\r\nhost: 127.0.0.1:")
-    assert b"\r\nx-request-id: q1\r\n" in server.requests[0]
+    assert b"\r\nx-request-id: q1\r\nx-namespace: e1\r\n" in server.requests[0]
     assert server.requests[0].endswith(b"\r\n\r\nbody")
 
 
@@ -111,7 +111,7 @@ async def test_status_type_and_retry_after_are_told(serving):
     _, address = await start(
         [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"]
     )
-    answer = await relay.open(address, "/", b"", "q")
+    answer = await relay.open(address, "/", b"", "q", namespace="e1")
     assert (answer.status, answer.retry_after, answer.content_type) == (429, b"7", b"application/json")
     assert await answer.whole() == b""
     answer.close()
@@ -165,7 +165,7 @@ async def test_nobody_at_the_address_is_a_failed_engine(serving, tmp_path):
 async def test_chunks_come_as_they_arrive_and_a_closed_answer_breaks_the_connection(serving):
     start, relay = serving
     server, address = await start([CHUNKED, b"3\r\nabc\r\n"])
-    answer = await relay.open(address, "/", b"", "q")
+    answer = await relay.open(address, "/", b"", "q", namespace="e1")
     assert await answer.chunk() == b"abc"
     waiting = asyncio.ensure_future(answer.chunk())
     await asyncio.sleep(0)
@@ -183,7 +183,7 @@ async def test_a_client_that_reads_slowly_holds_the_engine_back(serving):
     size = 64 * HIGH_WATER
     body = b"x" * size
     server, address = await start([b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, body])
-    answer = await relay.open(address, "/", b"", "q")
+    answer = await relay.open(address, "/", b"", "q", namespace="e1")
     for _ in range(50):
         await asyncio.sleep(0.001)
     assert server.writers[0].transport.get_write_buffer_size() > size // 2
@@ -194,7 +194,7 @@ async def test_a_client_that_reads_slowly_holds_the_engine_back(serving):
 async def test_a_cancelled_request_breaks_its_connection(serving):
     start, relay = serving
     server, address = await start([b"HTTP/1.1 200 "])
-    asking = asyncio.ensure_future(relay.open(address, "/", b"", "q"))
+    asking = asyncio.ensure_future(relay.open(address, "/", b"", "q", namespace="e1"))
     while not server.requests:  # noqa: ASYNC110 - the server is this test's own
         await asyncio.sleep(0)
     asking.cancel()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.domain.packing import place
-from penstock.domain.placement import Device, Need, Reservation, reservations
+from penstock.domain.placement import Claim, Device, Need, Reservation, left, reservations
 from penstock.domain.replica import Replica, ReplicaState
 
 GIB = 2**30
@@ -19,7 +19,7 @@ def need(spec="a", chunks=1, memory=GIB, **more):
 
 def replica(claim, state=ReplicaState.READY):
     return Replica(
-        f"{claim.spec}-{claim.device}", "e", claim.spec, "m", "1", state, "", claim.share, claim.memory,
+        f"{claim.spec}-{claim.device}", claim.spec, "m", "1", state, "", claim.memory,
         "", 0, 0.0, 0, 0, claim.device,
     )  # fmt: skip
 
@@ -67,10 +67,28 @@ def test_a_crashed_replica_is_replaced_where_it_was():
     assert shares(place("e", [need(chunks=12)], DEVICES, (), live=live, before=before.claims)) == shares(before)
 
 
-def test_replicas_alone_tell_where_things_were_after_a_restart():
+def test_what_was_claimed_tells_where_things_were_after_a_restart():
     before = place("e", [need(chunks=12)], DEVICES, ())
-    live = [replica(one) for one in reversed(before.claims)]
-    assert shares(place("e", [need(chunks=12)], DEVICES, (), live=live)) == shares(before)
+    again = place("e", [need(chunks=12)], DEVICES, (), before=before.claims[::-1])
+    assert shares(again) == shares(before) == {"cpu0": 0.9, "cpu1": 0.3}
+
+
+def test_what_runs_for_somebody_is_joined_and_takes_no_memory_more():
+    held = reservations("x", [Claim("a", "cpu2", 0.2, 7 * GIB)])
+    big = need(chunks=4, memory=7 * GIB)
+    assert shares(place("e", [big], DEVICES, held)) == {"cpu2": 0.4}
+    full = [*held, Reservation("y", 0, GIB, "cpu2"), *(Reservation("y", 0, 2 * GIB, one) for one in ("cpu0", "cpu1"))]
+    made = place("e", [big], DEVICES, full, live=[replica(Claim("a", "cpu2", 0.2, 7 * GIB))])
+    assert made.claims == (Claim("a", "cpu2", pytest.approx(0.4), 7 * GIB),)
+    assert shares(place("e", [need(chunks=0, memory=7 * GIB)], DEVICES, full)) == {"cpu2": 0}
+    assert "a" in place("e", [need(chunks=8, memory=7 * GIB)], DEVICES, full).missing
+
+
+def test_a_replica_where_it_is_not_wanted_is_the_others_alone():
+    held = reservations("x", [Claim("a", "cpu0", 0.2, GIB)])
+    live = [replica(Claim("a", "cpu0", 0.2, GIB))]
+    assert place("e", (), DEVICES, held, live=live).claims == ()
+    assert place("e", (), DEVICES, (), live=live).claims == (Claim("a", "cpu0", 0, GIB, place=False),)
 
 
 def test_an_estimate_takes_one_device_and_at_most_what_is_free():
@@ -82,6 +100,19 @@ def test_an_estimate_takes_one_device_and_at_most_what_is_free():
     assert shares(place("e", two, DEVICES[:1], ())) == {"cpu0": 0.45}
     sold_out = [Reservation("x", 0.9, 0, one.name) for one in DEVICES]
     assert set(place("e", two, DEVICES, sold_out).missing) == {"a", "b"}
+
+
+def test_a_guess_is_not_in_the_way_of_another_nor_of_what_was_measured_with_it():
+    [first] = place("e", [need(chunks=9, estimated=True)], DEVICES[:1], ()).claims
+    assert (first.share, first.wish) == (pytest.approx(0.9), pytest.approx(0.9 - 0.9 / 16))
+    held = reservations("e", [first])
+    for spec in "ab":
+        [second] = place("f", [need(spec, 9, estimated=True)], DEVICES[:1], held).claims
+        assert (second.share, second.wish) == (0.9 / 16, 0)
+    assert shares(place("f", [need(chunks=3)], DEVICES[:1], held)) == {"cpu0": 0.3}
+    assert "b" in place("f", [need("b", chunks=3)], DEVICES[:1], held).missing
+    [again] = place("e", [need(chunks=9, estimated=True)], DEVICES[:1], reservations("f", [second])).claims
+    assert again.share == pytest.approx(0.9 - 0.9 / 16)
 
 
 def test_a_replica_without_a_share_takes_memory_where_most_time_is_left():
@@ -123,19 +154,29 @@ def others(held, name):
     return [one for key, claims in held.items() if key != name for one in reservations(key, claims)]
 
 
+def running(held):
+    """One replica in every place, however many hold it."""
+    largest = {}
+    for claim in (one for claims in held.values() for one in claims):
+        before = largest.get((claim.spec, claim.device))
+        largest[claim.spec, claim.device] = claim if before is None or before.memory < claim.memory else before
+    return [replica(one) for one in largest.values()]
+
+
 @given(LIVES)
 def test_no_device_is_ever_sold_beyond_what_it_has(lives):
     held = {}
     for name, asked in lives:
-        live = [replica(one) for one in held.get(name, ()) if one.place]
+        mine = {one.spec for one in (*asked, *held.get(name, ()))}
+        live = [one for one in running(held) if one.spec in mine]
         made = place(name, asked, DEVICES, others(held, name), live=live, before=held.get(name, ()))
         firm = not any(one.spec in made.missing for one in asked)
         # As a plan does: an update that does not fit fails, and the endpoint holds what it held.
         held[name] = [one for one in made.claims if one.place] if firm else held.get(name, ())
         for device in DEVICES:
-            mine = [one for one in others(held, "") if one.device == device.name]
-            assert sum(one.share for one in mine) <= 0.9 + 1e-6
-            assert sum(one.memory for one in mine) <= device.memory
+            share, memory = left(device, others(held, ""))
+            assert share + sum(one.wish for one in others(held, "") if one.device == device.name) >= -1e-6
+            assert memory >= 0
 
 
 @given(LIVES, NEEDS, st.booleans())
@@ -171,9 +212,9 @@ def test_what_fits_somewhere_is_placed_and_all_of_it(lives, chunks, slices, memo
     asked = Need("n", "n", chunks, 0.9 / slices, memory * GIB)
     room = 0
     for device in DEVICES:
-        mine = [one for one in rest if one.device == device.name]
-        if sum(one.memory for one in mine) + asked.memory <= device.memory:
-            room += asked.whole(0.9 - sum(one.share for one in mine))
+        share, memory_left = left(device, rest)
+        if asked.memory <= memory_left:
+            room += asked.whole(share)
     made = place("new", [asked], DEVICES, rest)
     assert ("n" in made.missing) == (room < chunks)
     if not made.missing:

@@ -4,11 +4,21 @@ from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Task
-from penstock.domain.placement import Claim, Device, Offer, Reservation, needs, reservations
+from penstock.domain.placement import (
+    Claim,
+    Device,
+    Offer,
+    Reservation,
+    left,
+    needs,
+    places,
+    reservations,
+    specs,
+)
 from penstock.domain.plan import End, Facts, Remove, Start, plan
 from penstock.domain.replica import Replica, ReplicaState, check_step
 from penstock.domain.served_entity import ServedEntity
@@ -33,59 +43,80 @@ def config(version, entities, now):
     return Config(version, tuple(entities), routes, Task.CHAT, "ann", now)
 
 
-class Lives(RuleBasedStateMachine):
-    """One endpoint: wishes come and processes die at random; between them the plan is carried out, one at a time."""
+class Party:
+    """One endpoint, and what is remembered of it between its plans."""
 
-    def __init__(self):
-        super().__init__()
-        self.now = 1_000_000
-        self.endpoint = Endpoint("e" * 32, "one", "ann", self.now, self.now, "", False, (), None, None)
-        self.configs = {}
-        self.replicas = {}
-        self.alive = {}
-        self.measured = set()
+    def __init__(self, name, now):
+        self.endpoint = Endpoint(name, name, "ann", now, now, "", False, (), None, None)
         self.ends = []
         self.removed = False
-        self.count = 0
         self.asked = set()
         self.idle = {}
         self.before = ()
         self.further = {}
 
+    @property
+    def configs(self):
+        return [one for one in (self.endpoint.active, self.endpoint.pending) if one and not self.endpoint.deleted]
+
+    @property
+    def specs(self):
+        return {one.spec for config in self.configs for one in config.entities} | {one.spec for one in self.before}
+
+
+WHO = st.sampled_from(["one", "two"])
+
+
+class Lives(RuleBasedStateMachine):
+    """Two endpoints that may want the same: wishes come and processes die at random; plans are carried out in turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = 1_000_000
+        self.parties = {name: Party(name, self.now) for name in ("one", "two")}
+        self.replicas = {}
+        self.alive = {}
+        self.measured = set()
+        self.count = 0
+
     # What people do
 
-    @precondition(lambda self: not self.endpoint.deleted and self.endpoint.pending is None)
     @rule(
+        who=WHO,
         models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
         minimum=st.sampled_from([0, 50, 5000, 9000]),
     )
-    def wish(self, models, minimum):
-        version = (self.endpoint.latest.version if self.endpoint.latest else 0) + 1
+    def wish(self, who, models, minimum):
+        party = self.parties[who]
+        if party.endpoint.deleted or party.endpoint.pending is not None:
+            return
+        version = (party.endpoint.latest.version if party.endpoint.latest else 0) + 1
         wanted = config(version, [entity(model, minimum) for model in models], self.now)
-        self.endpoint = replace(self.endpoint, latest=wanted)
+        party.endpoint = replace(party.endpoint, latest=wanted)
 
-    @precondition(lambda self: self.endpoint.pending is not None and not self.endpoint.deleted)
-    @rule()
-    def cancel(self):
-        self.endpoint = replace(self.endpoint, latest=replace(self.endpoint.latest, cancel_requested=True))
+    @rule(who=WHO)
+    def cancel(self, who):
+        party = self.parties[who]
+        if party.endpoint.pending is not None:
+            party.endpoint = replace(party.endpoint, latest=replace(party.endpoint.latest, cancel_requested=True))
 
-    @rule(sure=st.integers(0, 9))
-    def delete(self, sure):
+    @rule(who=WHO, sure=st.integers(0, 9))
+    def delete(self, who, sure):
         if sure == 0:
-            self.endpoint = replace(self.endpoint, deleted=True)
+            self.parties[who].endpoint = replace(self.parties[who].endpoint, deleted=True)
 
-    @rule(model=st.sampled_from("abc"))
-    def ask(self, model):
-        self.asked.add(f"{model}-1")
-        self.idle[f"{model}-1"] = 0
+    @rule(who=WHO, model=st.sampled_from("abc"))
+    def ask(self, who, model):
+        self.parties[who].asked.add(f"{model}-1")
+        self.parties[who].idle[f"{model}-1"] = 0
 
-    @rule(model=st.sampled_from("abc"), devices=st.frozensets(st.sampled_from(["cpu0", "cpu1"])))
-    def reach_out(self, model, devices):
-        self.further = {entity(model, 0).spec: devices}
+    @rule(who=WHO, model=st.sampled_from("abc"), devices=st.frozensets(st.sampled_from(["cpu0", "cpu1"])))
+    def reach_out(self, who, model, devices):
+        self.parties[who].further = {entity(model, 0).spec: devices}
 
-    @rule(model=st.sampled_from("abc"))
-    def fall_idle(self, model):
-        self.idle[f"{model}-1"] = 1000
+    @rule(who=WHO, model=st.sampled_from("abc"))
+    def fall_idle(self, who, model):
+        self.parties[who].idle[f"{model}-1"] = 1000
 
     # What the world does
 
@@ -105,63 +136,87 @@ class Lives(RuleBasedStateMachine):
             if not one.ended:
                 self.replicas[one.id] = replace(one, state=ReplicaState.STOPPED, changed_at=self.now)
         self.alive = {}
-        self.before = ()
+        for party in self.parties.values():
+            party.before = tuple(one for one in party.before if one.place)
 
-    @rule(cycles=st.integers(1, 4))
-    def step(self, cycles):
+    @rule(who=WHO, cycles=st.integers(1, 4))
+    def step(self, who, cycles):
         for _ in range(cycles):
-            self.cycle()
+            self.cycle(self.parties[who])
 
     # Carrying a plan out
 
-    def facts(self, *, finish):
-        live = [one for one in self.replicas.values() if not one.ended]
+    def facts(self, party):
+        mine = [one for one in self.replicas.values() if one.spec in party.specs]
+        live = [one for one in mine if not one.ended]
         seen = []
         for one in live:
             status = self.alive.get(one.id, None if one.state is ReplicaState.REQUESTED else -1)
-            if status is None and finish and one.state is ReplicaState.BUILDING:
+            if status is None and one.state is ReplicaState.BUILDING:
                 status = 0
             measuring = Measuring(0.5) if one.state is ReplicaState.MEASURING else None
-            if measuring and finish:
+            if measuring:
                 self.measured.add(one.spec)
             seen.append(Seen(one, status, "words", status is None, 0.0, measuring))
-        failed = sorted(
-            (one for one in self.replicas.values() if one.state is ReplicaState.FAILED),
-            key=lambda one: -one.created_at,
-        )
+        failed = sorted((one for one in mine if one.state is ReplicaState.FAILED), key=lambda one: -one.created_at)
         offers = {
-            spec: Offer(spec, GIB, CHUNKS, estimated=spec not in self.measured)
-            for one in (self.endpoint.active, self.endpoint.pending)
-            for spec in ([x.spec for x in one.entities] if one else [])
+            one.spec: Offer(one.spec, GIB, CHUNKS, estimated=one.spec not in self.measured)
+            for config in party.configs
+            for one in config.entities
         }
+        others = [one for one in self.parties.values() if one is not party]
         return Facts(
-            self.endpoint, seen, failed, offers, DEVICES, (), frozenset(self.asked), dict(self.idle), self.now, LIMITS,
-            self.before, self.further,
-        )  # fmt: skip
+            endpoint=party.endpoint,
+            seen=seen,
+            failed=failed,
+            offers=offers,
+            devices=DEVICES,
+            others=[held for one in others for held in reservations(one.endpoint.name, one.before)],
+            asked=frozenset(party.asked),
+            idle_s=dict(party.idle),
+            now_ms=self.now,
+            limits=LIMITS,
+            before=party.before,
+            further=party.further,
+            shared=frozenset().union(*(places(one.before) for one in others)),
+            rolling=frozenset(spec for one in others for spec in specs(one.endpoint.pending)),
+        )
 
-    def cycle(self, *, finish=True):
-        if self.removed:
+    def cycle(self, party):
+        if party.removed:
             return ()
-        made = plan(self.facts(finish=finish))
-        self.before = made.claims
-        self.check(made.claims)
+        made = plan(self.facts(party))
+        party.before = made.claims
+        self.check()
         for action in made.actions:
-            self.carry_out(action)
+            self.check_right(party, action)
+            self.carry_out(party, action)
         self.now += 250
         return made.actions
 
-    def check(self, claims):
-        for one in reservations("one", claims):
-            assert one.share <= 0.9 + 1e-9
-            assert one.memory <= MEMORY
+    def check(self):
+        held = [held for one in self.parties.values() for held in reservations(one.endpoint.name, one.before)]
+        for device in DEVICES:
+            share, memory = left(device, held)
+            assert share + sum(one.wish for one in held if one.device == device.name) >= -1e-9
+            assert memory >= 0
 
-    def carry_out(self, action):
+    def check_right(self, party, action):
+        """Nobody touches what only others want, and nobody ends what others want too."""
+        others = [one for one in self.parties.values() if one is not party]
+        if isinstance(action, Build | Serve | Measure | Move | Drain | Kill):
+            where = (action.replica.spec, action.replica.device)
+            assert action.replica.spec in party.specs
+            if isinstance(action, Drain) and action.replica.state is not ReplicaState.DRAINING:
+                assert not any(where in places(one.before) for one in others)
+
+    def carry_out(self, party, action):
         match action:
             case Start():
                 self.count += 1
                 self.replicas[f"r{self.count}"] = Replica(
-                    f"r{self.count}", "e", action.spec, action.entity_name, "1", ReplicaState.REQUESTED, "",
-                    action.share, action.memory, "", 0, 0.0, self.now, self.now, action.device,
+                    f"r{self.count}", action.spec, action.entity_name, "1", ReplicaState.REQUESTED, "",
+                    action.memory, "", 0, 0.0, self.now, self.now, action.device,
                 )  # fmt: skip
             case Build():
                 self.save(action.replica, ReplicaState.BUILDING)
@@ -177,38 +232,38 @@ class Lives(RuleBasedStateMachine):
                 self.save(action.replica, ReplicaState.DRAINING, action.message)
                 self.alive[action.replica.id] = -15
             case Kill():
-                self.save(action.replica, ReplicaState.FAILED, action.message)
+                self.save(action.replica, ReplicaState.FAILED, action.message, fatal=action.fatal)
                 self.alive.pop(action.replica.id, None)
             case Remove():
-                assert not [one for one in self.replicas.values() if not one.ended]
-                self.removed = True
+                party.removed = True
             case End():
-                self.end(action)
+                self.end(party, action)
 
-    def save(self, replica, state, message=""):
+    def save(self, replica, state, message="", *, fatal=False):
         check_step(self.replicas[replica.id].state, state)
         self.replicas[replica.id] = replace(
-            self.replicas[replica.id], state=state, message=message, changed_at=self.now
+            self.replicas[replica.id], state=state, message=message, changed_at=self.now, fatal=fatal
         )
 
-    def end(self, action):
-        latest = self.endpoint.latest
+    def end(self, party, action):
+        latest = party.endpoint.latest
         assert latest.version == action.version
         assert latest.outcome is Outcome.PENDING
-        self.ends.append(action.version)
+        party.ends.append(action.version)
         ended = replace(latest, outcome=action.outcome, message=action.message)
         assert action.message or action.outcome is Outcome.ACTIVE
         if action.outcome is Outcome.ACTIVE:
-            ready = {one.spec for one in self.replicas.values() if one.state is ReplicaState.READY}
-            assert ready.issuperset(one.spec for one in ended.entities)
-            self.endpoint = replace(self.endpoint, active=ended)
-        self.endpoint = replace(self.endpoint, latest=ended)
+            ready = {(one.spec, one.device) for one in self.replicas.values() if one.state is ReplicaState.READY}
+            assert {spec for spec, _ in ready & places(party.before)} >= set(specs(ended))
+            party.endpoint = replace(party.endpoint, active=ended)
+        party.endpoint = replace(party.endpoint, latest=ended)
 
     # What always holds
 
     @invariant()
     def a_configuration_ends_at_most_once(self):
-        assert len(self.ends) == len(set(self.ends))
+        for party in self.parties.values():
+            assert len(party.ends) == len(set(party.ends))
 
     @invariant()
     def one_replica_serves_a_spec_on_a_device(self):
@@ -221,30 +276,37 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self):
         """Left alone, it comes to rest where it should, and then does nothing more."""
+        parties = self.parties.values()
         for _ in range(2000):
-            self.asked.clear()
-            actions = self.cycle()
-            if not actions and self.at_rest():
+            for party in parties:
+                party.asked.clear()
+            actions = [action for party in parties for action in self.cycle(party)]
+            if not actions and all(self.at_rest(party) for party in parties):
                 break
             self.now += 0 if actions else 20_000
         else:
-            raise AssertionError(f"never came to rest: {self.endpoint} {list(self.replicas.values())}")
-        if self.endpoint.deleted:
-            assert self.removed
-        elif self.endpoint.latest:
-            assert self.endpoint.latest.version in self.ends
-
-    def at_rest(self):
-        if self.removed:
-            return True
-        if self.endpoint.deleted or self.endpoint.pending:
-            return False
+            raise AssertionError(f"never came to rest: {[vars(one) for one in parties]} {self.replicas}")
+        for party in parties:
+            if party.endpoint.deleted:
+                assert party.removed
+            elif party.endpoint.latest:
+                assert party.endpoint.latest.version in party.ends
+        claimed = frozenset().union(*(places(one.before) for one in parties))
         live = [one for one in self.replicas.values() if not one.ended]
-        active = self.endpoint.active
+        assert {(one.spec, one.device) for one in live} == claimed
+        assert all(one.state is ReplicaState.READY for one in live)
+
+    def at_rest(self, party):
+        if party.removed:
+            return True
+        if party.endpoint.deleted or party.endpoint.pending:
+            return False
+        active = party.endpoint.active
         wanted = {one.spec for one in active.entities if not one.scales_to_zero} if active else set()
-        ready = {one.spec for one in live if one.state is ReplicaState.READY}
-        may = {one.spec for one in active.entities} if active else set()
-        return all(one.state is ReplicaState.READY for one in live) and wanted <= ready <= may
+        ready = {(one.spec, one.device) for one in self.replicas.values() if one.state is ReplicaState.READY}
+        served = {spec for spec, _ in ready & places(party.before)}
+        may = set(specs(active))
+        return places(party.before) <= ready and wanted <= served <= may
 
 
 TestLives = Lives.TestCase

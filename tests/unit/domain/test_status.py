@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from penstock.domain.endpoint import Config, Deployment, Endpoint, Outcome
 from penstock.domain.model import Task
+from penstock.domain.placement import Claim
 from penstock.domain.profile import CostModel
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.served_entity import ServedEntity
@@ -22,7 +23,7 @@ def endpoint(active=None, latest=PENDING):
 
 
 def replica(state, message="", key="r1"):
-    return Replica(key, "e" * 32, ENTITY.spec, "main.default.a", "1", state, message, 0, 0, "unix:/x", 1, 1.0, 0, 0)
+    return Replica(key, ENTITY.spec, "main.default.a", "1", state, message, 0, "unix:/x", 1, 1.0, 0, 0, "cpu")
 
 
 def status(one, config, *replicas, entity=ENTITY):
@@ -74,7 +75,7 @@ def test_an_entity_scaled_to_zero_is_ready():
 def test_a_route_has_ready_replicas_only():
     slots = {ENTITY.spec: Slots(4, 8)}
     replicas = [replica(ReplicaState.READY, key="r1"), replica(ReplicaState.DRAINING, key="r2")]
-    found = route(endpoint(ACTIVE, ACTIVE), replicas, slots)
+    found = route(endpoint(ACTIVE, ACTIVE), replicas, slots, [Claim(ENTITY.spec, "cpu", 0.5, 0)])
     [entity] = found.entities
     assert [one.id for one in entity.replicas] == ["r1"]
     assert (entity.replicas[0].max_running, entity.replicas[0].max_queue) == (4, 8)
@@ -82,10 +83,10 @@ def test_a_route_has_ready_replicas_only():
 
 
 def test_a_route_to_nothing_says_why():
-    assert "has no configuration yet" in route(endpoint(latest=None), (), {}).problem
-    assert "first deployment is in progress" in route(endpoint(), (), {}).problem
+    assert "has no configuration yet" in route(endpoint(latest=None), (), {}, ()).problem
+    assert "first deployment is in progress" in route(endpoint(), (), {}, ()).problem
     failed = replace(PENDING, outcome=Outcome.FAILED, message="no room")
-    assert "failed: no room" in route(endpoint(latest=failed), (), {}).problem
+    assert "failed: no room" in route(endpoint(latest=failed), (), {}, ()).problem
 
 
 def test_what_is_sold_is_in_whole_chunks_and_bursts_where_that_was_asked():

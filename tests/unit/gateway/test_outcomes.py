@@ -35,6 +35,7 @@ async def test_an_answer_is_passed_on_as_it_is_and_accounted(world):
     assert (request.client.status_code, request.client.body) == (200, ANSWER)
     assert (request.client.entity, request.client.ends) == ("guide-1", 1)
     assert world.engines.sent == [("unix:/r1", "/v1/chat/completions", b"{}", "q1")]
+    assert world.engines.namespaces == ["e1"], "the endpoint's: nobody learns from the cache what others ask"
     record = world.record(request)
     assert record.outcome is RequestOutcome.COMPLETED
     assert record.usage == Usage(5, 7, 3)

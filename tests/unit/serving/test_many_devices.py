@@ -3,6 +3,7 @@
 import pytest
 from serving_wishes import ANN, GUIDE, OTHER, config, create, entity, running, settled, state
 
+from penstock.domain.model import Precision
 from penstock.domain.replica import ReplicaState
 from penstock.testing.serving import World, add_model
 from penstock.testing.store import FakeStore
@@ -173,9 +174,9 @@ async def test_a_minimum_that_needs_the_memory_of_a_further_replica_gets_it(worl
         await clock.advance(10)
         assert len(await where(world)) == 2
         # Each device has memory for two: the third of the others takes that of the further replica.
-        for number in range(3):
+        for number, precision in enumerate(Precision):
             assert len(await where(world)) == 2
-            await create(world, f"m{number}", band(chunks.chunk))
+            await create(world, f"m{number}", config(entity(OTHER, precision=precision)))
             await settled(world, f"m{number}")
         assert list(await where(world)) == ["cpu0"]
         assert len(world.cluster.running()) == 4

@@ -60,7 +60,7 @@ class EngineRelay:
         self._pools: Pools = {}
 
     async def open(
-        self, address: str, path: str, body: bytes, request_id: str, patience_s: float = 0.0
+        self, address: str, path: str, body: bytes, request_id: str, *, namespace: str, patience_s: float = 0.0
     ) -> EngineAnswer:
         """Posts, on a fresh connection if a kept one turns out to be closed."""
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\nx-request-id: %b\r\n" % (
@@ -68,7 +68,8 @@ class EngineRelay:
             _host(address),
             request_id.encode(),
         )
-        request += b"x-patience: %.3f\r\ncontent-length: %d\r\n\r\n%b" % (patience_s, len(body), body)
+        request += b"x-namespace: %b\r\nx-patience: %.3f\r\n" % (namespace.encode(), patience_s)
+        request += b"content-length: %d\r\n\r\n%b" % (len(body), body)
         pool = self._pools.get(address)
         kept = _kept(pool) if pool else None
         if kept is not None:

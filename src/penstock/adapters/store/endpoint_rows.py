@@ -58,6 +58,11 @@ class SqlEndpointRows:
         found = await self._endpoints(query if deleted else query.where(ENDPOINTS.c.deleted.is_(False)))
         return sorted(found, key=lambda endpoint: (endpoint.name, endpoint.created_at))
 
+    async def specs(self) -> frozenset[str]:
+        """Of all configurations."""
+        rows = await self._connection.scalars(select(ENDPOINT_CONFIGS.c.entities))
+        return frozenset(_entity(entity).spec for entities in rows for entity in entities)
+
     async def config(self, endpoint_id: str, version: int) -> Config | None:
         """One configuration."""
         query = select(ENDPOINT_CONFIGS).where(

@@ -1,6 +1,6 @@
 """Rows of replicas; the contract is `penstock.ports.replica_rows`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
@@ -34,9 +34,9 @@ class SqlReplicaRows:
         check_step(ReplicaState(stored), replica.state)
         await self._connection.execute(update(REPLICAS).where(REPLICAS.c.id == replica.id).values(**_values(replica)))
 
-    async def of(self, endpoint_id: str) -> Sequence[Replica]:
-        """All replicas of an endpoint."""
-        query = select(REPLICAS).where(REPLICAS.c.endpoint_id == endpoint_id).order_by(*_ORDER)
+    async def of(self, specs: Collection[str]) -> Sequence[Replica]:
+        """All replicas of these specs."""
+        query = select(REPLICAS).where(REPLICAS.c.spec.in_(sorted(specs))).order_by(*_ORDER)
         return [_replica(row) for row in await self._connection.execute(query)]
 
     async def live(self) -> Sequence[Replica]:
@@ -44,9 +44,10 @@ class SqlReplicaRows:
         query = select(REPLICAS).where(REPLICAS.c.state.not_in(_ENDED)).order_by(*_ORDER)
         return [_replica(row) for row in await self._connection.execute(query)]
 
-    async def remove_of(self, endpoint_id: str) -> None:
-        """Removes the replicas of an endpoint."""
-        await self._connection.execute(delete(REPLICAS).where(REPLICAS.c.endpoint_id == endpoint_id))
+    async def forget(self, spec: str) -> None:
+        """Removes ended replicas of a spec."""
+        old = delete(REPLICAS).where(REPLICAS.c.spec == spec, REPLICAS.c.state.in_(_ENDED))
+        await self._connection.execute(old)
 
     async def sweep(self, before_ms: int) -> int:
         """Removes ended replicas."""
@@ -57,13 +58,11 @@ class SqlReplicaRows:
 def _values(replica: Replica) -> dict[str, object]:
     return {
         "id": replica.id,
-        "endpoint_id": replica.endpoint_id,
         "spec": replica.spec,
         "entity_name": replica.entity_name,
         "entity_version": replica.entity_version,
         "state": replica.state.value,
         "message": replica.message,
-        "share": replica.share,
         "memory": replica.memory,
         "address": replica.address,
         "pid": replica.pid,
@@ -71,19 +70,18 @@ def _values(replica: Replica) -> dict[str, object]:
         "created_at": replica.created_at,
         "changed_at": replica.changed_at,
         "device": replica.device,
+        "fatal": replica.fatal,
     }
 
 
 def _replica(row: Row[Any]) -> Replica:
     return Replica(
         id=row.id,
-        endpoint_id=row.endpoint_id,
         spec=row.spec,
         entity_name=row.entity_name,
         entity_version=row.entity_version,
         state=ReplicaState(row.state),
         message=row.message,
-        share=row.share,
         memory=row.memory,
         address=row.address,
         pid=row.pid,
@@ -91,4 +89,5 @@ def _replica(row: Row[Any]) -> Replica:
         created_at=row.created_at,
         changed_at=row.changed_at,
         device=row.device,
+        fatal=row.fatal,
     )

@@ -15,6 +15,7 @@ from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.endpoint_rows import SqlEndpointRows
 from penstock.adapters.store.ledger_rows import SqlLedgerRows
 from penstock.adapters.store.migrate import migrate
+from penstock.adapters.store.place_rows import SqlPlaceRows
 from penstock.adapters.store.profile_rows import SqlProfileRows
 from penstock.adapters.store.replica_rows import SqlReplicaRows
 from penstock.adapters.store.request_rows import SqlRequestRows
@@ -29,6 +30,7 @@ class SqlUnit:
     def __init__(self, connection: AsyncConnection) -> None:
         self.access = SqlAccessRows(connection)
         self.endpoints = SqlEndpointRows(connection)
+        self.places = SqlPlaceRows(connection)
         self.replicas = SqlReplicaRows(connection)
         self.profiles = SqlProfileRows(connection)
         self.catalog = SqlCatalogRows(connection)

@@ -1,4 +1,4 @@
-"""Tables of endpoints, their configurations, replicas and profiles."""
+"""Tables of endpoints, their configurations and places, of replicas and profiles."""
 
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
 
@@ -37,17 +37,25 @@ ENDPOINT_CONFIGS = Table(
     Column("cancel_requested", Boolean, nullable=False),
 )
 
+PLACES = Table(
+    "places",
+    METADATA,
+    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), primary_key=True),
+    Column("spec", Text, primary_key=True),
+    Column("device", String, primary_key=True),
+    Column("share", Float, nullable=False),
+    Column("memory", BIG, nullable=False),
+)
+
 REPLICAS = Table(
     "replicas",
     METADATA,
     Column("id", String, primary_key=True),
-    Column("endpoint_id", ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False),
     Column("spec", Text, nullable=False),
     Column("entity_name", String, nullable=False),
     Column("entity_version", String, nullable=False),
     Column("state", String, nullable=False),
     Column("message", Text, nullable=False),
-    Column("share", Float, nullable=False),
     Column("memory", BIG, nullable=False),
     Column("device", String, nullable=False),
     Column("address", String, nullable=False),
@@ -55,7 +63,8 @@ REPLICAS = Table(
     Column("pid_started", Float, nullable=False),
     Column("created_at", BIG, nullable=False),
     Column("changed_at", BIG, nullable=False),
-    Index(None, "endpoint_id"),
+    Column("fatal", Boolean, nullable=False),
+    Index(None, "spec"),
     Index(None, "state"),
 )
 

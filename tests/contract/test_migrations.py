@@ -1,0 +1,86 @@
+"""Databases of earlier versions: what they hold is there after the migrations."""
+
+import itertools
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from penstock.adapters.store.database import transaction
+from penstock.adapters.store.store import SqlStore
+from penstock.domain.placement import Claim
+from penstock.domain.replica import ReplicaState
+
+ENDPOINT = (
+    "INSERT INTO endpoints (id, name, taken_name, creator, created_at, updated_at, description, route_optimized, tags, "
+    "deleted) VALUES (:id, :id, :id, 'ann', 1, 1, '', false, '[]', false)"
+)
+REPLICA = (
+    "INSERT INTO replicas (id, endpoint_id, spec, entity_name, entity_version, state, message, share, memory, address, "
+    "pid, pid_started, created_at, changed_at, device) VALUES (:id, :endpoint, 's', 'main.default.m', '1', :state, '', "
+    ":share, 5000000000, '', 7, 1.5, :at, :at, :device)"
+)
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def blank_url(request, tmp_path):
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/old.db"
+    # Not async: what it asks for runs event loops of its own.
+    server, name = request.getfixturevalue("postgresql"), f"blank_{next(NUMBERS)}"
+    server._query(f"CREATE DATABASE {name}")
+    return server.url(name)
+
+
+@pytest.fixture
+async def blank(blank_url):
+    store = SqlStore(blank_url)
+    yield store
+    await store.close()
+
+
+def upgraded(revision):
+    def run(connection):
+        config = Config()
+        config.set_main_option("script_location", "penstock.adapters.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    return run
+
+
+async def test_replicas_of_one_endpoint_each_become_everybodys_and_their_places_stay(blank):
+    async with transaction(blank._engine) as connection:
+        await connection.run_sync(upgraded("0014_scaling_inputs"))
+        for endpoint in ("one", "two"):
+            await connection.execute(text(ENDPOINT), {"id": endpoint})
+        rows = [
+            ("r1", "one", "ready", 0.25, "cpu0"),
+            ("r2", "two", "loading", 0.5, "cpu0"),
+            ("r3", "two", "building", 0.125, "cpu1"),
+            ("r4", "two", "draining", 0.1, "cpu2"),
+            ("r5", "one", "failed", 0.1, "cpu1"),
+            ("r6", "one", "ready", 0.1, ""),
+        ]
+        for at, (key, endpoint, state, share, device) in enumerate(rows):
+            values = {"id": key, "endpoint": endpoint, "state": state, "share": share, "device": device, "at": at}
+            await connection.execute(text(REPLICA), values)
+    await blank.open()
+    async with blank.unit() as unit:
+        assert await unit.places.all() == {
+            "one": [Claim("s", "cpu0", 0.25, 5 * 10**9)],
+            "two": [Claim("s", "cpu0", 0.5, 5 * 10**9), Claim("s", "cpu1", 0.125, 5 * 10**9)],
+        }
+        replicas = await unit.replicas.of(["s"])
+        assert [(one.id, one.state.value, one.device, one.pid, one.fatal) for one in replicas] == [
+            (row[0], row[2], row[4], 7, False) for row in rows
+        ]
+        assert [one.id for one in await unit.replicas.live()] == ["r1", "r2", "r3", "r4", "r6"]
+        await unit.endpoints.remove("two")
+        assert list(await unit.places.all()) == ["one"]
+        assert replicas[4].state is ReplicaState.FAILED
