@@ -13,22 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from penstock.control.acts import Acts
 from penstock.control.expansion import Expanding, Kind
+from penstock.control.holdings import Holdings
 from penstock.control.loop import Loop
 from penstock.control.offers import Appraisal, Offers
 from penstock.control.watch import Watch, process_of
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.packing import Placement, place
-from penstock.domain.placement import (
-    Claim,
-    Need,
-    Offer,
-    Reservation,
-    known_specs,
-    needs,
-    places,
-    reservations,
-    specs,
-)
+from penstock.domain.placement import Claim, Need, Offer, known_specs, needs, specs
 from penstock.domain.plan import End, Facts, Plan, Remove, plan
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute
@@ -106,8 +97,7 @@ class Reconciler:
         self._limits = limits
         self.expanding = Expanding(self.hint)
         self._wards: dict[str, _Ward] = {}
-        self._held: dict[str, tuple[str, tuple[Claim, ...]]] = {}
-        self._placing = asyncio.Lock()
+        self._holdings = Holdings()
         self._turns: dict[str, asyncio.Lock] = {}
         self.loop = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
 
@@ -163,8 +153,8 @@ class Reconciler:
             asked = needs(endpoint, _offers(endpoint, appraisals))
             before = had.get(endpoint.id, ())
             devices = await self._offers.devices()
-            made = place(endpoint.name, asked, devices, self._others(endpoint.id), before=before)
-            self._held[endpoint.id] = (endpoint.name, made.claims)
+            made = place(endpoint.name, asked, devices, self._holdings.others(endpoint.id), before=before)
+            self._holdings.hold(endpoint.id, endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
@@ -172,16 +162,16 @@ class Reconciler:
     async def reserve(self, key: str, holder: str, one: Need) -> Placement:
         """Holds what a replica that is no endpoint's takes until `release`, or nothing: then something is `missing`."""
         devices = await self._offers.devices()
-        async with self._placing:
-            made = place(holder, [one], devices, self._others(key))
+        async with self._holdings.lock:
+            made = place(holder, [one], devices, self._holdings.others(key))
             if not made.missing:
-                self._held[key] = (holder, made.claims)
+                self._holdings.hold(key, holder, made.claims)
                 self.expanding.held(key, made.claims, devices)
             return made
 
     def release(self, key: str) -> None:
         """Gives up what `reserve` held. Safe to repeat."""
-        self._held.pop(key, None)
+        self._holdings.drop(key)
         self.expanding.forget(key)
 
     async def survey(self) -> str:
@@ -195,7 +185,7 @@ class Reconciler:
         gone = [key for key in self._wards if key not in endpoints]
         for key in gone:
             ward = self._wards.pop(key)
-            self._held.pop(key, None)
+            self._holdings.drop(key)
             self.expanding.forget(key)
             if ward.task is not None:
                 ward.task.cancel()
@@ -230,7 +220,7 @@ class Reconciler:
                 return ""
             if endpoint.deleted:
                 self._withdraw(ward)
-            ward.specs = frozenset({*known_specs(endpoint), *(one.spec for one in self._claims(endpoint_id))})
+            ward.specs = frozenset({*known_specs(endpoint), *(one.spec for one in self._holdings.claims(endpoint_id))})
             ward.rolling = frozenset(() if endpoint.deleted else specs(endpoint.pending))
             async with self._turn(ward.specs):
                 return await self._step(endpoint, ward)
@@ -290,7 +280,7 @@ class Reconciler:
         devices = await self._offers.devices()
         active = endpoint.active
         names = [entity.name for entity in active.entities] if active else []
-        async with self._placing:
+        async with self._holdings.lock:
             made = plan(
                 Facts(
                     endpoint=endpoint,
@@ -298,20 +288,18 @@ class Reconciler:
                     failed=[one for one in reversed(replicas) if one.state is ReplicaState.FAILED],
                     offers=_offers(endpoint, appraisals),
                     devices=devices,
-                    others=self._others(endpoint.id),
+                    others=self._holdings.others(endpoint.id),
                     asked=frozenset(ward.asked),
                     idle_s={name: self._table.idle_s(endpoint.id, name) for name in names},
                     now_ms=self._clock.now_ms(),
                     limits=self._limits,
-                    before=self._claims(endpoint.id),
+                    before=self._holdings.claims(endpoint.id),
                     further=self.expanding.further(endpoint.id),
-                    shared=frozenset().union(
-                        *(places(one[1]) for key, one in self._held.items() if key != endpoint.id)
-                    ),
+                    shared=self._holdings.shared(endpoint.id),
                     rolling=frozenset().union(*(one.rolling for one in self._wards.values())),
                 )
             )
-            self._held[endpoint.id] = (endpoint.name, made.claims)
+            self._holdings.hold(endpoint.id, endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
         standing = tuple(claim for claim in made.claims if claim.place)
         if standing != ward.stored:
@@ -319,13 +307,6 @@ class Reconciler:
                 await unit.places.put(endpoint.id, standing)
             ward.stored = standing
         return made
-
-    def _claims(self, endpoint_id: str) -> tuple[Claim, ...]:
-        return self._held.get(endpoint_id, ("", ()))[1]
-
-    def _others(self, endpoint_id: str) -> list[Reservation]:
-        """What all but that endpoint hold."""
-        return [one for key, held in self._held.items() if key != endpoint_id for one in reservations(held[0], held[1])]
 
     def _publish(
         self,
@@ -349,7 +330,7 @@ class Reconciler:
             )
             for spec, one in appraisals.items()
         }
-        news = route(endpoint, replicas, slots, self._claims(endpoint.id), stuck)
+        news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck)
         self.expanding.serves(endpoint.id, _kinds(endpoint, appraisals))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
