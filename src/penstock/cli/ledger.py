@@ -10,6 +10,7 @@ ledger = typer.Typer(help="Check the ledger, and report what was promised and at
 Database = Annotated[str | None, typer.Option(help="URL of the database.", show_default="SQLite in the data folder")]
 DataDir = Annotated[Path | None, typer.Option(help="The server's data folder.", show_default="data")]
 Config = Annotated[Path | None, typer.Option(help="The server's TOML file of settings.")]
+Endpoint = Annotated[str, typer.Argument(help="Name or id of the endpoint.")]
 Since = Annotated[str, typer.Option("--from", help="Beginning, such as 2026-11-21T14:00; UTC if it says no zone.")]
 Until = Annotated[str, typer.Option("--to", help="End, not included.")]
 
@@ -31,7 +32,7 @@ def verify(
 
 @ledger.command()
 def report(
-    endpoint: Annotated[str, typer.Argument(help="Name or id of the endpoint.")],
+    endpoint: Endpoint,
     since: Since,
     until: Until,
     *,
@@ -51,7 +52,7 @@ def report(
 
 @ledger.command()
 def requests(
-    endpoint: Annotated[str, typer.Argument(help="Name or id of the endpoint.")],
+    endpoint: Endpoint,
     since: Since,
     until: Until,
     *,

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from penstock.cli.ledger_source import Job, period, told, unwritable, write_csv
+from penstock.cli.ledger_source import Job, nothing_of, period, told, unwritable, wide_console, write_csv
 from penstock.control.ledger_period import kept_since, rows_of
 from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.ledger_checkpoint import Part
@@ -24,6 +24,11 @@ STEPS = {"minute": MINUTE_MS, "hour": HOUR_MS}
 RATES = ("promised", "offered", "admitted", "attained")
 COUNTS = ("requests", "completed", "failed", "cancelled", "rejected", "breaches")
 MEASURES = ("ttft", "tpot", "queue")
+NAMES = (
+    "promised", "offered", "attained", "kept", "requests", "refused", "breaches", "first token", "per token", "queue"
+)  # fmt: skip
+BRIEF = ("promised", "offered", "attained", "kept", "reqs", "ref.", "br.", "TTFT p99")
+WIDE = 150
 HEAD = [
     "utc",
     *RATES,
@@ -31,7 +36,6 @@ HEAD = [
     *COUNTS,
     *(f"{measure}_{part}_ms" for measure in MEASURES for part in ("p50", "p95", "p99")),
 ]
-MOST_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ def job(wish: Wish) -> Job:
 
     async def run(unit: Unit) -> int:
         since, until = period(wish.since, wish.until)
+        if not wish.endpoint:
+            raise InvalidParameter("ENDPOINT must be the name or the id of an endpoint.")
         if wish.by not in {"", *STEPS}:
             raise InvalidParameter(f"--by must be minute or hour, but is '{wish.by}'.")
         step_ms = STEPS[wish.by or ("minute" if until - since <= MINUTES_UP_TO else "hour")]
@@ -74,7 +80,7 @@ def job(wish: Wish) -> Job:
 async def _read(unit: Unit, endpoint: str, report: Report, since: int, until: int) -> None:
     report.rows(await rows_of(unit, since, until, endpoint, by_hour=False))
     if not report.endpoints:
-        raise DoesNotExist(await _nothing(unit, endpoint))
+        raise DoesNotExist(await nothing_of(unit, endpoint))
     after = (since, "")
     while page := await unit.requests.in_ledger(after, limit=PAGE):
         for record in page:
@@ -85,43 +91,38 @@ async def _read(unit: Unit, endpoint: str, report: Report, since: int, until: in
         after = (page[-1].minute, page[-1].request_id)
 
 
-async def _nothing(unit: Unit, endpoint: str) -> str:
-    """Why there is nothing to report."""
-    known = await unit.ledger.endpoints()
-    if endpoint in known or endpoint in known.values():
-        why = "A minute is closed two minutes after its end."
-        return f"The ledger has no closed minute of the endpoint '{endpoint}' in that time. {why}"
-    names = sorted({name or endpoint_id for endpoint_id, name in known.items()})
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    listed = ", ".join(names[:MOST_NAMES]) or "none"
-    return f"The ledger does not know the endpoint '{endpoint}'. It knows: {listed}{more}."
-
-
 def _print(endpoint: str, lines: Sequence[Line], whole: Line) -> None:
-    table = Table(title=f"{endpoint}: tokens per second, milliseconds (p50 / p95 / p99)", title_justify="left")
+    console = wide_console()
+    brief = console.width < WIDE
+    parts = "p99" if brief else "p50 / p95 / p99"
+    title = f"{endpoint}: tokens per second, milliseconds ({parts})"
+    table = Table(title=title, title_justify="left")
+    if brief:
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("UTC", no_wrap=True)
-    names = ("promised", "offered", "attained", "kept", "requests", "refused", "breaches", "first token", "per token")
-    for name in (*names, "queue"):
-        table.add_column(name, justify="right")
+    for name in BRIEF if brief else NAMES:
+        table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
-        table.add_row(told(line.at), *_cells(line))
+        table.add_row(told(line.at), *_cells(line, brief=brief))
     table.add_section()
-    table.add_row("all", *_cells(whole), style="bold")
-    console = Console()
+    table.add_row("all", *_cells(whole, brief=brief), style="bold")
     console.print(table)
+    if brief:
+        console.print(f"A terminal of {WIDE} columns, or --csv, shows more.", style="dim")
     for reason, count in whole.refusals:
         console.print(f"refused {count} times: {reason}", markup=False, highlight=False)
 
 
-def _cells(line: Line) -> Iterator[str]:
+def _cells(line: Line, *, brief: bool) -> Iterator[str]:
     yield from (f"{rate:,.0f}" for rate in (line.promised, line.offered, line.attained))
     yield "" if line.kept is None else f"{line.kept:.1%}"
     yield from (str(count) for count in (line.totals.requests, line.totals.rejected, line.totals.breaches))
-    yield from (_percentiles(getattr(line, measure)) for measure in MEASURES)
+    yield from (_percentiles(getattr(line, measure), brief=brief) for measure in MEASURES[: 1 if brief else None])
 
 
-def _percentiles(given: Percentiles) -> str:
-    return "" if given.p50 < 0 else f"{given.p50:,.0f} / {given.p95:,.0f} / {given.p99:,.0f}"
+def _percentiles(given: Percentiles, *, brief: bool) -> str:
+    values = (given.p99,) if brief else (given.p50, given.p95, given.p99)
+    return "" if given.p50 < 0 else " / ".join(f"{value:,.0f}" for value in values)
 
 
 def _values(line: Line) -> list[object]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from penstock.cli.ledger_source import Job, period, write_csv
+from penstock.cli.ledger_source import Job, nothing_of, period, told, wide_console, write_csv
+from penstock.control.ledger_period import kept_since
+from penstock.domain.errors import DoesNotExist
+from penstock.domain.ledger_checkpoint import Part
 from penstock.domain.usage import RequestRecord
 from penstock.ports.store import Unit
 
@@ -32,14 +34,20 @@ class Wish:
 
 
 def job(wish: Wish) -> Job:
-    """The list; raises InvalidParameter."""
+    """The list; raises InvalidParameter and DoesNotExist."""
 
     async def run(unit: Unit) -> int:
         since, until = period(wish.since, wish.until)
+        known = await unit.ledger.endpoints()
         found = [record async for record in _read(unit, wish.endpoint, since, until)]
+        if not found and wish.endpoint not in known and wish.endpoint not in known.values():
+            raise DoesNotExist(await nothing_of(unit, wish.endpoint))
         if wish.csv:
             write_csv(wish.csv, COLUMNS, map(_cells, found))
         _print(found[-wish.limit :], len(found))
+        kept = await kept_since(unit, Part.REQUESTS)
+        if since < kept:
+            print(f"Single requests are kept from {told(kept)} on.")
         return 0
 
     return run
@@ -81,4 +89,4 @@ def _print(records: list[RequestRecord], count: int) -> None:
         figures = (tokens_in, tokens_out, device_s, measured_s, queue, ttft, whole)
         why = words[0] or words[1]
         table.add_row(str(at), f"{outcome} {status}", *(str(figure) for figure in figures), str(why))
-    Console().print(table)
+    wide_console().print(table)

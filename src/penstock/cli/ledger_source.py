@@ -8,12 +8,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.console import Console
+
 from penstock.adapters.store.reader import ReadUnit, SqlReader
 from penstock.domain.errors import InvalidParameter, PenstockError
 from penstock.domain.ledger_entry import minute_of
+from penstock.ports.store import Unit
 from penstock.settings import load
 
 Job = Callable[[ReadUnit], Awaitable[int]]
+MOST_NAMES = 20
+PIPE_WIDTH = 200
 YEARS = range(1971, 9000)
 """Beyond these a time is a slip of the pen, and calendars end."""
 
@@ -83,3 +88,22 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]])
 def unwritable(path: Path, error: OSError) -> InvalidParameter:
     """What is said of a file that cannot be written."""
     return InvalidParameter(f"{path} cannot be written: {error.strerror or error}.")
+
+
+async def nothing_of(unit: Unit, endpoint: str) -> str:
+    """Why the ledger has nothing of an endpoint in a period."""
+    known = await unit.ledger.endpoints()
+    if endpoint in known or endpoint in known.values():
+        first, last = await unit.ledger.minutes(0, limit=1), await unit.ledger.last()
+        span = f" The ledger reaches from {told(first[0].key.minute)} to {told(last.key.minute)}." if last else ""
+        return f"The ledger has no closed minute of the endpoint '{endpoint}' in that time.{span}"
+    names = sorted({name or endpoint_id for endpoint_id, name in known.items()})
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    listed = ", ".join(names[:MOST_NAMES]) or "none"
+    return f"The ledger does not know the endpoint '{endpoint}'. It knows: {listed}{more}."
+
+
+def wide_console() -> Console:
+    """Where tables go: as wide as the terminal; in a file or a pipe as wide as they need."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=PIPE_WIDTH)

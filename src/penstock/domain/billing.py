@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.ledger_hour import LedgerHour, chunks_of, hour_of
@@ -10,30 +10,33 @@ from penstock.domain.ledger_minute import LedgerMinute
 
 MILLION = 1_000_000
 CENT = Decimal("0.01")
+MOST_PRICE = 1_000_000_000
 _FIELDS = ("chunk_hour", "input_million", "output_million")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of a chunk for an hour, and of a million input and output tokens."""
+    """Of a chunk for an hour, and of a million input and output tokens; None where none is named."""
 
-    chunk_hour: Decimal = Decimal(0)
-    input_million: Decimal = Decimal(0)
-    output_million: Decimal = Decimal(0)
+    chunk_hour: Decimal | None = None
+    input_million: Decimal | None = None
+    output_million: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """A price table: the endpoint's price wins over the model's, and that over `default`."""
+    """A price table: each price of the endpoint wins over that of the model, and that over `default`."""
 
     currency: str
     endpoints: Mapping[str, Price]
     models: Mapping[str, Price]
     default: Price | None = None
 
-    def of(self, endpoint: str, model: str) -> Price | None:
-        """The price; None if the table has none."""
-        return self.endpoints.get(endpoint) or self.models.get(model) or self.default
+    def of(self, endpoint: str, model: str) -> Price:
+        """The price, as far as the table names it."""
+        tables = [self.endpoints.get(endpoint), self.models.get(model), self.default]
+        named = {name: [getattr(table, name) for table in tables if table is not None] for name in _FIELDS}
+        return Price(**{name: next((one for one in prices if one is not None), None) for name, prices in named.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class _Use:
     chunks: dict[int, int] = field(default_factory=dict)
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def lacking(self, price: Price) -> list[str]:
+        """The prices of what was used that are not named."""
+        used = zip(_FIELDS, (bool(self.chunks), self.input_tokens, self.output_tokens), strict=True)
+        return [name for name, count in used if count and getattr(price, name) is None]
 
 
 def bill(
@@ -81,13 +89,14 @@ def bill(
         if use.chunks or use.input_tokens or use.output_tokens:
             endpoint, model = use.endpoint or endpoint_id, models.get((endpoint_id, entity), "")
             price = prices.of(endpoint, model)
-            if price is None:
-                missing.add(f"'{endpoint}' ({f'of the model {model}' if model else 'its model is not known any more'})")
-                continue
+            lacking = use.lacking(price)
+            if lacking:
+                whose = f"of the model {model}" if model else "its model is not known any more"
+                missing.add(f"{' and '.join(lacking)} for the endpoint '{endpoint}' ({whose})")
             chunk_hours, tokens = sum(use.chunks.values()), (use.input_tokens, use.output_tokens)
             lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, _amount(use, price)))
     if missing:
-        raise InvalidParameter(f"prices has no default, and no price for the endpoint {', '.join(sorted(missing))}.")
+        raise InvalidParameter(f"prices has no {', no '.join(sorted(missing))}, and no default for it.")
     return sorted(lines, key=lambda line: (line.endpoint, line.entity))
 
 
@@ -116,8 +125,9 @@ def prices_of(document: Mapping[str, object]) -> Prices:
 
 
 def _amount(use: _Use, price: Price) -> Decimal:
-    tokens = use.input_tokens * price.input_million + use.output_tokens * price.output_million
-    amount = sum(use.chunks.values()) * price.chunk_hour + tokens / MILLION
+    nothing = Decimal(0)
+    tokens = use.input_tokens * (price.input_million or nothing) + use.output_tokens * (price.output_million or nothing)
+    amount = sum(use.chunks.values()) * (price.chunk_hour or nothing) + tokens / MILLION
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
@@ -129,14 +139,15 @@ def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def _price(given: object, name: str) -> Price:
-    if not isinstance(given, dict) or not given or set(given) - set(_FIELDS):
+    if not isinstance(given, dict) or not given:
         raise InvalidParameter(f"prices: '{name}' must be a table of {', '.join(_FIELDS)}.")
     values: dict[str, Decimal] = {}
     for key, value in given.items():
-        try:
-            values[key] = Decimal(str(value))
-        except InvalidOperation as error:
-            raise InvalidParameter(f"prices: '{name}.{key}' must be a number.") from error
-        if isinstance(value, bool) or not values[key].is_finite() or values[key] < 0:
-            raise InvalidParameter(f"prices: '{name}.{key}' must be a number of 0 or more.")
+        if key not in _FIELDS:
+            raise InvalidParameter(f"prices: '{name}.{key}' is not one of {', '.join(_FIELDS)}.")
+        is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        number = Decimal(str(value)) if is_number else Decimal("nan")
+        if not number.is_finite() or not 0 <= number <= MOST_PRICE:
+            raise InvalidParameter(f"prices: '{name}.{key}' must be a number from 0 to {MOST_PRICE:,}.")
+        values[key] = number
     return Price(**values)

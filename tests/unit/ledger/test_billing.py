@@ -45,9 +45,26 @@ def test_the_price_of_an_endpoint_wins_over_its_models_and_that_over_the_default
     models = {("id-other", "one"): "m.s.other"}
     assert bill([minute(HOUR, 300.0, name="other")], PRICES, models)[0].amount == 1
     assert bill([minute(HOUR, 300.0)], PRICES, {("id-guide", "one"): "m.s.other"})[0].amount == 2
-    with pytest.raises(InvalidParameter, match=r"no price for the endpoint 'third' \(its model is not known"):
+    with pytest.raises(InvalidParameter, match=r"no chunk_hour for the endpoint 'third' \(its model is not known"):
         bill([minute(HOUR, 300.0, name="third")], PRICES, models)
     assert bill([minute(HOUR, 300.0, name="third")], replace(PRICES, default=Price(Decimal(9))), {})[0].amount == 9
+
+
+def test_prices_that_an_endpoint_does_not_name_are_its_models_and_those_the_defaults():
+    used = [minute(HOUR, 300.0, metered_prompt_tokens=2_000_000, metered_completion_tokens=1_000_000)]
+    one, two, five = Decimal(1), Decimal(2), Decimal(5)
+    prices = Prices(
+        "EUR", {"guide": Price(chunk_hour=two)}, {"m": Price(one, input_million=five)}, Price(one, one, one)
+    )
+    assert bill(used, prices, {("id-guide", "one"): "m"})[0].amount == 2 + 2 * 5 + 1
+
+
+def test_usage_without_a_price_is_refused_and_named():
+    used = [minute(HOUR, 300.0, metered_prompt_tokens=1), minute(HOUR, 300.0, name="other")]
+    with pytest.raises(InvalidParameter) as refused:
+        bill(used, Prices("EUR", {"guide": Price(output_million=Decimal(1))}, {}), {("id-other", "one"): "m.s.o"})
+    assert "no chunk_hour and input_million for the endpoint 'guide' (its model is not" in refused.value.message
+    assert "no chunk_hour for the endpoint 'other' (of the model m.s.o)" in refused.value.message
 
 
 def test_what_held_nothing_is_not_on_the_bill():
@@ -60,9 +77,17 @@ def test_what_held_nothing_is_not_on_the_bill():
         ({}, "currency"),
         ({"currency": 5}, "currency"),
         ({"currency": "EUR", "chunk_hour": 1}, "'chunk_hour' is not one of"),
-        ({"currency": "EUR", "default": {"hour": 1}}, "'default' must be a table of"),
-        ({"currency": "EUR", "endpoints": {"a": {"chunk_hour": "x"}}}, "'endpoints.a.chunk_hour' must be a number"),
-        ({"currency": "EUR", "models": {"a": {"chunk_hour": -1}}}, "0 or more"),
+        ({"currency": "EUR", "default": {"hour": 1}}, "'default.hour' is not one of"),
+        (
+            {"currency": "EUR", "endpoints": {"a": {"chunk_hour": "x"}}},
+            "'endpoints.a.chunk_hour' must be a number from 0",
+        ),
+        ({"currency": "EUR", "models": {"a": {"chunk_hour": -1}}}, "from 0"),
+        ({"currency": "EUR", "default": {"chunk_hour": "1.5"}}, "'default.chunk_hour' must be a number"),
+        ({"currency": "EUR", "default": {"chunk_hour": True}}, "'default.chunk_hour' must be a number"),
+        ({"currency": "EUR", "default": {"chunk_hour": Decimal("nan")}}, "'default.chunk_hour' must be a number"),
+        ({"currency": "EUR", "default": {"chunk_hour": Decimal("1e400")}}, "to 1,000,000,000"),
+        ({"currency": "EUR", "default": {}}, "'default' must be a table of"),
         ({"currency": "EUR", "models": 3}, "'models' must be a table"),
     ],
 )

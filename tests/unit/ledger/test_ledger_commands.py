@@ -68,6 +68,12 @@ def test_a_file_that_cannot_be_read_is_said_in_a_sentence(penstock, file):
         ("ledger", "report", "guide", "--from", "2023-11-15", "--to", "2023-11-15"),
         ("ledger", "report", "guide", *PERIOD, "--by", "day"),
         ("bill", *PERIOD, "--prices", "/nowhere/prices.toml"),
+        ("ledger", "report", "", *PERIOD),
+        ("ledger", "report", "guide", "--from", "2999-01-01", "--to", "2999-01-02"),
+        ("ledger", "report", "guide", "--from", "0001-01-01", "--to", "2023-11-15"),
+        ("ledger", "report", "guide", *PERIOD, "--csv", "/nowhere/report.csv"),
+        ("ledger", "report", "guide", *PERIOD, "--png", "/nowhere/report.png"),
+        ("ledger", "requests", "none", *PERIOD),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence_and_ends_with_2(penstock, words):
@@ -75,6 +81,22 @@ def test_what_cannot_be_done_is_said_in_a_sentence_and_ends_with_2(penstock, wor
     assert done.exit_code == 2, done.output
     assert "Traceback" not in done.output
     assert done.output.strip()
+
+
+def test_who_asks_for_what_is_not_there_is_told_what_is(penstock):
+    assert "does not know the endpoint 'gide'. It knows: guide." in penstock("ledger", "report", "gide", *PERIOD).output
+    none = penstock("ledger", "report", "guide", "--from", "2022-01-01", "--to", "2022-01-02").output
+    assert "The ledger reaches from 2023-11-14 23:00 to 2023-11-15 00:02." in none
+    swapped = penstock("ledger", "report", "guide", "--from", "2023-11-15", "--to", "2023-11-14").output
+    assert swapped.strip() == "--from (2023-11-15) must be before --to (2023-11-14)."
+
+
+def test_a_narrow_terminal_gets_fewer_columns_instead_of_broken_ones(penstock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = penstock("ledger", "report", "guide", *PERIOD)
+    assert "2023-11-14 23:10" in done.output
+    assert "\u2026" not in done.output
+    assert "--csv" in done.output
 
 
 def test_a_report_is_printed_and_written(penstock, tmp_path):
