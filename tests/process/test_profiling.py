@@ -7,7 +7,7 @@ import subprocess
 
 from stand import PENSTOCK, TOKEN, Stand
 from storm import ENDPOINTS, LEGACY, MODEL, Storm
-from test_sleep_and_recovery import QUICK, serve_tiny
+from test_sleep_and_recovery import QUICK, ends_well, serve_tiny
 
 PATH = f"{ENDPOINTS}/profiles/{MODEL}/1"
 FALSE = 8
@@ -58,6 +58,12 @@ def falsify(stand):
         database.execute("UPDATE profiles SET throughput = ?, curve = ?, cost = ?", values)
 
 
+def upgrade(stand):
+    """Makes of all that was measured what another engine did."""
+    with sqlite3.connect(stand.data / "penstock.db") as database:
+        database.execute("UPDATE profiles SET engine = 'an older one'")
+
+
 async def test_what_production_belies_is_marked_and_measured_again_when_it_is_quiet(tmp_path):
     stand = Stand(tmp_path, **QUICK, PENSTOCK_SERVING_DRIFT_WINDOW_S="30", PENSTOCK_SERVING_PROFILE_IDLE_S="1")
     try:
@@ -90,6 +96,16 @@ async def test_what_production_belies_is_marked_and_measured_again_when_it_is_qu
         _, found = await storm.call("GET", PATH)
         assert found["profile"]["measured_at"] > false["profile"]["measured_at"]
         assert found["profile"]["throughput"] < false["profile"]["throughput"]
+        assert await stand.stop() == 0
+
+        upgrade(stand)
+        await stand.start()
+        assert (await storm.settled("belied"))["state"]["ready"] == "READY"
+        await ends_well(storm, "belied")
+        await stand.until(renewed, 60, "measuring with the new engine")
+        _, newest = await storm.call("GET", PATH)
+        assert newest["profile"]["measured_at"] > found["profile"]["measured_at"]
+        assert "to be measured again: The engine was an older one and is penstock-cpu" in stand.log.read_text()
         assert await stand.stop() == 0
     finally:
         await stand.close()

@@ -61,8 +61,8 @@ class DriftWatch:
 
     async def step(self) -> str:
         """Counts what was heard; marks the profiles that drifted, and returns a sentence for each."""
+        known = await self._known({record.replica_id for record in self._unread})
         unread, self._unread = self._unread, []
-        known = await self._known({record.replica_id for record in unread})
         for record in unread:
             self._count(record, known)
         now = self._clock.now_ms() / 1000
@@ -72,7 +72,7 @@ class DriftWatch:
                     self._errors.setdefault(seen[0], Errors(self._slice_s)).add(now, seen[1])
         self._errors = {subject: errors for subject, errors in self._errors.items() if subject in known.profiles}
         said = [await self._judge(profile, known) for profile in known.profiles.values()]
-        return " ".join(sentence for sentence in said if sentence)
+        return "; ".join(sentence for sentence in said if sentence)
 
     async def _known(self, heard_of: AbstractSet[str]) -> _Known:
         async with self._store.unit() as unit:
@@ -113,7 +113,7 @@ class DriftWatch:
             await unit.profiles.mark(profile.fingerprint, profile.measured_at, drift.sentence)
             await unit.scaling.add(self._notes(profile, known, drift.sentence))
         _log.warning("the profile of %s does not hold any more: %s", profile.fingerprint.version, drift.sentence)
-        return f"{profile.fingerprint.version} is marked to be measured again. {drift.sentence}"
+        return f"{profile.fingerprint.version} is marked to be measured again"
 
     def _notes(self, profile: Profile, known: _Known, sentence: str) -> list[ScalingRecord]:
         """A line in the decisions of its endpoints: their allotments stay, but are not worth what they say."""
