@@ -64,7 +64,8 @@ def main() -> int:
         status = 1
         try:
             if wait_ready(url, server):
-                clients = {**os.environ, "PENSTOCK_URL": url, "PENSTOCK_TOKEN": token, "PENSTOCK_PID": str(server.pid)}
+                ours = {"PENSTOCK_URL": url, "PENSTOCK_TOKEN": token, "PENSTOCK_PID": str(server.pid)}
+                clients = {**os.environ, **ours, "PENSTOCK_COMMAND": str(PENSTOCK)}
                 status = subprocess.run(sys.argv[1:], env=clients, check=False).returncode
         finally:
             clean = stop(server)

@@ -178,3 +178,16 @@ class Storm:
             if answer["state"]["config_update"] != "IN_PROGRESS":
                 return answer
             await asyncio.sleep(0.2)
+
+
+async def serve_tiny(stand, name):
+    """A ready endpoint on a fresh stand."""
+    storm = Storm(stand, 1)
+    await stand.start()
+    await storm.insist("POST", f"{LEGACY}/registered-models/create", {"name": MODEL})
+    status, _ = await storm.call("POST", f"{LEGACY}/model-versions/create", {"name": MODEL, "source": "here"})
+    assert status == 200
+    await storm.upload(1, 1)
+    await storm.deploy(name, 1)
+    assert (await storm.settled(name))["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}
+    return storm

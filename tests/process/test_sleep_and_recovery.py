@@ -5,24 +5,11 @@ import re
 
 import pytest
 from stand import Stand
-from storm import ENDPOINTS, LEGACY, MODEL, Storm
+from storm import ENDPOINTS, serve_tiny
 
 from penstock.testing.postgresql import PostgresServer
 
 QUICK = {"PENSTOCK_SERVING_PROFILE_BUDGET_S": "1"}
-
-
-async def serve_tiny(stand, name):
-    """A ready endpoint on a fresh stand."""
-    storm = Storm(stand, 1)
-    await stand.start()
-    await storm.insist("POST", f"{LEGACY}/registered-models/create", {"name": MODEL})
-    status, _ = await storm.call("POST", f"{LEGACY}/model-versions/create", {"name": MODEL, "source": "here"})
-    assert status == 200
-    await storm.upload(1, 1)
-    await storm.deploy(name, 1)
-    assert (await storm.settled(name))["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}
-    return storm
 
 
 async def ends_well(storm, name):

@@ -34,7 +34,11 @@ class Row:
     @property
     def content(self) -> bytes:
         """The request's body as it is sent."""
-        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        try:
+            return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair has no bytes of its own; whoever is asked says what is wrong with it.
+            return json.dumps(self.body, separators=(",", ":")).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,17 @@ async def test_answers_and_errors_are_divided_in_the_order_of_the_rows(world):
     assert list((world.files._journals).iterdir()) == []
 
 
+async def test_no_character_of_an_answer_ends_its_line(world):
+    odd = "a\u0085b\u2028c\u2029d\ud83de"
+    batch = await world.batch([row(odd, custom_id=f"x\u2028{number}") for number in range(2)])
+    await world.round.run(batch.id)
+    ended = await world.now(batch)
+    content = b"".join([chunk async for chunk in await world.batches.content(CALLER, ended.output_file)]).decode()
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert [line["custom_id"] for line in lines] == ["x\u20280", "x\u20281"]
+    assert [line["response"]["body"]["word"] for line in lines] == [odd, odd]
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

@@ -77,8 +77,8 @@ class AnswerFile:
 
     def add(self, number: int, digest: str, answer: Mapping[str, Any]) -> None:
         """A row's answer; it takes the place of an earlier one. Raises PenstockError if the disk does not take it."""
-        line = json.dumps({_ROW: number, _SHA: digest, **answer}, ensure_ascii=False, separators=(",", ":")).encode()
-        line += b"\n"
+        # In ASCII: many programs take other characters, such as U+0085 and U+2028, for the end of a line.
+        line = json.dumps({_ROW: number, _SHA: digest, **answer}, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             left = memoryview(line)
             while left:

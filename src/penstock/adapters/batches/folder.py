@@ -105,7 +105,7 @@ class BatchFolder:
             for number in numbers:
                 answer = journal.read(number)
                 told = {name: answer[name] for name in ("id", "custom_id", "response", "error")}
-                file.write(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                file.write(json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n")
             _to_disk(file)
             size = file.tell()
             (self._incoming / file_id).replace(self._files / file_id)
