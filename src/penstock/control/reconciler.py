@@ -136,7 +136,11 @@ class Reconciler:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def recover(self) -> None:
-        """At start: ends engines that an earlier server left, and takes hold of what its endpoints had reserved."""
+        """At start: ends engines that an earlier server left, and takes hold of what its endpoints had reserved.
+
+        From then on the data plane knows all endpoints, so that who asks for one waits for it and is not told that
+        there is none.
+        """
         async with self._store.unit() as unit:
             left = await unit.replicas.live()
         await asyncio.gather(*(self._cluster.stop(process_of(replica), 0.0) for replica in left))
@@ -156,6 +160,7 @@ class Reconciler:
             made = place(endpoint.name, asked, devices, self._holdings.others(endpoint.id), before=before)
             self._holdings.hold(endpoint.id, endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
+            self._publish(endpoint, (), self._ward(endpoint.id, endpoint.name), appraisals, {})
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
 
@@ -179,8 +184,8 @@ class Reconciler:
         async with self._store.unit() as unit:
             endpoints = {endpoint.id: endpoint for endpoint in await unit.endpoints.list(deleted=True)}
         for endpoint in endpoints.values():
-            if endpoint.id not in self._wards:
-                ward = self._ward(endpoint.id, endpoint.name)
+            ward = self._ward(endpoint.id, endpoint.name)
+            if ward.task is None:
                 ward.task = asyncio.create_task(ward.loop.run(), name=ward.loop.name)
         gone = [key for key in self._wards if key not in endpoints]
         for key in gone:

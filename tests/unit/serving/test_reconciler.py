@@ -275,6 +275,20 @@ async def test_a_killed_server_finds_its_way_back_and_leaves_no_orphan(world, cl
         assert world.table.of("one").entities[0].replicas
 
 
+async def test_a_server_that_is_started_again_knows_its_endpoints_before_it_has_looked_at_them(world, clock):
+    async with running(world):
+        await create(world)
+        await settled(world)
+        await create(world, "gone", config(entity(OTHER)))
+        await clock.advance(0.1)
+        await world.endpoints.delete(ANN, "gone")
+    world.server()
+    await world.reconciler.recover()
+    assert [route.name for route in world.table.now.values()] == ["one"]
+    [served] = world.table.of("one").entities
+    assert (served.name, served.replicas) == ("guide-1", ())
+
+
 async def test_what_does_not_fit_says_what_is_missing_and_who_holds_it(world, clock):
     async with running(world):
         await create(world)
