@@ -13,6 +13,8 @@ from penstock.ports.engine import EngineClient
 
 HEALTH_EVERY_S = 5.0
 """How often a replica that serves is asked for its health; those that start are asked each time."""
+ASK_AGAIN_S = 1.0
+"""When one that serves and did not answer is asked again, however many look at it."""
 _LAST_WORDS = 8192
 _MESSAGE_LIMIT = 1000
 _LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ ")
@@ -53,6 +55,7 @@ class Watch:
         self._profiler = profiler
         self._clock = clock
         self._heard: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
         self._suspects: set[str] = set()
 
     def suspect(self, replica_id: str) -> None:
@@ -62,6 +65,7 @@ class Watch:
     def forget(self, replica_id: str) -> None:
         """The replica has ended."""
         self._heard.pop(replica_id, None)
+        self._silent.pop(replica_id, None)
         self._suspects.discard(replica_id)
 
     async def look(self, replica: Replica, log: Path, *, built: bool) -> Seen:
@@ -80,10 +84,13 @@ class Watch:
     async def _is_healthy(self, replica: Replica) -> bool:
         now = self._clock.monotonic()
         heard = self._heard.get(replica.id)
-        serves = replica.state is ReplicaState.READY and replica.id not in self._suspects
-        if serves and heard is not None and now - heard < HEALTH_EVERY_S:
+        serves = replica.state is ReplicaState.READY
+        if serves and replica.id not in self._suspects and heard is not None and now - heard < HEALTH_EVERY_S:
             return True
+        if serves and now - self._silent.get(replica.id, -ASK_AGAIN_S) < ASK_AGAIN_S:
+            return False
         if not await self._client.healthy(replica.address):
+            self._silent[replica.id] = self._clock.monotonic()
             return False
         self._heard[replica.id] = self._clock.monotonic()
         self._suspects.discard(replica.id)

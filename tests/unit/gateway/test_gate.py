@@ -106,6 +106,30 @@ async def test_who_waits_may_leave_and_others_move_up():
     assert reading(world).backlog == 0
 
 
+async def test_what_endpoints_have_in_one_engine_counts_together():
+    terms = replace(TERMS, kv_tokens=2000)
+    both = [endpoint(number, replace(sale(), terms=terms), replica(1, running=32)) for number in (1, 2)]
+    world = World()
+    for one in both:
+        world.table.publish(one)
+    first, other, second = [await world.ask(name=name, read=asked()) for name in ("n1", "n2", "n2")]
+    assert [world.engines.waits(one.id) for one in (first, other, second)] == [True, False, False]
+    assert world.rooms.in_flight("r1") == 1
+    await finish(world, first)
+    assert [world.engines.waits(one.id) for one in (other, second)] == [True, False]
+    # The engine goes on with what a deleted endpoint has in it, and that still counts.
+    third = await world.ask(name="n1", read=asked())
+    world.table.withdraw("e2")
+    await world.settle()
+    assert second.client.error is not None
+    assert not world.engines.waits(third.id)
+    await finish(world, other)
+    assert world.record(other).outcome is RequestOutcome.COMPLETED
+    assert world.engines.waits(third.id)
+    await finish(world, third)
+    assert world.rooms.in_flight("r1") == 0
+
+
 async def test_a_deleted_endpoint_sends_away_what_waits():
     world = World()
     world.table.publish(endpoint(1, sale(), replica(1, running=32)))

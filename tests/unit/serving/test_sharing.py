@@ -115,6 +115,29 @@ async def test_a_crash_is_everybodys_and_so_is_the_replacement(world, clock):
         assert addresses(world, "one") == addresses(world, "two") != []
 
 
+async def test_an_engine_that_hangs_is_asked_as_often_for_five_as_for_one(world, clock):
+    async with running(world):
+        run = await pair(world)
+        for number in range(3):
+            await create(world, f"more{number}")
+            await settled(world, f"more{number}")
+        asked_at = []
+
+        async def hangs(_address):
+            asked_at.append(clock.monotonic())
+            await clock.sleep(3)
+            return False
+
+        answers, world.client.healthy = world.client.healthy, hangs
+        await clock.advance(65)
+        world.client.healthy = answers
+        assert 10 < len(asked_at) < 20
+        assert run.status is not None
+        await clock.advance(10)
+        assert len(world.cluster.running()) == 1
+        assert addresses(world, "more2") == addresses(world, "one") != []
+
+
 async def test_a_build_that_fails_fails_all_that_wait_for_it(world, clock):
     world.cluster.build_status, world.cluster.words = 1, "no tokenizer"
     async with running(world):
