@@ -10,8 +10,8 @@ and settled with what was really used; nothing is banked, so that who comes back
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from penstock.domain import decision
 from penstock.domain.measured import Measured
@@ -22,7 +22,6 @@ HARD_FACTOR = 2.5
 """The real-time lane may fill the device up to so many times the knee."""
 HARD_PREFILL = 8.0
 """And have so many times as much work on prompts in the engine, which takes them in the order of their patience."""
-LEAST_PREFILL_S = 0.25
 MOST_PATIENCE_S = 1.0
 """In the real-time lane. It is what a request takes at its endpoint's rate: short ones need not wait for long ones."""
 LENT_PATIENCE_S = {Priority.RESERVED: 2.0, Priority.SHARED: 4.0, Priority.BATCH: 8.0}
@@ -39,8 +38,7 @@ _TINY = 1e-9
 _LONGEST_RETRY_S = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The request waits for its turn, or needs none. `within`: it is part of what was bought. `seconds`: estimated.
 
     `ahead` requests of its own endpoint and class wait already.
@@ -64,8 +62,7 @@ class Refused:
     decision: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Send this request now. `held_by` is what it waited for, if it waited.
 
     `patience_s`: of prompts that are not computed yet, the engine is to go on with the one whose patience ends first.
@@ -90,6 +87,7 @@ class Arbiter:
         self._order = ServiceOrder()
         self._prefilling: dict[str, Ticket] = {}
         self._prefill_s = 0.0
+        self._overdue_at = math.inf
         self._measured = Measured()
 
     # ---- who is here
@@ -163,8 +161,18 @@ class Arbiter:
 
     def dispatch(self, now: float) -> list[Grant]:
         """The requests to send now, in order."""
-        self._expire(now)
-        return list(self._picked(now))
+        if now >= self._overdue_at:
+            self._expire(now)
+        order, sent = self._order, list[Grant]()
+        while True:
+            flow = order.due(now, self._has_room_when_due)
+            if flow is not None:
+                sent.append(self._send(flow, Lane.GUARANTEED, now))
+                continue
+            flow = order.next(self._has_room)
+            if flow is None:
+                return sent
+            sent.append(self._send(flow, Lane.LENT, now))
 
     def first(self, request_id: str, now: float) -> None:  # noqa: ARG002 - time is part of every event
         """The first token has come: the prompt is computed."""
@@ -225,9 +233,10 @@ class Arbiter:
 
     def wake(self, now: float) -> float | None:
         """When to dispatch again though nothing happens: a request becomes due, or a first token is overdue."""
-        times = self._order.eligible_times()
-        times += [ticket.expected_first for ticket in self._prefilling.values()]
-        return min([time for time in times if time > now], default=None)
+        at = self._order.next_due(now)
+        if self._prefilling and now < self._overdue_at < at:
+            at = self._overdue_at
+        return at if at < math.inf else None
 
     def wait_s(self, key: str) -> float:
         """How long one more request of the endpoint would wait, about: until its rate has worked off what waits."""
@@ -266,33 +275,22 @@ class Arbiter:
 
     # ---- order of service
 
-    def _picked(self, now: float) -> Iterator[Grant]:
-        while True:
-            flow, lane = self._order.due(now, self._has_room_when_due), Lane.GUARANTEED
-            if flow is None:
-                flow, lane = self._order.next(self._has_room), Lane.LENT
-            if flow is None:
-                return
-            yield self._send(flow, lane, now)
-
     def _has_room_when_due(self, flow: Flow) -> bool:
-        return self._has_room(flow, HARD_FACTOR)
+        return self._has_room(flow, HARD_FACTOR, HARD_PREFILL)
 
-    def _has_room(self, flow: Flow, factor: float = 1.0) -> bool:
+    def _has_room(self, flow: Flow, factor: float = 1.0, prompts: float = 1.0) -> bool:
         head, tenant = flow.queue[0], flow.tenant
-        terms = tenant.terms
-        count, held = self._counts[tenant.model], self._held[tenant.model]
+        terms, model = tenant.terms, tenant.model
+        count = self._counts[model]
         if not count and not self._prefilling:
             return True
         if terms.running and count >= terms.running:
             head.held_by = HeldBy.ENGINE
-        elif count and terms.kv_tokens and held + head.tokens_in + head.out > terms.kv_tokens:
+        elif count and terms.kv_tokens and self._held[model] + head.tokens_in + head.out > terms.kv_tokens:
             head.held_by = HeldBy.MEMORY
-        elif self.flying[tenant.model] >= factor * terms.knee:
+        elif self.flying[model] >= factor * terms.knee:
             head.held_by = HeldBy.BATCH
-        elif self._prefilling and self._prefill_s + terms.prefill_s(head.tokens_in) > max(
-            LEAST_PREFILL_S, terms.reference_s / 2
-        ) * (HARD_PREFILL if factor > 1 else 1.0):
+        elif self._prefilling and self._prefill_s + head.prefill_s > prompts * terms.prompts_s:
             head.held_by = HeldBy.PROMPTS
         else:
             return True
@@ -300,29 +298,30 @@ class Arbiter:
 
     def _send(self, flow: Flow, lane: Lane, now: float) -> Grant:
         ticket = flow.queue.popleft()
-        tenant, terms = flow.tenant, flow.tenant.terms
+        tenant, charged = flow.tenant, ticket.charged
+        terms, model = tenant.terms, tenant.model
         flow.leave(ticket)
-        ticket.lane, ticket.model = lane, tenant.model
+        ticket.lane, ticket.model = lane, model
         tenant.fill(now)
         if lane is Lane.GUARANTEED:
-            tenant.service -= ticket.charged
-        elif tenant.service > 0:
-            # What is lent may use up credit, but never makes a debt.
-            tenant.service = max(0.0, tenant.service - ticket.charged)
-        self._order.served(flow, ticket.charged, lane)
-        ticket.prefill_s = terms.prefill_s(ticket.tokens_in)
+            tenant.service -= charged
+            patience = min(charged / tenant.share, MOST_PATIENCE_S)
+        else:
+            patience = LENT_PATIENCE_S[flow.priority]
+            if tenant.service > 0:
+                # What is lent may use up credit, but never makes a debt.
+                tenant.service = max(0.0, tenant.service - charged)
+        self._order.served(flow, charged, lane)
         self._prefill_s += ticket.prefill_s
         ticket.expected_first = now + OVERDUE * self._prefill_s
+        self._overdue_at = min(self._overdue_at, ticket.expected_first)
         self._prefilling[ticket.request_id] = ticket
         ticket.slot = terms.slot(ticket.tokens_in, ticket.out)
-        self.flying[tenant.model] += ticket.slot
-        self._counts[tenant.model] += 1
+        self.flying[model] += ticket.slot
+        self._counts[model] += 1
         ticket.held = ticket.tokens_in + ticket.out
-        self._held[tenant.model] += ticket.held
+        self._held[model] += ticket.held
         self._order.push(flow, now)
-        patience = LENT_PATIENCE_S[flow.priority]
-        if lane is Lane.GUARANTEED:
-            patience = min(ticket.charged / tenant.share, MOST_PATIENCE_S)
         return Grant(ticket.request_id, tenant.key, lane, patience, ticket.held_by)
 
     def _land(self, ticket: Ticket) -> None:
@@ -350,6 +349,7 @@ class Arbiter:
         for ticket in list(self._prefilling.values()):
             if ticket.expected_first <= now:
                 self._prefilled(self._prefilling.pop(ticket.request_id))
+        self._overdue_at = min((ticket.expected_first for ticket in self._prefilling.values()), default=math.inf)
 
     def _prefilled(self, ticket: Ticket | None) -> None:
         if ticket is not None:

@@ -4,8 +4,9 @@ Heaps hold flows, not requests, so that an order costs the same however much wai
 flow's newest edition; older ones are dropped when they come up.
 """
 
-import heapq
+import math
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from penstock.domain.tenancy import Flow, Lane, Priority
 
@@ -31,17 +32,21 @@ class ServiceOrder:
     def push(self, flow: Flow, now: float) -> None:
         """Enters a flow's head, in place of an older entry; only takes that away if the flow does not wait any more."""
         head = flow.head()
-        self._edition += 1
-        flow.edition = self._edition
+        self._edition = flow.edition = edition = self._edition + 1
         if head is None:
             return
-        tenant = flow.tenant
-        heapq.heappush(self._links[flow.priority].setdefault(tenant.model, []), (flow.start, self._edition, flow))
-        if flow.priority is Priority.RESERVED and tenant.share > 0:
+        tenant, model = flow.tenant, flow.tenant.model
+        links = self._links[flow.priority]
+        if model not in links:
+            links[model] = []
+            self._eligible.setdefault(model, [])
+            self._due.setdefault(model, [])
+        heappush(links[model], (flow.start, edition, flow))
+        if tenant.share > 0 and flow.priority is Priority.RESERVED:
             tenant.fill(now)
-            missing = min(head.charged, tenant.depth) - tenant.service
-            at = now + missing / tenant.share if missing > 0 else now
-            heapq.heappush(self._eligible.setdefault(tenant.model, []), (at, self._edition, flow))
+            seconds, depth = head.charged, tenant.depth
+            missing = (min(depth, seconds)) - tenant.service
+            heappush(self._eligible[model], (now + missing / tenant.share if missing > 0 else now, edition, flow))
 
     def due(self, now: float, has_room: Callable[[Flow], bool]) -> Flow | None:
         """Of the flows below their rate that there is room for, the one with the earliest deadline.
@@ -50,15 +55,15 @@ class ServiceOrder:
         """
         best: _Entry | None = None
         for model, eligible in self._eligible.items():
-            due = self._due.setdefault(model, [])
-            top = _top(eligible)
+            due = self._due[model]
+            top = _top(eligible) if eligible else None
             while top is not None and top[0] <= now:
-                heapq.heappop(eligible)
+                heappop(eligible)
                 flow = top[2]
                 deadline = top[0] + flow.queue[0].charged / flow.tenant.share
-                heapq.heappush(due, (deadline, top[1], flow))
+                heappush(due, (deadline, top[1], flow))
                 top = _top(eligible)
-            top = _top(due)
+            top = _top(due) if due else None
             if top is not None and (best is None or top < best) and has_room(top[2]):
                 best = top
         return best[2] if best is not None else None
@@ -66,9 +71,11 @@ class ServiceOrder:
     def next(self, has_room: Callable[[Flow], bool]) -> Flow | None:
         """In the highest class that waits, the flow with the smallest tag that there is room for."""
         for heaps in self._links.values():
-            tops = [top for heap in heaps.values() if (top := _top(heap)) is not None]
+            tops = [top for heap in heaps.values() if heap and (top := _top(heap)) is not None]
             if not tops:
                 continue
+            if len(tops) == 1:
+                return tops[0][2] if has_room(tops[0][2]) else None
             tops.sort()
             for tag, _, flow in tops:
                 # One model may not run away from another that has no room: the operating system would halve the device.
@@ -86,14 +93,21 @@ class ServiceOrder:
         """
         tag = flow.start
         if lane is Lane.GUARANTEED:
-            heaps = self._links[flow.priority].values()
-            tag = min([tag, *(top[0] for heap in heaps if (top := _top(heap)) is not None)])
+            for heap in self._links[flow.priority].values():
+                top = _top(heap)
+                if top is not None and top[0] < tag:
+                    tag = top[0]
         self._virtual[flow.priority] = max(self._virtual[flow.priority], tag)
         flow.start += seconds / flow.weight
 
-    def eligible_times(self) -> list[float]:
-        """When the first flow of each model becomes due."""
-        return [top[0] for heap in self._eligible.values() if (top := _top(heap)) is not None]
+    def next_due(self, now: float) -> float:
+        """When the next flow becomes due; infinite if none will."""
+        found = math.inf
+        for heap in self._eligible.values():
+            top = _top(heap)
+            if top is not None and now < top[0] < found:
+                found = top[0]
+        return found
 
     def is_past(self, flow: Flow) -> bool:
         """Whether forgetting the flow's tag gives it nothing."""
@@ -105,5 +119,5 @@ def _top(heap: list[_Entry]) -> _Entry | None:
         top = heap[0]
         if top[1] == top[2].edition:
             return top
-        heapq.heappop(heap)
+        heappop(heap)
     return None

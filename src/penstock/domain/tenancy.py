@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT, CostModel, Profile
 
 SMALLEST_SLOT = 0.1
+LEAST_PREFILL_S = 0.25
 NEW_REQUEST_OUT = 256
 """Tokens that an endpoint's answers are taken to have before the first one has ended."""
 OLD_PART = 0.9
@@ -53,7 +54,8 @@ class Terms:
     `throughput` is T in tokens per second, `knee` the reference requests in flight at which it is reached. `fixed_s`
     are the seconds of a step that all its sequences share (reading the weights). `running` requests with together
     `kv_tokens` tokens are what its engine holds at once, 0 being no limit. `tokens_in` and `tokens_out` are the
-    reference request's. `reference_s` are its device seconds, and `residence_s` how long one is in flight at the knee.
+    reference request's. `reference_s` are its device seconds, `residence_s` how long one is in flight at the knee, and
+    `prompts_s` the work on prompts that an engine is given at a time where it is lent.
     `burst` is how many residence times of its rate an endpoint may use at once.
     """
 
@@ -69,6 +71,7 @@ class Terms:
     # Computed once: they are read many times for every request.
     reference_s: float = field(init=False, compare=False)
     residence_s: float = field(init=False, compare=False)
+    prompts_s: float = field(init=False, compare=False)
     _own_s: float = field(init=False, compare=False, repr=False)
     _whole_s: float = field(init=False, compare=False, repr=False)
 
@@ -77,6 +80,7 @@ class Terms:
         reference_s = (self.tokens_in + self.tokens_out) / self.throughput
         object.__setattr__(self, "reference_s", reference_s)
         object.__setattr__(self, "residence_s", self.knee * reference_s)
+        object.__setattr__(self, "prompts_s", max(LEAST_PREFILL_S, reference_s / 2))
         object.__setattr__(self, "_own_s", own)
         object.__setattr__(self, "_whole_s", own + self.cost.d * (self.tokens_in + self.tokens_out / 2))
 
@@ -86,10 +90,6 @@ class Terms:
             return 1.0
         own = self._own_s + self.cost.d * (tokens_in + tokens_out / 2)
         return max(SMALLEST_SLOT, own / self._whole_s)
-
-    def prefill_s(self, tokens_in: float) -> float:
-        """Device seconds until the first token."""
-        return self.cost.seconds(tokens_in, 0)
 
     def used_s(self, tokens_in: int, tokens_out: int, cached: int = 0) -> float:
         """Device seconds of what was computed: tokens found in the prefix cache were not."""
@@ -134,8 +134,8 @@ class Sale:
 class Ticket:
     """One request from its arrival to its settlement.
 
-    `charged` is what it has been charged, in device seconds; `held` the tokens of KV cache that it is expected to fill.
-    `model` is where it was sent.
+    `charged` is what it has been charged, in device seconds, `prefill_s` those until its first token; `held` the tokens
+    of KV cache that it is expected to fill. `model` is where it was sent.
     """
 
     __slots__ = (
@@ -161,9 +161,12 @@ class Ticket:
         self.flow = flow
         self.tokens_in = tokens_in
         self.most_out = most_out
-        self.out = flow.tenant.likely_out(most_out)
-        self.charged = flow.tenant.terms.cost.seconds(tokens_in, self.out)
-        self.slot = self.prefill_s = self.held = 0.0
+        tenant = flow.tenant
+        cost = tenant.terms.cost
+        self.out = tenant.likely_out(most_out)
+        self.charged = cost.seconds(tokens_in, self.out)
+        self.prefill_s = cost.seconds(tokens_in, 0)
+        self.slot = self.held = 0.0
         self.expected_first = -1.0
         self.lane: Lane | None = None
         self.held_by = HeldBy.TURN
@@ -242,9 +245,10 @@ class Tenant:
             return
         self.filled_at = now
         more, depth = self.share * passed, self.depth
+        # Compared and not `min`: this runs several times for every request.
         arrivals, service = self.arrivals + more, self.service + more
-        self.arrivals = min(depth, arrivals)
-        self.service = min(depth, service)
+        self.arrivals = arrivals if arrivals < depth else depth  # noqa: FURB136
+        self.service = service if service < depth else depth  # noqa: FURB136
 
     def expect(self, seconds: float, now: float) -> None:
         """Counts a request of that cost; a new endpoint starts with room for one."""
