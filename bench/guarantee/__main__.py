@@ -19,7 +19,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guarantee.book import Book
-from guarantee.market import Market, profile_figures, told
+from guarantee.market import Market, Way, profile_figures, told
 from guarantee.points import GATE, PARTS, gate
 from guarantee.report import write
 from guarantee.stand import Stand
@@ -38,6 +38,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], choices=NAMES, metavar="PART", help=" ".join(NAMES))
     parser.add_argument("--model", choices=list(ROOMY), default="32m", help="the one that all scenarios have")
     parser.add_argument("--repeats", type=int, default=2, help="most repetitions of a disturbed run")
+    ways = [way.name.lower() for way in Way]
+    parser.add_argument(
+        "--ways", nargs="+", choices=ways, default=ways, help="through what, of neighbour_ and the like"
+    )
     parser.add_argument("--budget", type=float, default=60, help="seconds for measuring a model")
     parser.add_argument("--fresh", action="store_true", help="forget the figures of earlier runs")
     parser.add_argument("--report", action="store_true", help="write the report of what there is, measure nothing")
@@ -60,6 +64,7 @@ async def measure(names: list[str], parts: argparse.Namespace, book: Book, conso
             trial = Trial(
                 market, book, console, parts.seconds, parts.modest_seconds, parts.model, repeats=parts.repeats
             )
+            trial.ways = tuple(Way[name.upper()] for name in parts.ways)
             book.note(profile_figures(ware))
             for name in names:
                 await PARTS[name](trial)

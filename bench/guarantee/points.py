@@ -32,7 +32,7 @@ async def neighbour(trial: Trial) -> None:
     alone = await trial.scenario(single, pair(part, tenants)[:1], Way.GATE)
     first_alone = rank(ttft(alone), 99)
     trial.book.note({"neighbour_ttft_p50_alone_s": rank(ttft(alone), 50), "neighbour_ttft_p99_alone_s": first_alone})
-    for way in Way:
+    for way in trial.ways:
         found = await trial.scenario(NEIGHBOUR, pair(NEIGHBOUR, tenants), way)
         trial.book.note(full_figures("neighbour_", found, way))
         modest = await trial.scenario(part, pair(part, tenants), way)
@@ -42,9 +42,11 @@ async def neighbour(trial: Trial) -> None:
 
 async def _scenario(trial: Trial, scenario: Scenario, parts: Callable[[Scenario], Sequence[Part]]) -> None:
     """Point 2: at 130 % through the gate and without it, at 80 % through the gate."""
-    for way in (Way.GATE, Way.NO_GATE):
+    for way in [way for way in trial.ways if way is not Way.BUCKETS]:
         found = await trial.scenario(scenario, parts(scenario), way)
         trial.book.note(full_figures(scenario.prefix, found, way))
+    if Way.GATE not in trial.ways:
+        return
     modest = scenario.at(PART)
     found = await trial.scenario(modest, parts(modest), Way.GATE)
     trial.book.note(part_figures(scenario.prefix, found, Way.GATE))

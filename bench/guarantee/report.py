@@ -104,7 +104,7 @@ def _runs(records: Sequence[Record]) -> list[str]:
             _shown(least["10"]),
             f"{one.ttft_rank(50):.2f} s",
             f"{one.ttft_rank(99):.2f} s",
-            str(one.refused_below),
+            str(one.refused_below) if one.load < 1 else "",
             str(one.failed),
             f"{one.work_over_t:.2f}",
             f"{one.speed:.2f}",

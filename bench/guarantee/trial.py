@@ -26,7 +26,7 @@ SAMPLE_S = 0.1
 class Trial:
     """Where runs are made and kept. `counted_s` seconds of each count, `modest_s` of those below the allotment.
 
-    `model` is the shape of the one that all scenarios have.
+    `model` is the shape of the one that all scenarios have, `ways` are those that are taken.
     """
 
     market: Market
@@ -36,6 +36,7 @@ class Trial:
     modest_s: float
     model: str
     repeats: int = 2
+    ways: tuple[Way, ...] = tuple(Way)
     best: dict[str, float] = field(default_factory=dict)
 
     async def run(
