@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+import requests
 
 URL = os.environ["PENSTOCK_URL"]
 TOKEN = os.environ["PENSTOCK_TOKEN"]
@@ -117,6 +118,24 @@ def test_embeddings_have_no_first_token_and_it_says_so(embeddings, tmp_path):
         assert (one["ttft"], one["tpot"], one["kept"]) == (None, None, 1)
         assert one["latency"]["p50"] > 0
     assert png.read_bytes().startswith(PNG)
+
+
+def test_a_plan_is_made_of_the_profile_that_the_server_has(chat, tmp_path):
+    answer = requests.get(
+        f"{URL}/api/2.0/serving-endpoints/{chat}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+    )
+    model = answer.json()["config"]["served_entities"][0]["entity_name"]
+    mix = ("--rate", 2, "--duration", 60, "--input-tokens", 100, "--output-tokens", 20, "--max-replicas", 1)
+    png = tmp_path / "plan.png"
+    status, out, told = run("plan", *mix, "--model", f"{model}/1", "--ttft-p99", 20, "--png", png, "--json", "-")
+    assert status == 0, told
+    plan = json.loads(out)
+    assert plan["target"]["kept"]
+    assert plan["minimum"]["tokens_per_s"] <= plan["maximum"]["tokens_per_s"]
+    assert plan["predicted"]["ttft_p99_s"] < 20
+    assert png.read_bytes().startswith(PNG)
+    status, _, told = run("plan", *mix, "--model", f"{model}/99")
+    assert (status, "99" in told) == (1, True)
 
 
 def test_a_wrong_route_or_name_is_said_before_anything_runs(chat, embeddings):
