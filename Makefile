@@ -3,6 +3,8 @@
 .PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-gate
 
 ARGS ?=
+# Random schedules for each property of the gate; pytest by itself tries fewer.
+SCHEDULES ?= 1000
 PYTEST = .venv/bin/python -m pytest -q
 CLIENT_PYTEST = .clients/bin/python -m pytest -q -p no:cacheprovider -W default -c tests/acceptance/pytest.ini
 
@@ -38,7 +40,7 @@ house:
 	$(PYTEST) tests/house
 
 unit:
-	$(PYTEST) tests/unit tests/contract tests/api tests/engine tests/process
+	SCHEDULES=$(SCHEDULES) $(PYTEST) tests/unit tests/contract tests/api tests/engine tests/process
 
 reference:
 	$(CLIENT_PYTEST) tests/reference

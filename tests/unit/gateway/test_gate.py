@@ -289,7 +289,7 @@ async def test_who_is_refused_is_told_when_another_replica_is_ready():
     assert reading(world).predicted_wait_s > before
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["come", "go", "allot"]), st.integers(1, 4), st.integers(0, 18)), max_size=40)
 )
