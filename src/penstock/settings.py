@@ -181,6 +181,17 @@ class LedgerSettings(BaseModel):
         return days
 
 
+class SecretsSettings(BaseModel):
+    """The master key of secrets; docs/secrets.md. Without one, a key is made in data_dir/master.key."""
+
+    model_config = _GROUP
+
+    master_key_file: Path | None = Field(default=None)
+    """File with the master key, 32 bytes in base64."""
+    master_key_command: str = Field(default="")
+    """Command, run without a shell, that prints the master key, such as one that asks a key management service."""
+
+
 class SweepSettings(BaseModel):
     """The janitor."""
 
@@ -214,6 +225,11 @@ class Settings(BaseModel):
     """Least level of log lines."""
     drain_s: float = Field(default=20, ge=0)
     """Longest time that running requests are given to end when the server stops, in seconds. 0: none."""
+    master_key: SecretStr | None = Field(default=None)
+    """The key that secrets are encrypted under, 32 bytes in base64. Set it in the environment, not in a file. At most
+    one of it, secrets.master_key_file and secrets.master_key_command is given."""
+    old_master_key: SecretStr | None = Field(default=None)
+    """A former master key, until `penstock secrets rotate` has run; several are separated by spaces."""
     admin: AdminSettings = AdminSettings()
     access: AccessSettings = AccessSettings()
     gateway: GatewaySettings = GatewaySettings()
@@ -222,6 +238,7 @@ class Settings(BaseModel):
     artifacts: ArtifactSettings = ArtifactSettings()
     batches: BatchSettings = BatchSettings()
     ledger: LedgerSettings = LedgerSettings()
+    secrets: SecretsSettings = SecretsSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property
@@ -260,6 +277,14 @@ def _check_together(settings: Settings) -> None:
             f"'scaling.down_slow_s' must be at least scaling.down_s ({scaling.down_s:g}), but is "
             f"{scaling.down_slow_s:g}."
         )
+    keys = {
+        "master_key": settings.master_key,
+        "secrets.master_key_file": settings.secrets.master_key_file,
+        "secrets.master_key_command": settings.secrets.master_key_command,
+    }
+    given = [f"'{name}'" for name, value in keys.items() if value]
+    if len(given) > 1:
+        raise InvalidParameter(f"Only one of {' and '.join(given)} may be given: a server has one master key.")
 
 
 def _read(path: Path) -> dict[str, Any]:

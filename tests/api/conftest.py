@@ -8,6 +8,7 @@ import pytest
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.batches.folder import BatchFolder
+from penstock.adapters.crypto.cipher import AesGcmCipher
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.control.authenticator import Authenticator
@@ -20,6 +21,9 @@ from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.principals import Principals
 from penstock.control.scaling_history import ScalingDecisions
+from penstock.control.secret_memory import SecretMemory
+from penstock.control.secret_scopes import SecretScopes
+from penstock.control.secrets import Secrets
 from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
@@ -90,18 +94,42 @@ def batches(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Batches:
 
 
 @pytest.fixture
-def parts(store: FakeStore, clock: FakeClock, catalogue: Catalogue, world: World, batches: Batches) -> Parts:
+def memory() -> SecretMemory:
+    return SecretMemory()
+
+
+@pytest.fixture
+def secrets(store: FakeStore, clock: FakeClock, memory: SecretMemory) -> Secrets:
+    """Under a key that is always the same."""
+    return Secrets(store, clock, AesGcmCipher([b"m" * 32]), memory, new_id)
+
+
+@pytest.fixture
+def parts(
+    store: FakeStore,
+    clock: FakeClock,
+    *,
+    catalogue: Catalogue,
+    world: World,
+    batches: Batches,
+    secrets: Secrets,
+    memory: SecretMemory,
+) -> Parts:
     authenticator = Authenticator(store, clock)
+    principals = Principals(store, clock, authenticator)
+    principals.on_change(memory.forget_person)
     return Parts(
         workspace_id=WORKSPACE_ID,
         authenticator=authenticator,
         health=Health({"database": store.ping}),
         tokens=Tokens(store, clock, authenticator, quota=3, longest_s=None),
-        principals=Principals(store, clock, authenticator),
+        principals=principals,
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
         serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store), world.profiles),
         throughput=world.throughput,
+        secrets=secrets,
+        secret_scopes=SecretScopes(store, clock, memory),
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
         batches=batches,
     )

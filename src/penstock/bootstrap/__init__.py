@@ -22,19 +22,19 @@ from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.claim import FileClaim
 from penstock.adapters.store.store import SqlStore
+from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
 from penstock.control.batch_rounds import BatchRound
 from penstock.control.batch_worker import BatchWorker
 from penstock.control.batches import Batches, BatchLimits
-from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import new_id
 from penstock.control.drift import DriftWatch
 from penstock.control.files import Files
 from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
-from penstock.control.installation import Installation, prepare
+from penstock.control.installation import Installation
 from penstock.control.janitor import Janitor
 from penstock.control.ledger import LedgerKeeper
 from penstock.control.ledger_minutes import LedgerMinutes
@@ -43,11 +43,9 @@ from penstock.control.loop import Loop
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.offers import Offers
-from penstock.control.principals import Principals
 from penstock.control.reconciler import Reconciler
 from penstock.control.scaling_history import ScalingHistory
 from penstock.control.throughput import Throughput
-from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.errors import PenstockError, Temporary
@@ -65,6 +63,7 @@ from penstock.ports.expansion import Expansion
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
+from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.errors import STATUS, error_body
 from penstock.web.openai.app import DataPlane
 from penstock.web.openai.requests import read as read_body
@@ -112,7 +111,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     store = await _store(settings, stack)
 
     # Who is calling
-    installation, authenticator, tokens = await _access(settings, store, stack)
+    access = await make_access(settings, store, stack)
 
     # The catalogue and its files
     artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
@@ -133,27 +132,53 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     gateway, keeping = await _gateway(settings, store, table, gate, hearers, reconciler=reconciler, stack=stack)
     batches, batching = await _batches(settings, store, gateway, stack)
     # Loops
-    tidying = _housekeeping(settings, store, authenticator, tokens, janitor)
-    loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *tidying]
+    tidying = _housekeeping(settings, store, janitor)
+    loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *access.loops, *tidying]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
     services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": cluster.devices}
-    parts = Parts(
-        workspace_id=installation.workspace_id,
-        public_url=settings.public_url,
-        authenticator=authenticator,
+    parts = _parts(
+        settings,
+        access,
         health=Health({**services, "loops": supervisor.check}),
-        tokens=tokens,
-        principals=Principals(store, clock, authenticator),
-        client_secrets=ClientSecrets(store, clock, token_s=settings.access.oauth_lifetime_s),
         catalogue=catalogue,
         serving=serving,
         throughput=throughput,
-        data_plane=_data_plane(settings, gateway, authenticator, installation),
+        data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
         batches=batches,
     )
-    return parts, installation, gateway.running
+    return parts, access.installation, gateway.running
+
+
+def _parts(
+    settings: Settings,
+    access: AccessParts,
+    *,
+    health: Health,
+    catalogue: Catalogue,
+    serving: Serving,
+    throughput: Throughput,
+    data_plane: DataPlane,
+    batches: Batches,
+) -> Parts:
+    """What the routes need."""
+    return Parts(
+        workspace_id=access.installation.workspace_id,
+        public_url=settings.public_url,
+        authenticator=access.authenticator,
+        tokens=access.tokens,
+        principals=access.principals,
+        client_secrets=access.client_secrets,
+        secrets=access.secrets,
+        secret_scopes=access.secret_scopes,
+        health=health,
+        catalogue=catalogue,
+        serving=serving,
+        throughput=throughput,
+        data_plane=data_plane,
+        batches=batches,
+    )
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> SqlStore:
@@ -163,36 +188,13 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> SqlStore:
     return store
 
 
-def _housekeeping(
-    settings: Settings, store: SqlStore, authenticator: Authenticator, tokens: Tokens, janitor: Janitor
-) -> list[Loop]:
+def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list[Loop]:
     clock, days = SystemClock(), settings.ledger
     retention = Retention(store, clock, Keep(days.requests_days, days.minutes_days, days.hours_days))
     return [
         Loop("ledger retention", retention.step, clock, period_s=settings.sweep.period_s),
-        Loop("token uses", authenticator.write_uses, clock, period_s=settings.access.write_uses_s),
-        Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
         Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
     ]
-
-
-async def _access(
-    settings: Settings, store: SqlStore, stack: AsyncExitStack
-) -> tuple[Installation, Authenticator, Tokens]:
-    """The installation with its administrator, and who knows callers."""
-    clock = SystemClock()
-    given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
-    installation = await prepare(store, clock, given_token)
-    authenticator = Authenticator(store, clock)
-    stack.push_async_callback(_last_uses, authenticator)
-    tokens = Tokens(
-        store,
-        clock,
-        authenticator,
-        quota=settings.access.token_quota,
-        longest_s=settings.access.token_lifetime_s or None,
-    )
-    return installation, authenticator, tokens
 
 
 def _scaling(
@@ -321,12 +323,6 @@ async def _claim_folder(settings: Settings, stack: AsyncExitStack) -> None:
     except OSError as error:
         raise PenstockError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
     stack.push_async_callback(claim.give_back)
-
-
-async def _last_uses(authenticator: Authenticator) -> None:
-    # A database that is away when the server stops costs the times of a minute, and must not keep it from stopping.
-    with contextlib.suppress(Temporary):
-        await authenticator.write_uses()
 
 
 async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:

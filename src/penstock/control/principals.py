@@ -1,7 +1,7 @@
 """Users and service principals."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from penstock.control.authenticator import Authenticator
@@ -29,6 +29,11 @@ class Principals:
         self._store = store
         self._clock = clock
         self._authenticator = authenticator
+        self._hearers: list[Callable[[Principal], None]] = []
+
+    def on_change(self, hear: Callable[[Principal], None]) -> None:
+        """Calls `hear` with every principal that was changed or removed."""
+        self._hearers.append(hear)
 
     async def add_user(self, name: str, display_name: str, groups: frozenset[str], *, active: bool = True) -> Principal:
         """Adds a user; raises InvalidParameter, or AlreadyExists if the name is taken."""
@@ -82,7 +87,7 @@ class Principals:
             check_principal_name(after.display_name, "displayName")
             await unit.access.save_principal(after)
             await _keep_an_administrator(unit)
-        self._authenticator.forget_principal(principal_id)
+        self._changed(after)
         return after
 
     async def remove(self, kind: PrincipalKind, principal_id: str, caller: Caller) -> None:
@@ -90,10 +95,17 @@ class Principals:
         if principal_id == caller.principal.id:
             raise InvalidParameter("You cannot remove yourself.")
         async with self._store.unit() as unit:
-            await self._find(unit, kind, principal_id)
+            found = await self._find(unit, kind, principal_id)
             await unit.access.remove_principal(principal_id)
+            # Whoever gets the name next does not get the secrets.
+            await unit.secrets.forget_principal(found.name)
             await _keep_an_administrator(unit)
-        self._authenticator.forget_principal(principal_id)
+        self._changed(found)
+
+    def _changed(self, principal: Principal) -> None:
+        self._authenticator.forget_principal(principal.id)
+        for hear in self._hearers:
+            hear(principal)
 
     async def _find(self, unit: Unit, kind: PrincipalKind, principal_id: str) -> Principal:
         found = await unit.access.principal(principal_id)

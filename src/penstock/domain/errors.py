@@ -11,9 +11,11 @@
     |  |- EndpointNotFound             ENDPOINT_NOT_FOUND         404
     |  |- PathNotFound                 NOT_FOUND                  404
     |- AlreadyExists                   RESOURCE_ALREADY_EXISTS    409
+    |  |- ScopeExists                  RESOURCE_ALREADY_EXISTS    400 (as the platform answers for secrets)
     |- Conflict                        RESOURCE_CONFLICT          409
     |- Overloaded                      REQUEST_LIMIT_EXCEEDED     429, carries retry_after_s
     |- QuotaExceeded                   QUOTA_EXCEEDED             400
+    |  |- ResourceLimitExceeded        RESOURCE_LIMIT_EXCEEDED    400
     |- Temporary                       TEMPORARILY_UNAVAILABLE    503, carries retry_after_s
     |- EngineFailed                    INTERNAL_ERROR             502 -> 500
     |- DeadlineExceeded                DEADLINE_EXCEEDED          504
@@ -95,6 +97,10 @@ class AlreadyExists(PenstockError):
     code = "RESOURCE_ALREADY_EXISTS"
 
 
+class ScopeExists(AlreadyExists):
+    """A secret scope of that name exists already."""
+
+
 class Conflict(PenstockError):
     """The thing is in a state that does not allow this now."""
 
@@ -105,6 +111,12 @@ class QuotaExceeded(PenstockError):
     """A limit on the number of things is reached."""
 
     code = "QUOTA_EXCEEDED"
+
+
+class ResourceLimitExceeded(QuotaExceeded):
+    """A limit on the number of things is reached that the API names like this."""
+
+    code = "RESOURCE_LIMIT_EXCEEDED"
 
 
 class Overloaded(PenstockError):

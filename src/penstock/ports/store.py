@@ -19,6 +19,7 @@ from penstock.ports.profile_rows import ProfileRows
 from penstock.ports.replica_rows import ReplicaRows
 from penstock.ports.request_rows import RequestRows
 from penstock.ports.scaling_rows import ScalingRows
+from penstock.ports.secret_rows import SecretRows
 from penstock.ports.upload_rows import UploadRows
 
 
@@ -78,6 +79,11 @@ class Unit(Protocol):
     @property
     def ledger(self) -> LedgerRows:
         """The ledger's minutes and hours."""
+        ...
+
+    @property
+    def secrets(self) -> SecretRows:
+        """Secret scopes and sealed secrets."""
         ...
 
 

@@ -18,6 +18,7 @@ from penstock.testing.profile_rows import FakeProfileRows
 from penstock.testing.replica_rows import FakeReplicaRows
 from penstock.testing.request_rows import FakeRequestRows
 from penstock.testing.scaling_rows import FakeScalingRows
+from penstock.testing.secret_rows import FakeSecretRows
 from penstock.testing.upload_rows import FakeUploadRows
 
 
@@ -40,6 +41,7 @@ class FakeUnit:
     requests: FakeRequestRows = field(default_factory=FakeRequestRows)
     scaling: FakeScalingRows = field(default_factory=FakeScalingRows)
     ledger: FakeLedgerRows = field(default_factory=FakeLedgerRows)
+    secrets: FakeSecretRows = field(default_factory=FakeSecretRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

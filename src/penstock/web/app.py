@@ -13,6 +13,8 @@ from penstock.control.batches import Batches
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.health import Health
 from penstock.control.principals import Principals
+from penstock.control.secret_scopes import SecretScopes
+from penstock.control.secrets import Secrets
 from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.web import health
@@ -23,6 +25,7 @@ from penstock.web.databricks import (
     endpoint_throughput,
     oauth,
     scim,
+    secrets,
     serving_endpoints,
     tokens,
 )
@@ -59,6 +62,8 @@ class Parts:
     catalogue: catalogue.Catalogue
     serving: serving_endpoints.Serving
     throughput: Throughput
+    secrets: Secrets
+    secret_scopes: SecretScopes
     public_url: str = ""
     data_plane: PlainApp | None = None
     batches: Batches | None = None
@@ -107,6 +112,7 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield tokens.router(parts.tokens)
     yield scim.router(parts.principals)
     yield client_secrets.router(parts.client_secrets)
+    yield secrets.router(parts.secrets, parts.secret_scopes)
     yield from catalogue.routers(parts.catalogue, parts.public_url)
     yield serving_endpoints.router(parts.serving)
     yield endpoint_throughput.router(parts.throughput)

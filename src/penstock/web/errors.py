@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass
 
-from penstock.domain.errors import Overloaded, PenstockError, Temporary
+from penstock.domain.errors import Overloaded, PenstockError, ScopeExists, Temporary
 
 STATUS = {
     "BAD_REQUEST": 400,
     "INVALID_PARAMETER_VALUE": 400,
     "MALFORMED_REQUEST": 400,
     "QUOTA_EXCEEDED": 400,
+    "RESOURCE_LIMIT_EXCEEDED": 400,
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "RESOURCE_DOES_NOT_EXIST": 404,
@@ -46,19 +47,23 @@ def error_body(code: str, message: str, request_id: str = "") -> bytes:
     return json.dumps(content).encode()
 
 
-def error_answer(code: str, message: str, request_id: str = "", retry_after_s: int | None = None) -> ErrorAnswer:
-    """An error of a code in `STATUS`."""
+def error_answer(
+    code: str, message: str, request_id: str = "", retry_after_s: int | None = None, status: int | None = None
+) -> ErrorAnswer:
+    """An error of a code in `STATUS`, with the status that is there unless another is given."""
     body = error_body(code, message, request_id)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if retry_after_s is not None:
         headers.append((b"retry-after", str(min(max(retry_after_s, 1), MAX_RETRY_AFTER_S)).encode()))
-    return ErrorAnswer(STATUS[code], tuple(headers), body)
+    return ErrorAnswer(status or STATUS[code], tuple(headers), body)
 
 
 def answer_to(error: PenstockError, request_id: str = "") -> ErrorAnswer:
     """How an error of the house is answered."""
     retry_after_s = error.retry_after_s if isinstance(error, Overloaded | Temporary) else None
-    return error_answer(error.code, error.message, request_id, retry_after_s)
+    # The platform has one code for things that exist already, and another status for secrets.
+    status = 400 if isinstance(error, ScopeExists) else None
+    return error_answer(error.code, error.message, request_id, retry_after_s, status)
 
 
 def crash_answer(request_id: str) -> ErrorAnswer:

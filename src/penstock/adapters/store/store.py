@@ -20,6 +20,7 @@ from penstock.adapters.store.profile_rows import SqlProfileRows
 from penstock.adapters.store.replica_rows import SqlReplicaRows
 from penstock.adapters.store.request_rows import SqlRequestRows
 from penstock.adapters.store.scaling_rows import SqlScalingRows
+from penstock.adapters.store.secret_rows import SqlSecretRows
 from penstock.adapters.store.upload_rows import SqlUploadRows
 from penstock.domain.errors import PenstockError
 
@@ -39,6 +40,7 @@ class SqlUnit:
         self.requests = SqlRequestRows(connection)
         self.scaling = SqlScalingRows(connection)
         self.ledger = SqlLedgerRows(connection)
+        self.secrets = SqlSecretRows(connection)
 
 
 class SqlStore:

@@ -1,0 +1,64 @@
+"""Wires who is calling, and what they keep secret."""
+
+import contextlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from penstock.adapters.clock import SystemClock
+from penstock.bootstrap.secrets import make_secrets
+from penstock.control.authenticator import Authenticator
+from penstock.control.client_secrets import ClientSecrets
+from penstock.control.installation import Installation, prepare
+from penstock.control.loop import Loop
+from penstock.control.principals import Principals
+from penstock.control.secret_scopes import SecretScopes
+from penstock.control.secrets import Secrets
+from penstock.control.tokens import Tokens
+from penstock.domain.errors import Temporary
+from penstock.ports.store import Store
+from penstock.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AccessParts:
+    """The installation with its administrator, who knows callers, and their tokens and secrets."""
+
+    installation: Installation
+    authenticator: Authenticator
+    tokens: Tokens
+    principals: Principals
+    client_secrets: ClientSecrets
+    secrets: Secrets
+    secret_scopes: SecretScopes
+    loops: tuple[Loop, ...]
+
+
+async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -> AccessParts:
+    """All of it; raises InvalidParameter if the master key of secrets cannot be had."""
+    clock, given = SystemClock(), settings.access
+    given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
+    installation = await prepare(store, clock, given_token)
+    authenticator = Authenticator(store, clock)
+    stack.push_async_callback(_last_uses, authenticator)
+    tokens = Tokens(store, clock, authenticator, quota=given.token_quota, longest_s=given.token_lifetime_s or None)
+    principals = Principals(store, clock, authenticator)
+    secrets, secret_scopes = await make_secrets(settings, store, principals)
+    return AccessParts(
+        installation=installation,
+        authenticator=authenticator,
+        tokens=tokens,
+        principals=principals,
+        client_secrets=ClientSecrets(store, clock, token_s=given.oauth_lifetime_s),
+        secrets=secrets,
+        secret_scopes=secret_scopes,
+        loops=(
+            Loop("token uses", authenticator.write_uses, clock, period_s=given.write_uses_s),
+            Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
+        ),
+    )
+
+
+async def _last_uses(authenticator: Authenticator) -> None:
+    # A database that is away when the server stops costs the times of a minute, and must not keep it from stopping.
+    with contextlib.suppress(Temporary):
+        await authenticator.write_uses()
