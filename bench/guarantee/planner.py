@@ -109,7 +109,7 @@ def _planned(market: Market, chunks: int, times: Sequence[float], workload: Work
 
 async def _real(tenants: Sequence[Tenant], times: Sequence[float], workload: Workload) -> Seen:
     """The same trace to a real endpoint; a second tenant asks for more than it gets, as in a plan."""
-    own, origin, prompts = tenants[0], asyncio.get_running_loop().time() + 0.5, Ids(2, VOCABULARY)
+    own, origin, prompts = tenants[0], asyncio.get_running_loop().time(), Ids(2, VOCABULARY)
     loads = [run(own.target, workload, Replay(tuple(times)), SECONDS, prompts=prompts, origin=origin)]
     for other in tenants[1:]:
         gaps = Gaps(GREEDY * other.bought / sum((REFERENCE.tokens_in, REFERENCE.tokens_out)), 1.0, SEED + 1)
@@ -118,7 +118,7 @@ async def _real(tenants: Sequence[Tenant], times: Sequence[float], workload: Wor
         )
     rows = [row for row in (await asyncio.gather(*loads))[0].rows if row.served]
     last = times[-1]
-    done = sum(own.scale.tokens(row.tokens_in, row.tokens_out) for row in rows if row.ended_at - rows[0].sent_at < last)
+    done = sum(own.scale.tokens(row.tokens_in, row.tokens_out) for row in rows if row.ended_at < last)
     return Seen(done / last, sorted(row.ttft_s for row in rows if row.ttft_s is not None))
 
 
