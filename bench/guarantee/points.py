@@ -22,6 +22,8 @@ from penstock.load.workload import REFERENCE
 GATE_BENCH = Path(__file__).resolve().parents[1] / "gate.py"
 SECOND = {"32m": "16m", "16m": "32m"}
 GREEDY, OVERLOAD = 4.0, 1.5
+OVERLOADED = 2
+"""Times as long as other runs: queues fill for half a minute before the first request is refused."""
 
 
 async def neighbour(trial: Trial) -> None:
@@ -117,7 +119,7 @@ async def retries(trial: Trial) -> None:
     """Point 3: both tenants offer one and a half times what they bought, and come back when they are told to."""
     tenants = await trial.market.sell(two(await trial.market.ware(trial.model)))
     parts = [Part(Side(OVERLOAD, OWN), tenant, own=True) for tenant in tenants]
-    found, _ = await trial.run(parts, Way.GATE, trial.counted_s, Retry(most=3))
+    found, _ = await trial.run(parts, Way.GATE, OVERLOADED * trial.counted_s, Retry(most=3))
     trial.keep(found, "retry_", "both offer 150 %, and retry as they are told", Way.GATE)
     trial.book.note({"first_retry_accepted": first_retries(found)})
 
