@@ -9,6 +9,7 @@ be measured one by one: those measured again are replaced.
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -73,6 +74,10 @@ async def measure(names: list[str], parts: argparse.Namespace, book: Book, conso
 async def main() -> None:
     """Measures, and writes the report also when a part fails."""
     parts = arguments()
+    task = asyncio.current_task()
+    assert task is not None
+    # Who ends the benchmark ends its server too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     console = Console(width=220, highlight=False)
     book = Book(OUT, fresh=parts.fresh)
     if parts.seconds <= WINDOW_S:
