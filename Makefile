@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-gate
+.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-gate
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -61,6 +61,9 @@ bench-gateway: setup-dev  ## Requests per second against nginx
 
 bench-gate: setup  ## Microseconds that the gate takes for a request
 	.venv/bin/python bench/gate.py $(ARGS)
+
+bench-scaling: setup  ## How quickly allotments rise, within a device and by a new replica
+	.venv/bin/python bench/scaling.py $(ARGS)
 
 bench-guarantee: setup  ## What neighbours do to what was bought, with the gate and without
 	.venv/bin/python bench/guarantee $(ARGS)

@@ -136,5 +136,5 @@ class Autoscaler:
             minimum=reading.minimum,
             maximum=reading.maximum,
             startup_s=verdict.startup_s,
-            devices=", ".join(sorted({*verdict.parts, *verdict.further} - {""})),
+            devices=", ".join(verdict.devices),
         )

@@ -29,13 +29,18 @@ class Expanding:
         self._kinds: dict[str, Mapping[str, Kind]] = {}
         self._wanted: dict[tuple[str, str], frozenset[str]] = {}
         self._hint = hint
+        # Every entity is asked about in every round: what all hold is added up once for each change.
+        self._free: dict[str, tuple[float, int]] | None = None
+        self._runs: dict[str, set[str]] = {}
 
     # ---- what the reconciler tells and asks
 
     def held(self, endpoint_id: str, claims: tuple[Claim, ...], devices: Sequence[Device]) -> None:
         """The endpoint holds this from now on; `devices` are all that there are."""
-        self._claims[endpoint_id] = claims
-        self._devices = devices
+        if claims != self._claims.get(endpoint_id) or devices != self._devices:
+            self._claims[endpoint_id] = claims
+            self._devices = devices
+            self._free = None
 
     def serves(self, endpoint_id: str, kinds: Mapping[str, Kind]) -> None:
         """By name, the served entities of which another replica may be asked for."""
@@ -48,6 +53,7 @@ class Expanding:
         self.serves(endpoint_id, {})
         del self._kinds[endpoint_id]
         self._claims.pop(endpoint_id, None)
+        self._free = None
 
     def further(self, endpoint_id: str) -> dict[str, frozenset[str]]:
         """Devices, by spec, on which a replica of the endpoint's is wanted beyond what its minimum takes."""
@@ -63,13 +69,22 @@ class Expanding:
         kind = self._kinds.get(endpoint_id, {}).get(entity)
         if kind is None:
             return None
-        held = [one for claims in self._claims.values() for one in reservations("", claims)]
+        free = self._free if self._free is not None else self._add_up()
         there = {one.device for one in self._claims.get(endpoint_id, ()) if one.spec == kind.spec}
-        free = {device.name: left(device, held) for device in self._devices if device.name not in there}
         # Where others run the same, another replica is not needed.
-        runs = {one.device for one in held if one.spec == kind.spec and one.memory}
+        runs = self._runs.get(kind.spec, set())
         enough = {name: share for name, (share, memory) in free.items() if memory >= kind.memory or name in runs}
-        return Outlook(kind.startup_s, enough)
+        return Outlook(kind.startup_s, {name: share for name, share in enough.items() if name not in there})
+
+    def _add_up(self) -> dict[str, tuple[float, int]]:
+        """The share and the memory that are left of each device."""
+        held = [one for claims in self._claims.values() for one in reservations("", claims)]
+        self._runs = {}
+        for one in held:
+            if one.memory:
+                self._runs.setdefault(one.spec, set()).add(one.device)
+        self._free = {device.name: left(device, held) for device in self._devices}
+        return self._free
 
     def want(self, endpoint_id: str, entity: str, devices: Iterable[str]) -> None:
         """See `penstock.ports.expansion.Expansion`."""

@@ -96,7 +96,7 @@ def replay(one: Holder, policy: Policy, ground: Ground, others: Sequence[Holder]
 
 def _step(now: int, verdict: Verdict, ground: Ground) -> Step:
     old, new = round(verdict.before / ground.chunk), round(verdict.allotment / ground.chunk)
-    return Step(now, old, new, len({*verdict.parts, *verdict.further}), verdict.reason)
+    return Step(now, old, new, len(verdict.devices), verdict.reason)
 
 
 @dataclass(slots=True)

@@ -72,8 +72,8 @@ class Standing:
 class Verdict:
     """What a served entity gets: `allotment` is all of `parts`, tokens per second by device; `before` what it had.
 
-    `further` are the devices on which it is to have replicas beyond the minimum. `free` tokens per second are left on
-    its devices. A replica that is to be ready in `ready_in_s` will have `coming` tokens per second; 0 where none is.
+    It is to have replicas on `devices`, and on those of `further` beyond the minimum. `free` tokens per second are left
+    on its devices. A replica that is to be ready in `ready_in_s` will have `coming` tokens per second; 0 where none is.
     """
 
     decision: Decision
@@ -84,6 +84,7 @@ class Verdict:
     parts: Mapping[str, float]
     free: float
     startup_s: float
+    devices: tuple[str, ...]
     memory: Memory
     ready_in_s: float = 0.0
     coming: float = 0.0
@@ -121,6 +122,7 @@ class _Case:
         self.floors = {one.device: one.floor for one in standing.parts}
         self.extra = {one.device: max(one.allotted - one.floor, 0.0) for one in standing.parts}
         self.reaches = self._reaches()
+        self.left: set[str] = set()
         self.notes: list[str] = []
         self.mark: Kind | None = None
         self.rests_until = standing.memory.rests_until
@@ -295,6 +297,7 @@ class _Devices:
                 continue
             self._keep(case, name, replace(reach, chunks=0))
             del case.reaches[name]
+            case.left.add(name)
             case.mark = Kind.STOPPED
             self._move(case, name, others)
 
@@ -332,6 +335,7 @@ class _Devices:
             parts={name: floor + case.extra[name] for name, floor in case.floors.items()},
             free=sum(max(self._free(name), 0.0) for name in case.floors) / one.chunk_share * one.chunk,
             startup_s=one.startup_s if case.reaches or case.lack else 0.0,
+            devices=tuple(sorted(({*case.floors, *case.reaches}) - case.left - {""})),
             memory=Memory(decision.wants, case.peaks, case.reaches, new, case.rests_until),
             ready_in_s=max(min((x.since for x in coming.values()), default=0.0) + one.startup_s - case.now, 0.0),
             coming=sum(reach.chunks for reach in coming.values()) * one.chunk,

@@ -222,7 +222,7 @@ async def test_a_further_replica_is_asked_for_told_of_used_and_given_back():
     await world.run(160, a=50)
     assert world.expansion.wanted == {"a": frozenset()}
     stopped = world.autoscaler.take()[-1]
-    assert (stopped.kind, stopped.new) == (Kind.STOPPED, 100)
+    assert (stopped.kind, stopped.new, stopped.devices) == (Kind.STOPPED, 100, "x")
     assert "The replica on y is stopped: no more than 1 chunk in 120 s" in stopped.reason
 
 

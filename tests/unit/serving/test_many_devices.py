@@ -181,3 +181,23 @@ async def test_a_minimum_that_needs_the_memory_of_a_further_replica_gets_it(worl
         assert list(await where(world)) == ["cpu0"]
         assert len(world.cluster.running()) == 4
         assert {await state(world, f"m{number}") for number in range(3)} == {("READY", "NOT_UPDATING")}
+
+
+async def test_what_is_left_for_further_replicas_follows_what_others_hold(world, clock):
+    async with running(world):
+        chunks = await measured(world)
+        view = await create(world, "one", band(chunks.chunk))
+        await settled(world)
+        key, share = (view.endpoint.id, "guide-1"), 0.9 / chunks.slices
+        assert dict(world.expanding.outlook(*key).devices) == {"cpu1": pytest.approx(0.9)}
+        await create(world, "two", config(entity(OTHER, minimum=0, maximum=10**6)))
+        await create(world, "three", band(chunks.chunk * chunks.slices))
+        await settled(world, "three")
+        assert await where(world, "three") == {"cpu1": pytest.approx(0.9)}
+        assert dict(world.expanding.outlook(*key).devices) == {"cpu1": pytest.approx(0.0)}
+        await world.endpoints.update(ANN, "three", band(chunks.chunk))
+        await settled(world, "three")
+        assert dict(world.expanding.outlook(*key).devices) == {"cpu1": pytest.approx(0.9 - share)}
+        await world.endpoints.delete(ANN, "three")
+        await clock.advance(15)
+        assert dict(world.expanding.outlook(*key).devices) == {"cpu1": pytest.approx(0.9)}
