@@ -55,7 +55,8 @@ class Seen:
 async def planner(trial: Trial) -> None:
     """A mixed trace at 80 % of what was sold: to one endpoint alone, and to one beside a neighbour who wants all."""
     ware = await trial.market.ware(trial.model)
-    for prefix, sale in (("planner_", {"planned": (ware, ware.slices)}), ("planner_busy_", two(ware))):
+    for prefix in ("planner_", "planner_busy_"):
+        sale = {"planned": (ware, ware.slices)} if prefix == "planner_" else two(ware)
         tenants = await trial.market.sell(sale)
         path = f"{ENDPOINTS}/get-model-optimization-info/{ware.name}/{ware.version}"
         market = read_market(await trial.market.stand.call("GET", path), Policy(), busy=len(tenants) > 1)
