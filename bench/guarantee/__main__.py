@@ -21,14 +21,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guarantee.book import Book
 from guarantee.market import Market, Way, profile_figures, told
-from guarantee.points import GATE, PARTS, gate
+from guarantee.points import PARTS
+from guarantee.programs import PROGRAMS
 from guarantee.report import write
 from guarantee.stand import Stand
 from guarantee.trial import WINDOW_S, Trial
 from models import ROOMY
 
 OUT = Path(__file__).resolve().parents[1] / "out"
-NAMES = [GATE, *PARTS]
+NAMES = [*PARTS, *PROGRAMS]
 
 
 def arguments() -> argparse.Namespace:
@@ -85,8 +86,8 @@ async def main() -> None:
     names = [] if parts.report else parts.only or NAMES
     began = time.monotonic()
     try:
-        if GATE in names:
-            book.note(await gate())
+        for name in [name for name in PROGRAMS if name in names]:
+            await PROGRAMS[name](book)
         served = [name for name in names if name in PARTS]
         if served:
             await measure(served, parts, book, console)

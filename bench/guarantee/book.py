@@ -87,7 +87,12 @@ class Book:
             self.path.unlink(missing_ok=True)
             for path in self._runs.glob("*.json"):
                 path.unlink()
-        self.figures: dict[str, float] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.figures: dict[str, float] = {}
+        self.read()
+
+    def read(self) -> None:
+        """Takes over the figures in the file: other programs write there too."""
+        self.figures = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def note(self, figures: Mapping[str, float]) -> None:
         """Keeps figures that were measured; one that could not be is dropped, an old one of its name too."""

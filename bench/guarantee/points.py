@@ -1,12 +1,7 @@
 """What is measured, point by point; each part can be run alone, by its name."""
 
-import asyncio
-import json
-import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from guarantee.engine import Moment
 from guarantee.market import Way, two
@@ -19,7 +14,6 @@ from penstock.load.row import Row
 from penstock.load.runner import Retry
 from penstock.load.workload import REFERENCE
 
-GATE_BENCH = Path(__file__).resolve().parents[1] / "gate.py"
 SECOND = {"32m": "16m", "16m": "32m"}
 GREEDY, OVERLOAD = 4.0, 1.5
 OVERLOADED = 2
@@ -124,20 +118,6 @@ async def retries(trial: Trial) -> None:
     trial.book.note({"first_retry_accepted": first_retries(found)})
 
 
-async def gate() -> dict[str, float]:
-    """Point 5: what a decision of the gate costs; needs no server."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gate.json"
-        command = [sys.executable, str(GATE_BENCH), "--out", str(path)]
-        process = await asyncio.create_subprocess_exec(*command)
-        if await process.wait():
-            raise RuntimeError("bench/gate.py failed")
-        found: dict[str, float] = json.loads(path.read_text())
-    found["gate_bytes_per_waiting"] = found.pop("bytes_per_waiting")
-    return found
-
-
-GATE = "gate_"
 PARTS: dict[str, Callable[[Trial], Awaitable[None]]] = {
     "neighbour_": neighbour,
     **{scenario.prefix: _two_tenants(scenario) for scenario in OTHERS},

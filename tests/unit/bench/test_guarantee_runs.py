@@ -159,3 +159,12 @@ async def test_an_engine_that_is_gone_is_passed_over(tmp_path):
 
     (tmp_path / "gone.sock").touch()
     assert await asyncio.wait_for(engine.running([tmp_path / "gone.sock"]), 60) == []
+
+
+def test_the_book_reads_what_another_program_wrote(tmp_path):
+    book = Book(tmp_path)
+    book.note({"a": 1.0})
+    Book(tmp_path).note({"b": 2.0})
+    book.read()
+    book.note({"c": 3.0})
+    assert Book(tmp_path).figures == {"a": 1.0, "b": 2.0, "c": 3.0}
