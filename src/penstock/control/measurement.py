@@ -1,18 +1,20 @@
-"""One measurement: the trials of a version with one engine, from the first short one to the last shape."""
+"""One measurement: the trials of a version with one engine, from the first short one to the last repetition."""
 
 import asyncio
 import random
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.control.offers import workload
 from penstock.domain import sweep
+from penstock.domain.effort import Course
+from penstock.domain.findings import DISTURBED, Findings
 from penstock.domain.model import ModelFacts
-from penstock.domain.profile import CostModel, pin
+from penstock.domain.profile import CostModel
 from penstock.domain.sweep import Result, Trial
 from penstock.ports.clock import Clock
-from penstock.ports.engine import EngineClient, Sample
+from penstock.ports.engine import EngineClient
 
 _FEW_TOKENS = 256
 """Prompts are random tokens; a vocabulary that is not known is taken to have so many."""
@@ -43,50 +45,77 @@ class Measurement:
         self._began = clock.monotonic()
         # The same prompts each time: a measurement is repeated, not varied.
         self._random = random.Random(_SEED)  # noqa: S311 - prompts, not secrets
-        self._shape = workload(subject.facts)
-        self._kv_tokens = 0
+        self._found = Findings(workload(subject.facts), subject.prior, subject.max_running)
 
-    async def run(self) -> tuple[list[Result], list[Result], list[Result]]:
-        """The curve, the grid of shapes and the held-out ones; raises EngineFailed."""
-        self._kv_tokens = await self._client.kv_tokens(self._subject.address)
-        curve = await self._curve()
-        best = sweep.best_of(curve)
-        whole = best.tokens_per_s
-        cost = pin(self._subject.prior, best.trial.tokens_in, best.trial.tokens_out, whole)
-        parallel = best.trial.parallel
-        shapes = sweep.shapes(
-            self._shape, self._subject.facts.context_length, cost, parallel, (1 - sweep.CURVE_PART) * self._budget_s
-        )
-        results: list[Result] = []
-        for number in range(len(shapes.all)):
-            if results and self._elapsed() > sweep.OVERTIME * self._budget_s:
-                break
-            fits = sweep.most_parallel(shapes.all[number], parallel, self._kv_tokens)
-            trial = sweep.next_shape(shapes.all[number:], cost, fits, self._budget_s - self._elapsed())
-            results.append(await self._trial(trial))
-            self._tell(sweep.CURVE_PART + (1 - sweep.CURVE_PART) * (number + 1) / len(shapes.all))
-        cut = len(shapes.grid)
-        return curve, results[:cut], results[cut:]
+    async def run(self) -> Findings:
+        """The curve, then every shape once, then what is most in doubt again; raises EngineFailed."""
+        self._found.kv_tokens = await self._client.kv_tokens(self._subject.address)
+        await self._curve()
+        await self._shapes()
+        await self._repeat()
+        return self._found
 
-    async def _curve(self) -> list[Result]:
-        warm = sweep.first(*self._shape)
+    async def _curve(self) -> None:
+        """Each point once, and again what cannot be."""
+        found = self._found
+        warm = sweep.first(*found.shape)
         await self._trial(warm)
         before = await self._trial(warm)
-        curve: list[Result] = []
-        budget_s = sweep.CURVE_PART * self._budget_s
-        most = sweep.most_parallel(self._shape, self._subject.max_running, self._kv_tokens)
-        while parallel := sweep.more(curve, most):
-            before = await self._trial(
-                sweep.next_point(parallel, self._shape, before, budget_s * sweep.point_part(parallel))
-            )
-            curve.append(before)
-            self._tell(min(self._elapsed() / self._budget_s, sweep.CURVE_PART))
-        return curve
+        while parallel := found.next_parallel():
+            before = await self._point(parallel, before)
+        while (doubtful := found.doubtful_point()) and self._left_s() > (1 - sweep.CURVE_PART) * self._budget_s / 2:
+            before = await self._point(doubtful, before)
 
-    def _elapsed(self) -> float:
+    async def _point(self, parallel: int, before: Result) -> Result:
+        found = self._found
+        allowed_s = sweep.point_s(parallel, self._budget_s)
+        measured = await self._trial(sweep.next_point(parallel, found.shape, before, found.prior, allowed_s))
+        found.curve.append(measured)
+        return measured
+
+    async def _shapes(self) -> None:
+        found = self._found
+        draft = found.draft()
+        if draft.scaled and (trial := sweep.anchor(found.shape, draft.cost, self._budget_s)):
+            found.anchor = await self._trial(trial)
+        longest, part_s = self._subject.facts.context_length, sweep.SHAPES_PART * self._budget_s
+        found.shapes = sweep.shapes(found.shape, longest, draft.cost, found.in_flight, part_s)
+        end_s = self._elapsed_s() + part_s
+        for number, shape in enumerate(found.shapes.all):
+            left = found.shapes.all[number:]
+            await self._shape(shape, sweep.shape_s(left, draft.cost, end_s - self._elapsed_s()))
+            if self._left_s() < 0:
+                break
+
+    async def _repeat(self) -> None:
+        """What was disturbed; the knee and the point below, for the machine may have changed meanwhile; the rest."""
+        found = self._found
+        await self._doubtful(DISTURBED)
+        for parallel in (found.knee, found.knee // 2):
+            if parallel > 2 and self._left_s() > sweep.point_s(parallel, self._budget_s):  # noqa: PLR2004 - as few as 4
+                await self._point(parallel, found.others[-1])
+        await self._doubtful(0.0)
+
+    async def _doubtful(self, doubt: float) -> None:
+        found = self._found
+        while shape := found.doubtful(doubt):
+            allowed_s = max(one.trial.seconds for one in found.others if one.trial.shape == shape)
+            if allowed_s > self._left_s():
+                break
+            await self._shape(shape, allowed_s)
+
+    async def _shape(self, shape: tuple[int, int], allowed_s: float) -> None:
+        parallel = self._found.in_flight(shape)
+        self._found.others.append(await self._trial(Trial(parallel, *shape, allowed_s)))
+
+    def _elapsed_s(self) -> float:
         return self._clock.monotonic() - self._began
 
+    def _left_s(self) -> float:
+        return self._budget_s - self._elapsed_s()
+
     async def _trial(self, trial: Trial) -> Result:
+        self._tell(self._elapsed_s() / self._budget_s)
         return await _Closed(self._client, self._clock, self._subject, trial, self._random).run()
 
 
@@ -109,47 +138,44 @@ class _Closed:
         self._vocabulary = (subject.facts.shape.vocabulary if subject.facts.shape else 0) or _FEW_TOKENS
         self._trial = trial
         self._random = source
-        self._started = clock.monotonic()
-        self._under_way = 0
-        self._counted_from = 0.0
-        self._samples: list[Sample] = []
+        self._began = clock.monotonic()
+        self._courses: list[Course] = []
+        self._window: asyncio.Future[tuple[float, float]] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Result:
         workers = [asyncio.create_task(self._work(number)) for number in range(self._trial.parallel)]
+        first: list[asyncio.Future[Any]] = [*workers, self._window]
         try:
-            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # What is in flight still is not needed: the engine ends a request that nobody waits for.
             for worker in workers:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-        wall = max([worker.result() for worker in done])
-        return Result(
-            self._trial,
-            len(self._samples),
-            max(wall, 1e-6),
-            statistics.median(sample.seconds for sample in self._samples),
-            statistics.median(sample.ttft_s for sample in self._samples),
-        )
+            ended = await asyncio.gather(*workers, return_exceptions=True)
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
+        return sweep.result(self._trial, self._courses, *self._window.result())
 
-    async def _work(self, number: int) -> float:
-        """Sends requests until enough were counted; the seconds that those took together."""
+    async def _work(self, number: int) -> None:
+        """Sends requests until enough was seen."""
         trial = self._trial
         if trial.parallel > 1:
             await self._one(*trial.first(number))
-        self._under_way += 1
-        if self._under_way == trial.parallel:
-            self._counted_from = self._clock.monotonic()
         while True:
-            sample = await self._one(trial.tokens_in, trial.tokens_out)
-            now = self._clock.monotonic()
-            if self._under_way < trial.parallel:
-                continue
-            self._samples.append(sample)
-            late = now - self._started > trial.limit_s and len(self._samples) >= trial.least
-            if late or len(self._samples) >= trial.count:
-                return now - self._counted_from
+            await self._one(*trial.shape)
 
-    async def _one(self, tokens_in: int, tokens_out: int) -> Sample:
+    async def _one(self, tokens_in: int, tokens_out: int) -> None:
         prompt = [self._random.randrange(self._vocabulary) for _ in range(tokens_in)]
-        return await self._client.measure(self._address, self._task, prompt, tokens_out)
+        course = Course(tokens_in, self._clock.monotonic())
+        self._courses.append(course)
+
+        def told(tokens: int) -> None:
+            now = self._clock.monotonic()
+            course.tell(now, tokens)
+            if len(course.moments) == 1 and not self._window.done():
+                found = sweep.window(self._trial, self._courses, self._began, now)
+                if found is not None:
+                    self._window.set_result(found)
+
+        await self._client.measure(self._address, self._task, prompt, tokens_out, told)

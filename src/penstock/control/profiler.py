@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from penstock.control.measurement import Measurement, Subject
-from penstock.control.offers import Appraisal, workload
+from penstock.control.offers import Appraisal
 from penstock.control.quiet import Quiet
-from penstock.domain import sweep
 from penstock.domain.errors import EngineFailed
+from penstock.domain.findings import Circumstances
 from penstock.domain.profile import Fingerprint, Profile
 from penstock.domain.steps import Measuring
 from penstock.ports.clock import Clock
@@ -142,16 +142,15 @@ class Profiler:
         measurement = Measurement(self._client, self._clock, what, job.budget_s or self._budget_s, tell)
         tell(0.0)
         try:
-            results, users = await self._quiet.during(engine.device, measurement.run(), gives_way=job.gives_way)
+            found, users = await self._quiet.during(engine.device, measurement.run(), gives_way=job.gives_way)
         finally:
             del self._running[of.fingerprint]
         async with self._store.unit() as unit:
             who = await names_of(unit, users)
-        if results is None:
+        if found is None:
             return Measured(None, who, f"measuring {of.fingerprint.version} gave way to requests to {who}")
         memory = await self._cluster.memory(engine.process)
-        around = sweep.Circumstances(of.fingerprint, engine.startup_s, memory, self._clock.now_ms(), of.cost)
-        profile = sweep.summarise(workload(of.facts), *results, around)
+        profile = found.profile(Circumstances(of.fingerprint, engine.startup_s, memory, self._clock.now_ms()))
         if users:
             profile = replace(profile, stale=DISTURBED.format(who=who))
         async with self._store.unit() as unit:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock.domain.least_squares import nonnegative_least_squares
+
 REFERENCE_INPUT = 2048
 REFERENCE_OUTPUT = 256
 REFERENCE_TOKENS = REFERENCE_INPUT + REFERENCE_OUTPUT
 KNEE_FRACTION = 0.9
-KNEE_DOUBT = 0.03
-"""Two measurements of a point differ by about so much: what reaches 90 % now and then is not the knee."""
+USUAL_ERROR = 0.03
+"""Of the cost model on a shape that was measured well."""
+FIT_ROUNDS = 8
 ENOUGH_POINTS = 3
 """Of a curve, to tell its bend from noise."""
 
@@ -31,7 +34,8 @@ class Point:
     """One point of the curve: `parallel` requests at a time gave `tokens_per_s` (input and output together).
 
     `latency_s` is the median of a whole request; `ttft_s` the median time to first token, 0 for embeddings. `scaled`:
-    it was measured with shortened requests; its tokens per second are those of whole ones, its times are not.
+    it was measured with shortened requests; its tokens per second are those of whole ones, its times are not. `short`:
+    it was measured for less than three times as long as a request is in flight.
     """
 
     parallel: int
@@ -39,6 +43,7 @@ class Point:
     latency_s: float
     ttft_s: float
     scaled: bool = False
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def terms(tokens_in: float, tokens_out: float) -> tuple[float, float, float, flo
 
 
 def knee(curve: Sequence[Point]) -> Point:
-    """The point with the fewest parallel requests, in fours, that surely reaches 90 % of the plateau.
+    """The point with the fewest parallel requests, in fours, that reaches 90 % of the plateau.
 
     The plateau is the end of a smooth curve through the points, and points are judged by that curve too: a single
     measurement is too unsure for it. A curve with less than three points at multiples of four (a short measurement) is
@@ -116,7 +121,7 @@ def knee(curve: Sequence[Point]) -> Point:
     fours = [point for point in curve if point.parallel % 4 == 0] or list(curve)
     alone, shared = _smooth(fours if len(fours) >= ENOUGH_POINTS else curve)
     last = max(fours, key=lambda point: point.parallel)
-    most = (alone + shared / last.parallel) / (KNEE_FRACTION + KNEE_DOUBT)
+    most = (alone + shared / last.parallel) / KNEE_FRACTION
     return min((point for point in fours if alone + shared / point.parallel <= most), key=lambda point: point.parallel)
 
 
@@ -145,40 +150,27 @@ def reference_shape(context_length: int, *, encoder: bool) -> tuple[int, int]:
     return max(1, context_length - output), output
 
 
-def fit_cost(
-    samples: Sequence[tuple[int, int, float]], *, tie: CostModel | None = None, rounds: int = 4000
-) -> CostModel:
-    """Fits the cost model to (tokens in, tokens out, seconds) by relative least squares, coefficients not negative.
+def fit_cost(samples: Sequence[tuple[Sequence[float], float]], *, tie: CostModel | None = None) -> CostModel:
+    """Fits the cost model to (sums of `terms`, seconds) by relative least squares, coefficients not negative.
 
-    Coordinate descent on the normal equations: five unknowns, so a library would be more than the thing itself.
-    With `tie`, the context terms keep their proportion to the others in that model, and three unknowns are left:
-    short requests do not tell them apart.
+    Samples that lie far off count less: a machine that was busy for some seconds must not bend the rest. With `tie`,
+    the context terms keep their proportion to the others in that model, and three unknowns are left: short requests do
+    not tell them apart.
     """
     ratio_e = tie.e / tie.a if tie is not None and tie.a else 0.0
     ratio_d = tie.d / tie.b if tie is not None and tie.b else 0.0
-
-    def columns(i: float, o: float) -> tuple[float, float, float, float, float]:
-        one, in_, in2, out, context = terms(i, o)
-        if tie is None:
-            return one, in_, in2, out, context
-        return one, in_ + ratio_e * in2, 0.0, out + ratio_d * context, 0.0
-
-    rows = [[x / seconds for x in columns(i, o)] for i, o, seconds in samples]
-    scale = [max((abs(row[k]) for row in rows), default=0.0) or 1.0 for k in range(5)]
-    rows = [[x / s for x, s in zip(row, scale, strict=True)] for row in rows]
-    gram = [[sum(row[j] * row[k] for row in rows) for k in range(5)] for j in range(5)]
-    target = [sum(row[k] for row in rows) for k in range(5)]
-    found = [0.0] * 5
-    for _ in range(rounds):
-        for k in range(5):
-            if gram[k][k] > 0:
-                rest = sum(gram[k][j] * found[j] for j in range(5) if j != k)
-                found[k] = max(0.0, (target[k] - rest) / gram[k][k])
-    c, a, e, b, d = (value / s for value, s in zip(found, scale, strict=True))
+    rows = []
+    for (one, in_, in2, out, context), seconds in samples:
+        row = (one, in_ + ratio_e * in2, 0.0, out + ratio_d * context, 0.0) if tie else (one, in_, in2, out, context)
+        rows.append([value / seconds for value in row])
+    weights = [1.0] * len(rows)
+    for _ in range(FIT_ROUNDS):
+        found = nonnegative_least_squares(rows, weights)
+        off = [abs(sum(x * y for x, y in zip(found, row, strict=True)) - 1) for row in rows]
+        weights = [min(1.0, USUAL_ERROR / max(one, 1e-9)) for one in off]
+    c, a, e, b, d = found
     e, d = (e, d) if tie is None else (ratio_e * a, ratio_d * b)
-    model = CostModel(c, a, e, b, d)
-    errors = [abs(model.seconds(i, o) / seconds - 1) for i, o, seconds in samples]
-    return CostModel(c, a, e, b, d, sum(errors) / len(errors) if errors else 0.0)
+    return CostModel(c, a, e, b, d, sum(off) / len(off) if off else 0.0)
 
 
 def pin(model: CostModel, tokens_in: int, tokens_out: int, throughput: float) -> CostModel:

@@ -1,6 +1,6 @@
 """Inference engines: how one is launched, and how it is spoken to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -93,16 +93,6 @@ class Gauge(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One measured request: tokens in and out, seconds to the first token and to the end."""
-
-    tokens_in: int
-    tokens_out: int
-    ttft_s: float
-    seconds: float
-
-
 class EngineCanceller(Protocol):
     """What ends a request in an engine."""
 
@@ -122,6 +112,12 @@ class EngineClient(EngineCanceller, Protocol):
         """Tokens that its KV cache holds, 0 if it keeps none or does not tell. Raises EngineFailed if it is gone."""
         ...
 
-    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
-        """Runs one request with that prompt to its full length, and times it. Raises EngineFailed."""
+    async def measure(
+        self, address: str, task: Task, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
+    ) -> None:
+        """Runs one request with that prompt to its full length.
+
+        Whenever more of the answer has come, `told` is called with its tokens so far; for embeddings once, with 0.
+        Cancelled, it ends the request. Raises EngineFailed.
+        """
         ...

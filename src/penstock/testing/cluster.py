@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from penstock.domain.placement import Device
 from penstock.domain.usage import Usage
 from penstock.ports.clock import Clock
 from penstock.ports.cluster import Process
-from penstock.ports.engine import EngineSpec, Launch, Needs, Sample
+from penstock.ports.engine import EngineSpec, Launch, Needs
 
 GIB = 2**30
 
@@ -142,7 +142,9 @@ class FakeEngineClient:
         assert address
         return 0
 
-    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
+    async def measure(
+        self, address: str, task: Task, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
+    ) -> None:
         """Takes time in proportion to tokens; requests in parallel share the engine, and win a half by it."""
         assert task in Task
         if self.fails:
@@ -150,13 +152,15 @@ class FakeEngineClient:
         self.parallel += 1
         self.most_parallel = max(self.most_parallel, self.parallel)
         try:
-            seconds = self.token_s * (len(tokens) + 4 * tokens_out) * (1 + self.parallel) / 2
-            await self.cluster.clock.sleep(seconds)
+            part_s = self.token_s * (len(tokens) + 4 * tokens_out) * (1 + self.parallel) / 8
+            for part in range(4):
+                await self.cluster.clock.sleep(part_s)
+                if tokens_out or part == 3:  # noqa: PLR2004 - the last one
+                    told(max(tokens_out * part // 3, min(tokens_out, 1)))
         finally:
             self.parallel -= 1
         if self.cluster.at(address) is None:
             raise EngineFailed("The engine broke off.")
-        return Sample(len(tokens), tokens_out, seconds / 4, seconds)
 
     async def cancel(self, address: str, request_id: str) -> Usage | None:
         """Knows no request."""

@@ -80,7 +80,7 @@ async def test_an_update_to_more_adds_a_replica_and_one_to_less_drains_the_last(
 async def test_the_first_of_a_version_is_measured_before_it_is_split(world, clock):
     async with running(world):
         chunks = await measured(world)
-        await create(world, "one", config(entity(OTHER, minimum=chunks.chunk * chunks.slices + 1, maximum=10**6)))
+        await create(world, "one", config(entity(OTHER, minimum=1.2 * chunks.chunk * chunks.slices, maximum=10**6)))
         most_before = 0
         while await is_estimated(world):
             most_before = max(most_before, len(world.cluster.running()))

@@ -1,8 +1,7 @@
 """Control calls to an engine that speaks OpenAI's wire; see `penstock.ports.engine.EngineClient`."""
 
-import json
-import time
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -13,10 +12,10 @@ from penstock.domain.errors import EngineFailed
 from penstock.domain.measured import seconds_of
 from penstock.domain.model import Task
 from penstock.domain.usage import Usage
-from penstock.ports.engine import Sample
 
 HEALTH_S = 3.0
 CANCEL_S = 5.0
+_COUNT = re.compile(rb'"completion_tokens": ?([0-9]+)')
 _AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -46,13 +45,17 @@ class HttpEngineClient:
         held = told.get("kv_tokens") if isinstance(told, dict) else None
         return held if isinstance(held, int) else 0
 
-    async def measure(self, address: str, task: Task, tokens: Sequence[int], tokens_out: int) -> Sample:
+    async def measure(
+        self, address: str, task: Task, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
+    ) -> None:
         """One request, streamed if tokens come out of it, to its full length."""
         try:
             async with _session(address, self._measure_s) as session:
                 if task is Task.EMBEDDINGS:
-                    return await _embed(session, tokens)
-                return await _complete(session, tokens, tokens_out)
+                    await _embed(session, tokens)
+                    told(0)
+                else:
+                    await _complete(session, tokens, tokens_out, told)
         except _AWAY as error:
             raise EngineFailed(f"The engine broke off: {error or type(error).__name__}") from error
 
@@ -85,15 +88,14 @@ async def _session(address: str, timeout_s: float) -> AsyncIterator[aiohttp.Clie
         yield session
 
 
-async def _embed(session: aiohttp.ClientSession, tokens: Sequence[int]) -> Sample:
-    began = time.perf_counter()
+async def _embed(session: aiohttp.ClientSession, tokens: Sequence[int]) -> None:
     async with session.post("/v1/embeddings", json={"model": "", "input": [list(tokens)]}) as answer:
-        content = await answer.read()
-        _check(answer.status, content)
-    return Sample(len(tokens), 0, 0.0, time.perf_counter() - began)
+        _check(answer.status, await answer.read())
 
 
-async def _complete(session: aiohttp.ClientSession, tokens: Sequence[int], tokens_out: int) -> Sample:
+async def _complete(
+    session: aiohttp.ClientSession, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
+) -> None:
     ask = {
         "model": "",
         "prompt": list(tokens),
@@ -103,22 +105,18 @@ async def _complete(session: aiohttp.ClientSession, tokens: Sequence[int], token
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    began = time.perf_counter()
-    first, usage = 0.0, None
+    given = 0
     async with session.post("/v1/completions", json=ask) as answer:
         if answer.status != HTTPStatus.OK:
             _check(answer.status, await answer.read())
         async for line in answer.content:
-            if not line.startswith(b"data: "):
-                continue
-            first = first or time.perf_counter() - began
-            if b'"usage"' in line:
-                usage = line
-    seconds = time.perf_counter() - began
-    counted = _usage(json.loads(usage[6:]).get("usage")) if usage else None
-    if counted is None or counted.completion_tokens < tokens_out:
-        raise EngineFailed(f"The engine gave {counted.completion_tokens if counted else 0} of {tokens_out} tokens.")
-    return Sample(len(tokens), tokens_out, first, seconds)
+            if line.startswith(b"data: {"):
+                # An engine that counts only at the end gives a token with each event.
+                counted = _COUNT.search(line)
+                given = int(counted[1]) if counted else min(given + 1, tokens_out)
+                told(given)
+    if given < tokens_out:
+        raise EngineFailed(f"The engine gave {given} of {tokens_out} tokens.")
 
 
 def _check(status: int, content: bytes) -> None:
