@@ -110,10 +110,13 @@ def _print(found: dict[str, Any], console: Console) -> None:
     for heading in ("parallel", "tokens/s", "latency s", "TTFT s", ""):
         table.add_column(heading, justify="right")
     for point in found["curve"]:
-        marks = ("knee " if point["parallel"] == found["knee"] else "") + ("scaled" if point["scaled"] else "")
+        marks = " ".join(mark for mark in ("scaled", "short") if point[mark])
+        marks = f"knee {marks}" if point["parallel"] == found["knee"] else marks
         numbers = (f"{point['tokens_per_s']:,.0f}", f"{point['latency_s']:.3f}", f"{point['ttft_s']:.3f}")
         table.add_row(str(point["parallel"]), *numbers, marks.strip())
     console.print(table)
+    if any(point["short"] for point in found["curve"]):
+        console.print("short: counted for less than three times as long as a request is in flight")
     scaled = "; scaled: the budget was too short for whole requests" if found["scaled"] else ""
     console.print(f"T {found['throughput']:,.0f} tokens/s at {found['knee']} parallel requests of {shape}{scaled}")
     console.print(f"sold in {found['slices']} chunks of {found['throughput_chunk_size']:,} tokens/s")

@@ -54,7 +54,7 @@ def _values(profile: Profile) -> dict[str, object]:
         "device": profile.fingerprint.device,
         "throughput": profile.throughput,
         "knee": profile.knee,
-        "curve": [[p.parallel, p.tokens_per_s, p.latency_s, p.ttft_s, p.scaled] for p in profile.curve],
+        "curve": [[p.parallel, p.tokens_per_s, p.latency_s, p.ttft_s, p.scaled, p.short] for p in profile.curve],
         "cost": [*profile.cost.coefficients, profile.cost.error],
         "input_tokens": profile.input_tokens,
         "output_tokens": profile.output_tokens,

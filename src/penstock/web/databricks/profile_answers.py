@@ -68,6 +68,7 @@ def profile_answer(profile: Profile) -> dict[str, Any]:
                 "latency_s": round(point.latency_s, 4),
                 "ttft_s": round(point.ttft_s, 4),
                 "scaled": point.scaled,
+                "short": point.short,
             }
             for point in profile.curve
         ],
