@@ -9,7 +9,20 @@ from typing import Any, TextIO
 import structlog
 
 _SECRET_KEYS = frozenset(
-    {"authorization", "token", "token_value", "access_token", "password", "secret", "client_secret", "assertion"}
+    {
+        "authorization",
+        "token",
+        "token_value",
+        "access_token",
+        "password",
+        "secret",
+        "client_secret",
+        "assertion",
+        "string_value",
+        "bytes_value",
+        "api_key",
+        "master_key",
+    }
 )
 # Our own values, whatever comes behind Bearer or Basic, and passwords in URLs.
 _SECRET_VALUES = re.compile(

@@ -20,9 +20,9 @@ from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.journal import FileJournal
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
-from penstock.adapters.store.claim import FileClaim
 from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
+from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
@@ -107,8 +107,8 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     clock = SystemClock()
 
     # The data folder and the database, for this process alone
-    await _claim_folder(settings, stack)
-    store = await _store(settings, stack)
+    await claim_folder(settings, stack)
+    store = await open_store(settings, stack)
 
     # Who is calling
     access = await make_access(settings, store, stack)
@@ -179,13 +179,6 @@ def _parts(
         data_plane=data_plane,
         batches=batches,
     )
-
-
-async def _store(settings: Settings, stack: AsyncExitStack) -> SqlStore:
-    store = SqlStore(settings.database_url)
-    stack.push_async_callback(store.close)
-    await store.open()
-    return store
 
 
 def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list[Loop]:
@@ -312,17 +305,6 @@ def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) 
         sdk_repository=settings.artifacts.sdk_repository,
     )
     return catalogue, Janitor(store, clock, artifacts, catalogue.versions, settings.artifacts.upload_expiry_s)
-
-
-async def _claim_folder(settings: Settings, stack: AsyncExitStack) -> None:
-    folder = settings.data_dir.absolute()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        claim = FileClaim(folder / "server.lock", f"The data folder {folder}")
-        await claim.take()
-    except OSError as error:
-        raise PenstockError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
-    stack.push_async_callback(claim.give_back)
 
 
 async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:

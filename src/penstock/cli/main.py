@@ -11,6 +11,7 @@ from penstock.cli.load import load
 from penstock.cli.plan import plan
 from penstock.cli.profile import profile
 from penstock.cli.scaling import scaling
+from penstock.cli.secrets import secrets
 
 app = typer.Typer(help="A model serving platform that sells tokens per second.", no_args_is_help=True)
 
@@ -20,6 +21,7 @@ app.command()(bill)
 app.add_typer(ledger, name="ledger")
 app.command()(plan)
 app.add_typer(scaling, name="scaling")
+app.add_typer(secrets, name="secrets")
 
 
 @app.command()

@@ -12,19 +12,26 @@ import uvloop
 from penstock.adapters.logs import start_logging
 from penstock.bootstrap import Started, run
 from penstock.domain.errors import PenstockError
-from penstock.settings import load
+from penstock.settings import PREFIX, load
 
 
 def serve(flags: Mapping[str, Any], config: Path | None) -> int:
     """Runs the server and returns the exit status: 0 after a clean stop, 1 if it could not start."""
     try:
         settings = load(flags, os.environ, config)
+        _forget_variables()
         start_logging(settings.log_format, settings.log_level)
         uvloop.run(run(settings, _tell))
     except PenstockError as error:
         print(error.message, file=sys.stderr)
         return 1
     return 0
+
+
+def _forget_variables() -> None:
+    """Takes ours out of what child processes inherit: some hold secrets, and none is for engines."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
 
 
 def _tell(started: Started) -> None:
