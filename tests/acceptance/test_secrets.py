@@ -74,7 +74,7 @@ def test_scopes_are_made_listed_and_deleted(sdk_admin, scope):
         sdk_admin.secrets.create_scope(
             "vault",
             scope_backend_type=ScopeBackendType.AZURE_KEYVAULT,
-            backend_azure_keyvault=AzureKeyVaultSecretScopeMetadata(resource_id="r", dns_name="d", tenant_id="t"),
+            backend_azure_keyvault=AzureKeyVaultSecretScopeMetadata(resource_id="r", dns_name="d"),
         )
     with pytest.raises(InvalidParameterValue, match="scope must have 1 to 128"):
         sdk_admin.secrets.create_scope("two words")

@@ -18,6 +18,7 @@ from penstock.domain.secret import (
     check_key,
     check_scope,
     check_value,
+    encoded,
     require,
 )
 from penstock.ports.cipher import Cipher
@@ -110,7 +111,7 @@ class Secrets:
         The reference goes to `resolve`, and to `uproot` when nothing needs it any more. Raises InvalidParameter.
         """
         ref = SecretRef(f"{OWN}{owner.id}", self._new_id())
-        plain = check_value(value.encode(), "the secret")
+        plain = check_value(encoded(value, "the secret"), "the secret")
         record = SecretRecord(ref, self._cipher.seal(ref, plain), self._clock.now_ms())
         async with self._store.unit() as unit:
             if await unit.secrets.scope(ref.scope) is None:

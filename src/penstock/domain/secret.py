@@ -150,6 +150,14 @@ def check_key(name: str) -> str:
     return name
 
 
+def encoded(text: str, field: str) -> bytes:
+    """A secret's text as its value; raises InvalidParameter if UTF-8 cannot hold it: JSON lets half characters in."""
+    value = text.encode(errors="replace")
+    if value.decode() != text:
+        raise InvalidParameter(f"{field} must be text that UTF-8 can hold.")
+    return value
+
+
 def check_value(value: bytes, field: str) -> bytes:
     """Returns a secret's value, or raises InvalidParameter if it is too large."""
     if len(value) > MAX_VALUE_BYTES:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
 from penstock.domain.errors import InvalidParameter, MalformedBody
-from penstock.domain.secret import AclItem, Permission
+from penstock.domain.secret import AclItem, Permission, encoded
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
 BASE = "/api/2.0/secrets"
@@ -57,7 +57,7 @@ class PutSecret(BaseModel):
         if (self.string_value is None) == (self.bytes_value is None):
             raise MalformedBody("Exactly one of string_value and bytes_value must be given.")
         if self.string_value is not None:
-            return self.string_value.get_secret_value().encode()
+            return encoded(self.string_value.get_secret_value(), "string_value")
         assert self.bytes_value is not None
         decoded = _decoded(self.bytes_value.get_secret_value())
         if decoded is None:
