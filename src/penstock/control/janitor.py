@@ -5,6 +5,7 @@ from contextlib import suppress
 from penstock.control.versions import Versions
 from penstock.domain.catalog import ModelVersion, VersionStatus
 from penstock.domain.errors import Conflict, DoesNotExist
+from penstock.domain.tracking_path import STORAGE
 from penstock.ports.artifacts import ArtifactStore
 from penstock.ports.catalog_rows import Outcome
 from penstock.ports.clock import Clock
@@ -81,5 +82,5 @@ class Janitor:
 
     async def _sweep(self) -> int:
         async with self._store.unit() as unit:
-            keep, sessions = await unit.catalog.storages(), await unit.uploads.sessions()
+            keep, sessions = await unit.catalog.storages() | {STORAGE}, await unit.uploads.sessions()
         return await self._artifacts.sweep(keep, sessions, self._clock.now_ms() - ORPHAN_MS)

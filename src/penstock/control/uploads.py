@@ -4,9 +4,9 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 
 from penstock.control.files import PUT, Files, Ticket
-from penstock.domain.artifact_path import ArtifactPath, require_file
-from penstock.domain.catalog import check_writable
+from penstock.domain.artifact_path import require_file
 from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter
+from penstock.domain.tracking_path import FilePath
 from penstock.ports.artifacts import ArtifactStore, Part
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store
@@ -17,7 +17,7 @@ MAX_URLS = 1000
 
 
 class Uploads:
-    """Multipart uploads. A session belongs to one path of one version, and is as hard to guess as a token."""
+    """Multipart uploads. A session belongs to one path, and is as hard to guess as a token."""
 
     def __init__(self, store: Store, clock: Clock, artifacts: ArtifactStore, files: Files) -> None:
         self._store = store
@@ -25,7 +25,7 @@ class Uploads:
         self._artifacts = artifacts
         self._files = files
 
-    async def begin(self, path: ArtifactPath, *, overwrite: bool) -> str:
+    async def begin(self, path: FilePath, *, overwrite: bool) -> str:
         """A new session; raises Conflict if the version is final or the file is there and may not be replaced."""
         storage = await self._files.writable(require_file(path))
         if not overwrite and await self._is_there(path):
@@ -36,7 +36,7 @@ class Uploads:
             await unit.uploads.add(upload)
         return upload.session
 
-    async def _is_there(self, path: ArtifactPath) -> bool:
+    async def _is_there(self, path: FilePath) -> bool:
         try:
             await self._files.stat(path, directory=False)
         except DoesNotExist:
@@ -44,7 +44,7 @@ class Uploads:
         return True
 
     async def part_tickets(
-        self, path: ArtifactPath, session: str, first: int, count: int, expires_at: int | None
+        self, path: FilePath, session: str, first: int, count: int, expires_at: int | None
     ) -> list[Ticket]:
         """Permissions to send `count` parts from number `first`."""
         if not 1 <= count <= MAX_URLS:
@@ -57,7 +57,7 @@ class Uploads:
             for number in range(first, first + count)
         ]
 
-    async def put_part(self, path: ArtifactPath, session: str, number: int, content: AsyncIterator[bytes]) -> str:
+    async def put_part(self, path: FilePath, session: str, number: int, content: AsyncIterator[bytes]) -> str:
         """Stores a part of an open upload, in place of an earlier one of that number; returns its etag."""
         await self._open(path, session)
         etag = await self._artifacts.put_part(session, number, self._files.bounded(content))
@@ -65,7 +65,7 @@ class Uploads:
             await unit.uploads.touch(session, self._clock.now_ms())
         return etag
 
-    async def complete(self, path: ArtifactPath, session: str, parts: Sequence[Part]) -> None:
+    async def complete(self, path: FilePath, session: str, parts: Sequence[Part]) -> None:
         """Makes one file of the parts; safe to repeat. Raises InvalidParameter naming a part that is not there."""
         if not parts:
             raise InvalidParameter("parts must name at least one uploaded part.")
@@ -84,24 +84,24 @@ class Uploads:
             await unit.uploads.end(session, UploadState.COMPLETED, self._clock.now_ms())
         await self._artifacts.abort(session)
 
-    async def abort(self, path: ArtifactPath, session: str) -> None:
+    async def abort(self, path: FilePath, session: str) -> None:
         """Gives an upload up; safe to repeat, does nothing to a completed one."""
         await self._session(path, session)
         async with self._store.unit() as unit:
             await unit.uploads.end(session, UploadState.ABORTED, self._clock.now_ms())
         await self._artifacts.abort(session)
 
-    async def _session(self, path: ArtifactPath, session: str) -> Upload:
-        version = await self._files.version(path)
+    async def _session(self, path: FilePath, session: str) -> Upload:
+        storage = await self._files.storage(path)
         async with self._store.unit() as unit:
             upload = await unit.uploads.get(session)
-        if upload is None or (upload.storage, upload.path) != (version.storage, path.path):
+        if upload is None or (upload.storage, upload.path) != (storage, path.path):
             raise DoesNotExist(f"session_token is not one of an upload of '{path}'.")
         return upload
 
-    async def _open(self, path: ArtifactPath, session: str) -> Upload:
+    async def _open(self, path: FilePath, session: str) -> Upload:
         upload = await self._session(path, session)
         if upload.state is not UploadState.OPEN:
             raise Conflict(f"The upload of '{path}' is {upload.state.value}. Begin a new one.")
-        check_writable(await self._files.version(path))
+        await self._files.writable(path)
         return upload

@@ -1,6 +1,7 @@
 """Paths of files in model versions: `/Models/<catalog>/<schema>/<model>/<version>/<path>`, checked by segments."""
 
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from penstock.domain.catalog import check_number
@@ -97,8 +98,16 @@ def check_segment(segment: str) -> None:
         raise InvalidParameter(f"A segment of path must be at most {SEGMENT_LIMIT} bytes long, but has {size}.")
 
 
-def require_file(path: ArtifactPath) -> ArtifactPath:
-    """Returns the path; raises InvalidParameter if it names the root of a version, where no file can be."""
+class _InStorage(Protocol):
+    @property
+    def path(self) -> str: ...
+
+
+_P = TypeVar("_P", bound=_InStorage)
+
+
+def require_file(path: _P) -> _P:
+    """Returns the path; raises InvalidParameter if it names the root of a version or storage: no file can be there."""
     if not path.path:
-        raise InvalidParameter(f"path '{path}' names a model version, not a file in it.")
+        raise InvalidParameter(f"path '{path}' names the root of files, such as a model version, not a file in it.")
     return path

@@ -1,4 +1,4 @@
-"""Files of model versions through the Files API: /api/2.0/fs/{files,directories}/*, streamed both ways."""
+"""Files of model versions, runs and logged models by the Files API: /api/2.0/fs/{files,directories}/*, streamed."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -9,9 +9,10 @@ from starlette.requests import ClientDisconnect
 
 from penstock.control.files import Files
 from penstock.control.uploads import Uploads
-from penstock.domain.artifact_path import ArtifactPath, decode, parse
+from penstock.domain.artifact_path import decode
 from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter, InvalidRequest
+from penstock.domain.tracking_path import FilePath, parse_file
 from penstock.ports.artifacts import Entry, Part
 from penstock.web.databricks.downloads import answer_file
 from penstock.web.databricks.paging import after_text, page, page_size
@@ -38,10 +39,10 @@ class CompleteBody(BaseModel):
     parts: list[PartBody]
 
 
-def path_of(request: Request, prefix: str) -> ArtifactPath:
+def path_of(request: Request, prefix: str) -> FilePath:
     """The path behind `prefix` as it was sent, decoded segment by segment."""
     raw: bytes = request.scope["raw_path"]
-    return parse(decode(raw.decode("latin-1").removeprefix(prefix)))
+    return parse_file(decode(raw.decode("latin-1").removeprefix(prefix)))
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -128,7 +129,7 @@ def _add_downloads(routes: APIRouter, files: Files) -> None:
         return await send(request, files, path_of(request, FILES))
 
 
-async def send(request: Request, files: Files, path: ArtifactPath) -> Response:
+async def send(request: Request, files: Files, path: FilePath) -> Response:
     """The file at the path, as the request asks for it."""
     entry = await files.stat(path, directory=False)
     return await answer_file(request, entry, lambda start, length: files.read(path, start, length))
@@ -162,7 +163,7 @@ def _add_directories(routes: APIRouter, files: Files) -> None:
         return Response(status_code=204)
 
 
-def _entry(directory: ArtifactPath, entry: Entry) -> dict[str, Any]:
+def _entry(directory: FilePath, entry: Entry) -> dict[str, Any]:
     name = entry.path.rsplit("/", 1)[-1]
     told: dict[str, Any] = {
         "path": f"{directory}/{name}",

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from penstock.control.files import DELETE, GET, PUT, Files, Ticket
 from penstock.control.uploads import Uploads
-from penstock.domain.artifact_path import parse
 from penstock.domain.errors import InvalidParameter, MalformedBody
+from penstock.domain.tracking_path import parse_file
 from penstock.web.databricks.files import BASE, body_of, path_of, send
 from penstock.web.guard import Access, allows, guarded_router
 
@@ -57,27 +57,27 @@ def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, public_url: s
 
     @routes.post(f"{BASE}/create-upload-url", openapi_extra=_USER)
     async def upload(request: Request, body: AskUrl) -> dict[str, Any]:
-        ticket = await files.ticket(PUT, parse(body.path), _time(body.expire_time))
+        ticket = await files.ticket(PUT, parse_file(body.path), _time(body.expire_time))
         return {"url": url(request, ticket), "headers": []}
 
     @routes.post(f"{BASE}/create-download-url", openapi_extra=_USER)
     async def download(request: Request) -> dict[str, Any]:
         # MLflow sends a body, the SDK a query.
         asked = _asked(await request.body(), request)
-        ticket = await files.ticket(GET, parse(asked.path), _time(asked.expire_time))
+        ticket = await files.ticket(GET, parse_file(asked.path), _time(asked.expire_time))
         return {"url": url(request, ticket), "headers": []}
 
     @routes.post(f"{BASE}/create-upload-part-urls", openapi_extra=_USER)
     async def parts(request: Request, body: AskPartUrls) -> dict[str, Any]:
         tickets = await uploads.part_tickets(
-            parse(body.path), body.session_token, body.start_part_number, body.count, _time(body.expire_time)
+            parse_file(body.path), body.session_token, body.start_part_number, body.count, _time(body.expire_time)
         )
         urls = [{"url": url(request, ticket), "part_number": ticket.part, "headers": []} for ticket in tickets]
         return {"upload_part_urls": urls}
 
     @routes.post(f"{BASE}/create-abort-upload-url", openapi_extra=_USER)
     async def abort(request: Request, body: AskSessionUrl) -> dict[str, Any]:
-        path = parse(body.path)
+        path = parse_file(body.path)
         ticket = await files.ticket(DELETE, path, _time(body.expire_time), session=body.session_token)
         return {"abort_upload_url": {"url": url(request, ticket), "headers": []}}
 
