@@ -192,6 +192,22 @@ class SecretsSettings(BaseModel):
     """Command, run without a shell, that prints the master key, such as one that asks a key management service."""
 
 
+class ExternalSettings(BaseModel):
+    """External models; docs/external-models.md says what they are."""
+
+    model_config = _GROUP
+
+    allow_private_addresses: bool = Field(default=False)
+    """Let external models be at addresses of private networks and of this machine. Who may make endpoints could then
+    reach what only this machine reaches."""
+    connect_s: float = Field(default=5, gt=0)
+    """Longest time for a connection to a provider, in seconds."""
+    silence_s: float = Field(default=300, gt=0)
+    """Longest time until a provider's answer begins, and between two parts of it, in seconds."""
+    total_s: float = Field(default=597, gt=0)
+    """Longest time for a whole answer of a provider, in seconds."""
+
+
 class SweepSettings(BaseModel):
     """The janitor."""
 
@@ -239,6 +255,7 @@ class Settings(BaseModel):
     batches: BatchSettings = BatchSettings()
     ledger: LedgerSettings = LedgerSettings()
     secrets: SecretsSettings = SecretsSettings()
+    external: ExternalSettings = ExternalSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -81,9 +81,9 @@ def catalogue(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Catalogue:
 
 
 @pytest.fixture
-def world(store: FakeStore, clock: FakeClock) -> World:
+def world(store: FakeStore, clock: FakeClock, secrets: Secrets) -> World:
     """Endpoints over engines of virtual time."""
-    return World(store, clock)
+    return World(store, clock, secrets=secrets)
 
 
 @pytest.fixture

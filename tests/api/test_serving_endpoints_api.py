@@ -132,7 +132,7 @@ async def test_numbers_as_strings_and_the_older_names(admin, model):
         ({"entity_name": "guide"}, "all three levels"),
         ({"entity_version": "latest"}, "entity_version"),
         ({"entity_version": ...}, "entity_version of a served entity must be given"),
-        ({"external_model": {"name": "x"}}, "external_model"),
+        ({"external_model": {"name": "x"}}, "not supported for endpoints with external models"),
         ({"provisioned_model_units": 50}, "provisioned_model_units"),
         ({"instance_profile_arn": "arn"}, "instance_profile_arn"),
         ({"environment_vars": {"A": "b"}}, "environment_vars"),

@@ -6,10 +6,13 @@ import pytest
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists, DoesNotExist, PenstockError
+from penstock.domain.external_forms import ProviderKind
+from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
 from penstock.domain.placement import Claim
 from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
 from penstock.domain.replica import Replica, ReplicaState
+from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.traffic import Route
 
@@ -42,6 +45,25 @@ async def test_an_endpoint_comes_back_as_it_was_added(with_endpoint):
         assert await unit.endpoints.by_id("0" * 32) == endpoint()
         assert await unit.endpoints.by_name("two") is None
         assert await unit.endpoints.by_id("two") is None
+
+
+async def test_external_models_come_back_with_references_to_their_secrets(store):
+    model = ExternalModel(
+        "gpt-4o",
+        ProviderKind.OPENAI,
+        Task.CHAT,
+        {"openai_api_base": "https://a.example"},
+        {"openai_api_key": SecretRef(":7", "planted")},
+    )
+    externals = (ExternalEntity("a", model, "ann"), ExternalEntity("b", model, "bob"))
+    routes = (Route("a", 50), Route("b", 50))
+    made = endpoint(latest=Config(1, (), routes, Task.CHAT, "ann", 1_000, externals=externals))
+    async with store.unit() as unit:
+        await unit.endpoints.add(made)
+        await unit.endpoints.set_fallback(made.id, fallback=True)
+        assert await unit.endpoints.specs() == frozenset()
+    async with store.unit() as unit:
+        assert await unit.endpoints.by_name("one") == replace(made, fallback=True)
 
 
 async def test_an_endpoint_without_a_configuration(store):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.clock import SystemClock
+from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.journal import FileJournal
@@ -22,6 +23,7 @@ from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
+from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.control.authenticator import Authenticator
@@ -31,6 +33,7 @@ from penstock.control.batch_worker import BatchWorker
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.credentials import new_id
 from penstock.control.drift import DriftWatch
+from penstock.control.external_models import ExternalModels
 from penstock.control.files import Files
 from penstock.control.files import Limits as FileLimits
 from penstock.control.health import Health
@@ -51,6 +54,7 @@ from penstock.control.versions import Versions
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.scaling import Policy
 from penstock.domain.usage import RequestRecord
+from penstock.gateway.abroad import Abroad
 from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
@@ -72,6 +76,8 @@ from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
 DAY_S = 24 * 3600
+Hearer = Callable[[Sequence[RequestRecord]], None]
+"""Who is told of requests that have ended and are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,6 @@ def _listener(settings: Settings) -> socket.socket:
 
 async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Installation, Running]:
     """Every part, from the ground up."""
-    clock = SystemClock()
-
     # The data folder and the database, for this process alone
     await claim_folder(settings, stack)
     store = await open_store(settings, stack)
@@ -118,33 +122,26 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     catalogue, janitor = _catalogue(settings, store, artifacts)
 
     # Endpoints and their engines
-    table = Table(clock, gate := Gate(clock))
-    cluster = make_cluster(settings, stack)
-    serving, reconciler, measuring = await make_serving(
-        settings, store, artifacts, cluster, table=table, gate=gate, stack=stack
-    )
-    offers = serving.optimization.offers
-    drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
-    throughput, scaling = _scaling(settings, store, gate, offers, drift=drift, expansion=reconciler.expanding)
+    external = make_external(settings, access.secrets, stack)
+    served = await _served(settings, store, artifacts, external.models, stack)
 
     # The data plane
-    hearers = (drift.hear, throughput.hear)
-    gateway, keeping = await _gateway(settings, store, table, gate, hearers, reconciler=reconciler, stack=stack)
+    gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
     batches, batching = await _batches(settings, store, gateway, stack)
+
     # Loops
-    tidying = _housekeeping(settings, store, janitor)
-    loops = [reconciler.loop, *measuring, *batching, *keeping, *scaling, *access.loops, *tidying]
+    loops = [*served.loops, *batching, *keeping, *access.loops, *_housekeeping(settings, store, janitor)]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
-    services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": cluster.devices}
+    services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": served.cluster.devices}
     parts = _parts(
         settings,
         access,
         health=Health({**services, "loops": supervisor.check}),
         catalogue=catalogue,
-        serving=serving,
-        throughput=throughput,
+        serving=served.serving,
+        throughput=served.throughput,
         data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
         batches=batches,
     )
@@ -181,6 +178,35 @@ def _parts(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """Endpoints with their engines; `hearers` are told of requests that have ended."""
+
+    table: Table
+    gate: Gate
+    cluster: LocalCluster
+    serving: Serving
+    reconciler: Reconciler
+    throughput: Throughput
+    loops: Sequence[Loop]
+    hearers: Sequence[Hearer]
+
+
+async def _served(
+    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, externals: ExternalModels, stack: AsyncExitStack
+) -> _Served:
+    clock = SystemClock()
+    table = Table(clock, gate := Gate(clock))
+    cluster = make_cluster(settings, stack)
+    serving, reconciler, measuring = await make_serving(
+        settings, store, artifacts, cluster, externals, table=table, gate=gate, stack=stack
+    )
+    offers = serving.optimization.offers
+    throughput, scaling, hearers = _scaling(settings, store, gate, offers, expansion=reconciler.expanding)
+    loops = (reconciler.loop, *measuring, *scaling)
+    return _Served(table, gate, cluster, serving, reconciler, throughput, loops, hearers)
+
+
 def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list[Loop]:
     clock, days = SystemClock(), settings.ledger
     retention = Retention(store, clock, Keep(days.requests_days, days.minutes_days, days.hours_days))
@@ -191,9 +217,9 @@ def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list
 
 
 def _scaling(
-    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, *, drift: DriftWatch, expansion: Expansion
-) -> tuple[Throughput, list[Loop]]:
-    """The autoscaler, which remembers what it decides, and what is told of throughput."""
+    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, *, expansion: Expansion
+) -> tuple[Throughput, list[Loop], Sequence[Hearer]]:
+    """The autoscaler, which remembers what it decides, what is told of throughput, and who hears of ended requests."""
     clock, wish = SystemClock(), settings.scaling
     policy = Policy(
         target=wish.target,
@@ -211,39 +237,34 @@ def _scaling(
     loop = Loop("autoscaler", autoscaler.paced, clock, period_s=wish.period_s)
     gate.on_excess(loop.hint)
     history = ScalingHistory(store, clock, autoscaler, days=wish.history_days)
+    drift = DriftWatch(store, offers, gate, clock, window_s=settings.serving.drift_window_s)
     throughput = Throughput(store, gate, offers, clock, drift.of)
-    return throughput, [
+    loops = [
         loop,
         Loop("scaling history", history.step, clock, period_s=2),
         Loop("throughput", throughput.step, clock, period_s=1),
         Loop("drift", drift.step, clock, period_s=drift.period_s),
     ]
+    return throughput, loops, (drift.hear, throughput.hear)
 
 
 async def _gateway(
-    settings: Settings,
-    store: SqlStore,
-    table: Table,
-    gate: Gate,
-    hearers: Sequence[Callable[[Sequence[RequestRecord]], None]],
-    *,
-    reconciler: Reconciler,
-    stack: AsyncExitStack,
+    settings: Settings, store: SqlStore, served: _Served, abroad: Abroad, stack: AsyncExitStack
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
     clock = SystemClock()
     journal = FileJournal(settings.data_dir.absolute() / "requests")
     journal.recover()
-    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, gate.readings))
-    keeper.on_stored(*hearers)
+    keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, served.gate.readings))
+    keeper.on_stored(*served.hearers)
     stack.push_async_callback(_last_requests, keeper, journal)
     relay = EngineRelay()
     stack.push_async_callback(relay.close)
     carrier = Carrier(
-        table,
-        gate,
+        served.table,
+        served.gate,
         relay,
-        reconciler,
+        served.reconciler,
         rooms=Rooms(clock),
         waits=Waits(request_s=settings.gateway.request_timeout_s),
         pick=random.random,
@@ -253,7 +274,7 @@ async def _gateway(
         Loop("request ledger", keeper.step, clock, period_s=1),
         Loop("request limit", running.step, clock, period_s=1),
     ]
-    return Gateway(table, carrier, Ledger(journal, clock), HttpEngineClient(), running), loops
+    return Gateway(served.table, carrier, Ledger(journal, clock), HttpEngineClient(), running, abroad), loops
 
 
 def _data_plane(

@@ -13,9 +13,11 @@ from penstock.adapters.engines.gauge import CpuGauge
 from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
 from penstock.control.carry_over import carry_over
+from penstock.control.configurations import Configurations
 from penstock.control.credentials import new_id
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
+from penstock.control.external_models import ExternalModels
 from penstock.control.loop import Loop
 from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
@@ -71,6 +73,7 @@ async def make_serving(
     store: SqlStore,
     artifacts: FolderArtifacts,
     cluster: LocalCluster,
+    externals: ExternalModels,
     *,
     table: Table,
     gate: Gate,
@@ -86,7 +89,14 @@ async def make_serving(
     remeasuring = _remeasuring(settings, ground, reconciler)
     stack.push_async_callback(remeasuring.close)
     serving = Serving(
-        Endpoints(store, offers, clock, hint=reconciler.hint, new_id=new_id),
+        Endpoints(
+            store,
+            Configurations(store, offers, externals, clock),
+            clock,
+            hint=reconciler.hint,
+            settle=reconciler.step,
+            new_id=new_id,
+        ),
         EndpointLogs(store, cluster, ground.folders.logs),
         Optimization(store, offers),
         ScalingDecisions(store),

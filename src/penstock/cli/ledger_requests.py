@@ -19,7 +19,7 @@ MEASURES = (
     "prompt_tokens", "completion_tokens", "cached_tokens", "device_s", "measured_s", "queue_ms", "ttft_ms",
     "duration_ms",
 )  # fmt: skip
-COLUMNS = ("utc", "request_id", "outcome", "status", "lane", *MEASURES, "decision", "reason")
+COLUMNS = ("utc", "request_id", "outcome", "status", "lane", *MEASURES, "decision", "reason", "estimated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _cells(record: RequestRecord) -> list[object]:
     seconds = (round(record.device_s, 4), round(usage.measured_s, 4))
     times = (record.queue_ms, record.ttft_ms, record.duration_ms)
     head = (at, record.request_id, record.outcome.value, record.status, record.lane)
-    return [*head, *tokens, *seconds, *times, record.decision, record.reason]
+    return [*head, *tokens, *seconds, *times, record.decision, record.reason, int(usage.estimated)]
 
 
 def _print(records: list[RequestRecord], count: int) -> None:

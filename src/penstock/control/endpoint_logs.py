@@ -5,7 +5,7 @@ from pathlib import Path
 from penstock.control.watch import build_log, server_log
 from penstock.domain.access import Caller, require_view
 from penstock.domain.endpoint import Config, Endpoint
-from penstock.domain.errors import DoesNotExist
+from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.served_entity import ServedEntity
 from penstock.ports.cluster import Cluster
 from penstock.ports.store import Store
@@ -60,6 +60,10 @@ def _entity(endpoint: Endpoint, name: str, version: int | None, older: Config | 
     if version is not None and older is None:
         raise DoesNotExist(f"Endpoint '{endpoint.name}' has no config version {version}.")
     configs = (endpoint.latest, endpoint.active) if version is None else (older,)
+    if any(one.name == name for config in configs if config is not None for one in config.externals):
+        raise InvalidParameter(
+            f"'{name}' is an external model: its provider runs it, and there are no logs of it here."
+        )
     for config in configs:
         found = config.entity(name) if config is not None else None
         if found is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from penstock.domain.access import PermissionLevel
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.replica import Replica
-from penstock.domain.status import EntityStatus, entity_status
+from penstock.domain.status import EntityStatus, entity_status, external_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,5 @@ def _config(endpoint: Endpoint, config: Config | None, replicas: Sequence[Replic
     if config is None:
         return None
     states = {entity.name: entity_status(endpoint, config, entity, replicas) for entity in config.entities}
+    states |= {entity.name: external_status(endpoint, config) for entity in config.externals}
     return ConfigView(config, states)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
 from penstock.domain.served_entity import ServedEntity, check_name
 from penstock.domain.traffic import Route
@@ -55,8 +56,8 @@ class Outcome(StrEnum):
 class Config:
     """One accepted configuration. `version` counts from 1; `started_at` is epoch milliseconds.
 
-    `message` says why it failed, or what is being done while it is pending. `cancel_requested` asks the
-    reconciler to give it up.
+    It serves `entities`, which are versions of models and run here, or `externals`, never both. `message` says why it
+    failed, or what is being done while it is pending. `cancel_requested` asks the reconciler to give it up.
     """
 
     version: int
@@ -68,9 +69,15 @@ class Config:
     outcome: Outcome = Outcome.PENDING
     message: str = ""
     cancel_requested: bool = False
+    externals: tuple[ExternalEntity, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all served entities, of either kind."""
+        return (*(one.name for one in self.entities), *(one.name for one in self.externals))
 
     def entity(self, name: str) -> ServedEntity | None:
-        """The served entity of that name, or None."""
+        """The served entity of that name that runs here, or None."""
         return next((entity for entity in self.entities if entity.name == name), None)
 
 
@@ -79,6 +86,7 @@ class Endpoint:
     """An endpoint as stored. `active` serves; `latest` is the newest accepted configuration (often the same).
 
     Timestamps are epoch milliseconds; `id` is 32 hexadecimal digits. A `deleted` endpoint waits for its replicas' end.
+    With `fallback`, a request that one of its external models fails is tried with the others.
     """
 
     id: str
@@ -92,6 +100,7 @@ class Endpoint:
     active: Config | None
     latest: Config | None
     deleted: bool = False
+    fallback: bool = False
 
     @property
     def pending(self) -> Config | None:
@@ -130,13 +139,15 @@ def check_endpoint_name(name: str) -> str:
     return name
 
 
-def check_entities(entities: Sequence[ServedEntity]) -> None:
-    """Raises InvalidParameter if there are none, too many, or two of one name."""
-    if not 1 <= len(entities) <= MAX_ENTITIES:
-        raise InvalidParameter(
-            f"config.served_entities must hold 1 to {MAX_ENTITIES} entities, but holds {len(entities)}."
-        )
-    names = [entity.name for entity in entities]
+def check_count(count: int) -> None:
+    """Raises InvalidParameter if a configuration may not have so many served entities."""
+    if not 1 <= count <= MAX_ENTITIES:
+        raise InvalidParameter(f"config.served_entities must hold 1 to {MAX_ENTITIES} entities, but holds {count}.")
+
+
+def check_entities(names: Sequence[str]) -> None:
+    """Raises InvalidParameter if there are no served entities, too many, or two of one name."""
+    check_count(len(names))
     for name in names:
         if names.count(name) > 1:
             raise InvalidParameter(f"config.served_entities holds two entities named '{name}'; names must be unique.")

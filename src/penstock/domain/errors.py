@@ -18,6 +18,8 @@
     |  |- ResourceLimitExceeded        RESOURCE_LIMIT_EXCEEDED    400
     |- Temporary                       TEMPORARILY_UNAVAILABLE    503, carries retry_after_s
     |- EngineFailed                    INTERNAL_ERROR             502 -> 500
+    |  |- ProviderFailed               INTERNAL_ERROR             502 -> 500
+    |  |  |- ProviderLate              DEADLINE_EXCEEDED          504
     |- DeadlineExceeded                DEADLINE_EXCEEDED          504
 
 Each class knows its API code; the table from codes to HTTP statuses is `penstock.web.errors`.
@@ -141,6 +143,16 @@ class Temporary(PenstockError):
 
 class EngineFailed(PenstockError):
     """The engine that served the request failed."""
+
+
+class ProviderFailed(EngineFailed):
+    """The provider of the external model failed."""
+
+
+class ProviderLate(ProviderFailed):
+    """The provider of the external model did not answer in time."""
+
+    code = "DEADLINE_EXCEEDED"
 
 
 class DeadlineExceeded(PenstockError):

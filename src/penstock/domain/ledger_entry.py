@@ -60,7 +60,11 @@ def digest_of(record: RequestRecord) -> str:
         "open_from": record.open_from,
     }
     # Added later: rows from before, and those without, keep the digest that they have.
-    added = {"measured_s": float(usage.measured_s), "decision": record.decision}
+    added = {
+        "measured_s": float(usage.measured_s),
+        "decision": record.decision,
+        "estimated": bool(usage.estimated),
+    }
     return digest(facts | {name: value for name, value in added.items() if value})
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
 from penstock.domain.tenancy import Sale
 from penstock.domain.traffic import Route
@@ -28,7 +29,8 @@ class EntityRoute:
     """One served entity with its ready replicas. `scales_to_zero`: no replica means "start one", not "broken".
 
     That takes `startup_s` seconds, 0 if it was not measured; `stuck` says why it cannot be done now, for the caller.
-    `sale` is what it has bought of the devices; without it only the engines' queues bound what is sent.
+    `sale` is what it has bought of the devices; without it only the engines' queues bound what is sent. An `external`
+    one has no replicas: its provider is asked.
     """
 
     name: str
@@ -37,11 +39,15 @@ class EntityRoute:
     sale: Sale | None = None
     startup_s: float = 0.0
     stuck: str = ""
+    external: ExternalEntity | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """One endpoint. Without `entities` it serves nothing yet; `problem` then says why, for the caller."""
+    """One endpoint. Without `entities` it serves nothing yet; `problem` then says why, for the caller.
+
+    With `fallback`, what one external entity fails is tried with the others.
+    """
 
     id: str
     name: str
@@ -50,6 +56,12 @@ class EndpointRoute:
     routes: tuple[Route, ...]
     entities: tuple[EntityRoute, ...]
     problem: str = ""
+    fallback: bool = False
+
+    @property
+    def is_external(self) -> bool:
+        """Whether its models are hosted elsewhere."""
+        return bool(self.entities) and self.entities[0].external is not None
 
     def entity(self, name: str) -> EntityRoute | None:
         """The served entity of that name, or None."""

@@ -84,6 +84,11 @@ def entity_status(
     return EntityStatus(Deployment.RECOVERING, _joined(doing or "A replica is about to be started.", why))
 
 
+def external_status(endpoint: Endpoint, config: Config) -> EntityStatus:
+    """The state of an external model: nothing has to be started for it."""
+    return EntityStatus(Deployment.READY, _news(endpoint, config))
+
+
 def _news(endpoint: Endpoint, config: Config) -> str:
     """What became of the latest update, where another configuration serves on."""
     latest = endpoint.latest
@@ -142,7 +147,9 @@ def route(
         )
         for entity in active.entities
     )
-    return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, active.task, active.routes, entities)
+    entities += tuple(EntityRoute(one.name, (), scales_to_zero=False, external=one) for one in active.externals)
+    name, creator = endpoint.name, endpoint.creator
+    return EndpointRoute(endpoint.id, name, creator, active.task, active.routes, entities, fallback=endpoint.fallback)
 
 
 def _shares(active: Config, slots: Mapping[str, Slots], claims: Sequence[Claim]) -> dict[tuple[str, str], float]:

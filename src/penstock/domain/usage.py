@@ -15,12 +15,21 @@ class RequestOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """As the engine counted: tokens, and `measured_s` seconds of the device, 0 if it does not tell."""
+    """As the engine counted: tokens, and `measured_s` seconds of the device, 0 if it does not tell.
+
+    `estimated`: whoever answered did not tell the tokens, or not to the end; they are guessed from lengths of texts.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     measured_s: float = 0.0
+    estimated: bool = False
+
+
+def guessed(prompt_characters: int, answer_characters: int) -> Usage:
+    """Usage by the platform's rule where nobody tells it: a token is taken to have four characters."""
+    return Usage((prompt_characters + 1) // 4, (answer_characters + 1) // 4, estimated=True)
 
 
 @dataclass(frozen=True, slots=True)

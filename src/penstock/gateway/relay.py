@@ -79,7 +79,7 @@ class Carrier:
         if not endpoint.entities:
             raise InvalidRequest(endpoint.problem or f"Endpoint '{endpoint.name}' has no configuration that is ready.")
         if addressed is None:
-            return choose(endpoint.routes, self._pick()) if len(endpoint.routes) > 1 else endpoint.entities[0].name
+            return choose(endpoint.routes, self._pick()) if len(endpoint.entities) > 1 else endpoint.entities[0].name
         if endpoint.entity(addressed) is None:
             names = ", ".join(entity.name for entity in endpoint.entities)
             raise InvalidRequest(f"Endpoint '{endpoint.name}' has no served entity '{addressed}'; it has: {names}.")

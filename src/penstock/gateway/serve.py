@@ -28,6 +28,7 @@ from penstock.domain.errors import (
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.usage import RequestOutcome
+from penstock.gateway.abroad import Abroad
 from penstock.gateway.call import Call, Reply
 from penstock.gateway.interrupt import Cut, Interrupt, Running
 from penstock.gateway.ledger import NOTHING, Ledger
@@ -56,6 +57,7 @@ class Gateway:
     ledger: Ledger
     engines: EngineCanceller
     running: Running
+    abroad: Abroad
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
         """Answers one request through `reply`, whatever happens. `interrupt` was made by this task.
@@ -83,6 +85,7 @@ class Gateway:
         finally:
             trip.entry.end(RequestOutcome.FAILED, _SERVER_ERROR, "a fault of the server")
             self.carrier.close(trip)
+            self.abroad.close(trip)
             interrupt.disarm()
             self.running.leave(interrupt)
 
@@ -90,6 +93,9 @@ class Gateway:
         task = self._check(trip)
         trip.entity = trip.entry.entity = self.carrier.route(trip)
         with self.table.activity(trip.endpoint.id, trip.entity):
+            if trip.endpoint.is_external:
+                await self.abroad.carry(trip)
+                return
             first = await self.carrier.open(trip, PATHS[task])
             trip.entry.speak()
             if trip.tail is None:
@@ -148,8 +154,7 @@ class Gateway:
         """The request is ended in the engine too, which knows best what it used."""
         if trip.entry.ended:
             return
-        if trip.tail is not None:
-            trip.entry.usage = trip.tail.usage() or NOTHING
+        trip.entry.usage = trip.used(computing=True)
         if trip.passed is not None:
             used = await self.engines.cancel(trip.passed.replica.address, trip.call.request_id)
             trip.entry.usage = used or trip.entry.usage
@@ -166,8 +171,8 @@ class Gateway:
 
     async def _failed(self, trip: Trip, error: PenstockError) -> None:
         rejected = isinstance(error, _REJECTIONS) or not trip.entry.admitted
+        trip.entry.usage = trip.used()
         if trip.tail is not None:
-            trip.entry.usage = trip.tail.usage() or NOTHING
             self.carrier.lose(trip)
         outcome = RequestOutcome.REJECTED if rejected else RequestOutcome.FAILED
         trip.entry.end(outcome, trip.reply.status(error), error.message)

@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
+from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked, Call, Reply
 from penstock.gateway.gate import Turn
-from penstock.gateway.ledger import Entry
+from penstock.gateway.ledger import NOTHING, Entry
+from penstock.gateway.meter import Meter
 from penstock.gateway.rooms import Pass
 from penstock.gateway.tail import Tail
+from penstock.ports.provider import ProviderAnswer
 from penstock.ports.relay import Answer
 
 
@@ -16,7 +19,8 @@ from penstock.ports.relay import Answer
 class Trip:
     """One request. `entity` is the served entity's name; `lost` are replicas that failed it.
 
-    `tries` counts its turns at the gate, and `tokens` the events that were passed on.
+    `tries` counts its turns at the gate, and `tokens` the events that were passed on. An external model's answer is
+    `abroad`, and read by `meter`.
     """
 
     call: Call
@@ -34,3 +38,14 @@ class Trip:
     passed: Pass | None = None
     answer: Answer | None = None
     tail: Tail | None = None
+    abroad: ProviderAnswer | None = None
+    meter: Meter | None = None
+
+    def used(self, *, computing: bool = False) -> Usage:
+        """What was used so far, as far as it can be told from what has passed.
+
+        While an external model is `computing`, what it was asked counts though nothing has come back.
+        """
+        if self.meter is not None and (computing or self.meter.heard):
+            return self.meter.usage()
+        return (self.tail.usage() if self.tail is not None else None) or NOTHING

@@ -66,3 +66,7 @@ class EndpointRows(Protocol):
     async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:
         """Replaces the tags."""
         ...
+
+    async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
+        """Sets whether the endpoint's external models stand in for each other."""
+        ...

@@ -94,5 +94,9 @@ class FakeEndpointRows:
         """Replaces the tags."""
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], tags=tuple(tags))
 
+    async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
+        """Whether external models stand in for each other."""
+        self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], fallback=fallback)
+
     def _touch(self, endpoint_id: str, now_ms: int) -> None:
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], updated_at=now_ms)

@@ -1,5 +1,6 @@
 """A gateway on fakes."""
 
+from penstock.gateway.abroad import Abroad
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
@@ -9,6 +10,7 @@ from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.ports.clock import Clock
 from penstock.testing.journal import FakeJournal
+from penstock.testing.provider import FakeProvider, FakeSecrets
 from penstock.testing.relay import FakeEngines
 
 
@@ -27,4 +29,5 @@ def fake_gateway(clock: Clock) -> Gateway:
     gate, engines = Gate(clock), FakeEngines()
     table = Table(clock, gate)
     carrier = Carrier(table, gate, engines, NoDemand(), rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5)
-    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0))
+    abroad = Abroad(FakeProvider(), FakeSecrets())
+    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0), abroad)

@@ -4,9 +4,11 @@ import itertools
 from pathlib import Path
 
 from penstock.control.acts import Acts, Folders
+from penstock.control.configurations import Configurations
 from penstock.control.drift import DriftWatch
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
+from penstock.control.external_models import ExternalModels, SecretKeeper
 from penstock.control.loop import Loop
 from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
@@ -26,6 +28,7 @@ from penstock.domain.steps import Limits
 from penstock.testing.capacity import FakeCapacity
 from penstock.testing.clock import FakeClock
 from penstock.testing.cluster import FakeCluster, FakeEngineClient, FakeGauge, FakeRecipe
+from penstock.testing.provider import FakeProvider, FakeSecrets
 from penstock.testing.store import FakeStore
 
 FOLDERS = Folders(Path("/cache"), Path("/logs"))
@@ -70,13 +73,24 @@ class FakeFiles:
 class World:
     """The control plane's serving side. `server()` makes it anew over the same store and cluster, as a restart does."""
 
-    def __init__(self, store: FakeStore, clock: FakeClock, *, limits: Limits | None = None, devices: int = 1) -> None:
+    def __init__(
+        self,
+        store: FakeStore,
+        clock: FakeClock,
+        *,
+        limits: Limits | None = None,
+        devices: int = 1,
+        secrets: SecretKeeper | None = None,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.cluster = FakeCluster(clock, devices=devices)
         self.client = FakeEngineClient(self.cluster)
         self.recipe = FakeRecipe()
         self.limits = limits or Limits()
+        self.provider = FakeProvider()
+        self.secrets = secrets or FakeSecrets()
+        self.externals = ExternalModels(self.secrets, self.provider, strict=False)
         self._ids = (f"{number:032x}" for number in itertools.count(1))
         self.server()
 
@@ -114,7 +128,12 @@ class World:
         self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
         self.profiler.on_request(self.measuring.hint)
         self.endpoints = Endpoints(
-            self.store, self.offers, self.clock, hint=self.reconciler.hint, new_id=lambda: next(self._ids)
+            self.store,
+            Configurations(self.store, self.offers, self.externals, self.clock),
+            self.clock,
+            hint=self.reconciler.hint,
+            settle=self.reconciler.step,
+            new_id=lambda: next(self._ids),
         )
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)

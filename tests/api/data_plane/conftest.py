@@ -12,6 +12,7 @@ from penstock.control.authenticator import Authenticator
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.traffic import Route
+from penstock.gateway.abroad import Abroad
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
@@ -21,6 +22,7 @@ from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.testing.engine import SocketEngine
 from penstock.testing.journal import FakeJournal
+from penstock.testing.provider import FakeProvider, FakeSecrets
 from penstock.web.openai.app import DataPlane
 from penstock.web.server import HttpServer, address_of, listen
 
@@ -64,13 +66,16 @@ class Plane:
         self.table = Table(clock, gate)
         self.journal = NotingJournal()
         self.demand = Demands()
+        self.provider, self.secrets = FakeProvider(), FakeSecrets()
         self.running = Running(clock, 597.0)
         self.relay = EngineRelay()
         carrier = Carrier(
             self.table, gate, self.relay, self.demand, rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5
         )
         ledger = Ledger(self.journal, clock)
-        gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running)
+        gateway = Gateway(
+            self.table, carrier, ledger, HttpEngineClient(), self.running, Abroad(self.provider, self.secrets)
+        )
         self.app = DataPlane(gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY)
 
     def publish(self, *engines, name="guide", task=Task.CHAT, to_zero=False, entity="guide-1"):

@@ -7,6 +7,7 @@ from penstock.domain.access import USERS, Caller, Principal, PrincipalKind, Scop
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.traffic import Route
+from penstock.gateway.abroad import Abroad
 from penstock.gateway.call import Asked, Call
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Interrupt, Running
@@ -17,6 +18,7 @@ from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.testing.clock import FakeClock
 from penstock.testing.journal import FakeJournal
+from penstock.testing.provider import FakeProvider, FakeSecrets
 from penstock.testing.relay import FakeEngines
 from penstock.web.errors import STATUS
 
@@ -115,6 +117,7 @@ class World:
         self.table = Table(self.clock, self.gate)
         self.engines = FakeEngines()
         self.demand = Demands()
+        self.provider, self.secrets = FakeProvider(), FakeSecrets()
         self.journal = FakeJournal()
         self.running = Running(self.clock, LIMIT_S)
         self.point = 0.0
@@ -122,7 +125,14 @@ class World:
             self.table, self.gate, self.engines, self.demand,
             rooms=self.rooms, waits=Waits(most=most_waiting), pick=lambda: self.point,
         )  # fmt: skip
-        self.gateway = Gateway(self.table, carrier, Ledger(self.journal, self.clock), self.engines, self.running)
+        self.gateway = Gateway(
+            self.table,
+            carrier,
+            Ledger(self.journal, self.clock),
+            self.engines,
+            self.running,
+            Abroad(self.provider, self.secrets),
+        )
         self.count = 0
 
     async def ask(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from penstock.control.endpoints import ConfigWish, EndpointWish, EntityWish
+from penstock.control.endpoint_wishes import ConfigWish, EndpointWish, EntityWish
 from penstock.domain.access import ADMINS, USERS, Caller, Principal, PrincipalKind, Scope
 
 ANN = Caller(Principal("1", "ann", "Ann", PrincipalKind.USER, frozenset({ADMINS, USERS})), Scope.ALL_APIS, "t1")

@@ -10,7 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.adapters.store.database import unique
 from penstock.adapters.store.tables.endpoints import ENDPOINT_CONFIGS, ENDPOINTS
 from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.external_forms import ProviderKind
+from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
+from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import Sizing
 from penstock.domain.traffic import Route
@@ -39,6 +42,7 @@ class SqlEndpointRows:
                     active_version=None,
                     latest_version=endpoint.latest.version if endpoint.latest else None,
                     deleted=endpoint.deleted,
+                    fallback=endpoint.fallback,
                 )
             )
         if endpoint.latest is not None:
@@ -108,6 +112,10 @@ class SqlEndpointRows:
         """Replaces the tags."""
         await self._update(endpoint_id, tags=[list(tag) for tag in tags])
 
+    async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
+        """Whether external models stand in for each other."""
+        await self._update(endpoint_id, fallback=fallback)
+
     async def _add_config(self, endpoint_id: str, config: Config) -> None:
         async with unique(self._connection, f"Config version {config.version} already exists."):
             await self._connection.execute(
@@ -122,6 +130,7 @@ class SqlEndpointRows:
                     outcome=config.outcome.value,
                     message=config.message,
                     cancel_requested=config.cancel_requested,
+                    externals=[_external_json(entity) for entity in config.externals] or None,
                 )
             )
 
@@ -168,6 +177,7 @@ def _endpoint(row: Row[Any], configs: dict[tuple[str, int], Config]) -> Endpoint
         active=configs.get((row.id, row.active_version)),
         latest=configs.get((row.id, row.latest_version)),
         deleted=row.deleted,
+        fallback=row.fallback,
     )
 
 
@@ -182,7 +192,32 @@ def _config(row: Row[Any]) -> Config:
         outcome=Outcome(row.outcome),
         message=row.message,
         cancel_requested=row.cancel_requested,
+        externals=tuple(_external(entity) for entity in row.externals or ()),
     )
+
+
+def _external_json(entity: ExternalEntity) -> dict[str, object]:
+    model = entity.model
+    return {
+        "name": entity.name,
+        "reader": entity.reader,
+        "model": model.name,
+        "provider": model.provider.value,
+        "task": model.task.value,
+        "fields": dict(model.fields),
+        "secrets": {field: [ref.scope, ref.key] for field, ref in model.refs.items()},
+    }
+
+
+def _external(stored: dict[str, Any]) -> ExternalEntity:
+    model = ExternalModel(
+        name=stored["model"],
+        provider=ProviderKind(stored["provider"]),
+        task=Task(stored["task"]),
+        fields=stored["fields"],
+        secrets={field: SecretRef(scope, key) for field, (scope, key) in stored["secrets"].items()},
+    )
+    return ExternalEntity(stored["name"], model, stored["reader"])
 
 
 def _entity_json(entity: ServedEntity) -> dict[str, object]:

@@ -5,9 +5,11 @@ from typing import Any
 from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
 from penstock.domain.endpoint import Endpoint
+from penstock.domain.external_model import ExternalEntity
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import UNITS_PER_CHUNK
+from penstock.web.databricks.external_bodies import external_answer
 from penstock.web.databricks.profile_answers import profile_answer, terms_answer
 
 _SOLD_BY_TOKENS = frozenset({"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "deepseek_v3"})
@@ -31,14 +33,22 @@ def listed(view: EndpointView) -> dict[str, Any]:
     body = _common(view.endpoint)
     shown = view.config or view.pending
     if shown is not None:
+        config = shown.config
+        external = [{"name": one.name, "external_model": external_answer(one.model)} for one in config.externals]
         body["config"] = {
             "served_entities": [
-                {"name": one.name, "entity_name": one.entity_name, "entity_version": one.entity_version}
-                for one in shown.config.entities
+                *(
+                    {"name": one.name, "entity_name": one.entity_name, "entity_version": one.entity_version}
+                    for one in config.entities
+                ),
+                *external,
             ],
             "served_models": [
-                {"name": one.name, "model_name": one.entity_name, "model_version": one.entity_version}
-                for one in shown.config.entities
+                *(
+                    {"name": one.name, "model_name": one.entity_name, "model_version": one.entity_version}
+                    for one in config.entities
+                ),
+                *external,
             ],
         }
     return body
@@ -58,7 +68,17 @@ def _common(endpoint: Endpoint) -> dict[str, Any]:
         body["tags"] = tags(endpoint.tags)
     if endpoint.task is not None:
         body["task"] = endpoint.task.value
+    config = endpoint.active or endpoint.latest
+    if config is not None and config.externals:
+        body["endpoint_type"] = "EXTERNAL_MODEL"
+    if endpoint.fallback:
+        body["ai_gateway"] = gateway(fallback=True)
     return body
+
+
+def gateway(*, fallback: bool) -> dict[str, Any]:
+    """AiGatewayConfig, without what is off."""
+    return {"fallback_config": {"enabled": True}} if fallback else {}
 
 
 def tags(pairs: Any) -> list[dict[str, str]]:
@@ -68,15 +88,22 @@ def tags(pairs: Any) -> list[dict[str, str]]:
 
 def _config(view: ConfigView) -> dict[str, Any]:
     config = view.config
+    external = [_external(view, one) for one in config.externals]
     return {
         "config_version": config.version,
         "served_entities": [
-            {"entity_name": one.entity_name, "entity_version": one.entity_version, **_entity(view, one)}
-            for one in config.entities
+            *(
+                {"entity_name": one.entity_name, "entity_version": one.entity_version, **_entity(view, one)}
+                for one in config.entities
+            ),
+            *external,
         ],
         "served_models": [
-            {"model_name": one.entity_name, "model_version": one.entity_version, **_entity(view, one)}
-            for one in config.entities
+            *(
+                {"model_name": one.entity_name, "model_version": one.entity_version, **_entity(view, one)}
+                for one in config.entities
+            ),
+            *external,
         ],
         "traffic_config": {
             "routes": [
@@ -91,15 +118,21 @@ def _config(view: ConfigView) -> dict[str, Any]:
     }
 
 
-def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
-    status = view.statuses[entity.name]
-    body: dict[str, Any] = {
-        "name": entity.name,
-        **_size(entity),
+def _external(view: ConfigView, entity: ExternalEntity) -> dict[str, Any]:
+    return {"name": entity.name, "external_model": external_answer(entity.model), **_stands(view, entity.name)}
+
+
+def _stands(view: ConfigView, entity: str) -> dict[str, Any]:
+    status = view.statuses[entity]
+    return {
         "creator": view.config.creator,
         "creation_timestamp": view.config.started_at,
         "state": {"deployment": status.deployment.value, "deployment_state_message": status.message},
     }
+
+
+def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": entity.name, **_size(entity), **_stands(view, entity.name)}
     if entity.scale_to_zero_enabled is not None:
         body["scale_to_zero_enabled"] = entity.scale_to_zero_enabled
     if entity.precision is not None:

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from penstock.control.endpoints import ConfigWish, EndpointWish, EntityWish
+from penstock.control.endpoint_wishes import ConfigWish, EndpointWish, EntityWish, ExternalWish
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import Precision
 from penstock.domain.traffic import Route
+from penstock.web.databricks.external_bodies import external_wish
 
 
 def _text(value: object) -> object:
@@ -24,7 +25,8 @@ class EntityBody(BaseModel):
     """A served entity. `model_name` and `model_version` are its older names; `weight_precision` is ours.
 
     The size is said in one of three ways: throughputs, concurrencies, or model units. Sizes of custom models
-    (`workload_size`, `workload_type`) have no meaning here; they are read over, as are unknown fields.
+    (`workload_size`, `workload_type`) have no meaning here; they are read over, as are unknown fields. One with
+    `external_model` has nothing else but a name.
     """
 
     model_config = _LENIENT
@@ -38,7 +40,9 @@ class EntityBody(BaseModel):
     max_provisioned_throughput: int | None = None
     scale_to_zero_enabled: bool | None = None
     weight_precision: str | None = None
-    external_model: Any = None
+    external_model: dict[str, Any] | None = None
+    workload_size: Any = None
+    workload_type: Any = None
     min_provisioned_concurrency: int | None = None
     max_provisioned_concurrency: int | None = None
     provisioned_model_units: int | None = None
@@ -46,9 +50,13 @@ class EntityBody(BaseModel):
     instance_profile_arn: Any = None
     environment_vars: Any = None
 
+    def external(self) -> ExternalWish:
+        """The external model that is asked for; raises InvalidParameter naming the field."""
+        return external_wish(self.external_model or {}, self.name or None, self.model_dump(exclude={"external_model"}))
+
     def wish(self) -> EntityWish:
         """What is asked for; raises InvalidParameter naming the field."""
-        for field in ("external_model", "instance_profile_arn", "environment_vars"):
+        for field in ("instance_profile_arn", "environment_vars"):
             if getattr(self, field):
                 raise InvalidParameter(f"{field} of a served entity {_NOT_YET}.")
         entity_name = self.entity_name or self.model_name
@@ -116,8 +124,15 @@ class ConfigBody(BaseModel):
             raise InvalidParameter("Give served_entities or served_models, not both: they mean the same.")
         if isinstance(self.auto_capture_config, dict) and self.auto_capture_config.get("enabled", True):
             raise InvalidParameter(f"auto_capture_config {_NOT_YET}.")
-        entities = self.served_entities if self.served_entities is not None else self.served_models
-        return ConfigWish(tuple(one.wish() for one in entities) if entities is not None else None, self._routes())
+        given = self.served_entities if self.served_entities is not None else self.served_models
+        if given is None:
+            return ConfigWish(None, self._routes())
+        external = [one for one in given if one.external_model is not None]
+        if not external:
+            return ConfigWish(tuple(one.wish() for one in given), self._routes())
+        if len(external) < len(given):
+            raise InvalidParameter("External models and models that are served here cannot be in one endpoint.")
+        return ConfigWish(None, self._routes(), tuple(one.external() for one in external))
 
     def _routes(self) -> tuple[Route, ...]:
         routes = (self.traffic_config.routes if self.traffic_config else None) or []
@@ -146,6 +161,36 @@ class TagBody(BaseModel):
         return self.key, self.value or ""
 
 
+class FallbackBody(BaseModel):
+    """Whether external models stand in for each other."""
+
+    model_config = _LENIENT
+
+    enabled: bool = False
+
+
+class GatewayBody(BaseModel):
+    """An endpoint's AI gateway; what does not work yet is refused unless it is off."""
+
+    model_config = _LENIENT
+
+    fallback_config: FallbackBody | None = None
+    rate_limits: list[Any] | None = None
+    guardrails: Any = None
+    usage_tracking_config: dict[str, Any] | None = None
+    inference_table_config: dict[str, Any] | None = None
+
+    def fallback(self) -> bool:
+        """Whether fallback is asked for; raises InvalidParameter naming the field that does not work."""
+        for field in ("rate_limits", "guardrails"):
+            if getattr(self, field):
+                raise InvalidParameter(f"ai_gateway.{field} {_NOT_YET}.")
+        for field in ("usage_tracking_config", "inference_table_config"):
+            if (getattr(self, field) or {}).get("enabled"):
+                raise InvalidParameter(f"ai_gateway.{field} {_NOT_YET}.")
+        return self.fallback_config is not None and self.fallback_config.enabled
+
+
 class CreateBody(BaseModel):
     """A new endpoint.
 
@@ -159,20 +204,20 @@ class CreateBody(BaseModel):
     description: str | None = None
     route_optimized: bool | None = None
     tags: list[TagBody] | None = None
-    ai_gateway: Any = None
+    ai_gateway: GatewayBody | None = None
     telemetry_config: Any = None
 
     def wish(self) -> EndpointWish:
         """What is asked for; raises InvalidParameter naming the field."""
-        for field in ("ai_gateway", "telemetry_config"):
-            if getattr(self, field):
-                raise InvalidParameter(f"{field} {_NOT_YET}.")
+        if self.telemetry_config:
+            raise InvalidParameter(f"telemetry_config {_NOT_YET}.")
         return EndpointWish(
             name=self.name,
             config=self.config.wish() if self.config is not None else None,
             description=self.description or "",
             route_optimized=bool(self.route_optimized),
             tags=tuple(tag.pair() for tag in self.tags or ()),
+            fallback=self.ai_gateway.fallback() if self.ai_gateway is not None else False,
         )
 
 

@@ -21,6 +21,7 @@ from penstock.web.databricks import endpoint_answers as answers
 from penstock.web.databricks.endpoint_bodies import (
     ConfigBody,
     CreateBody,
+    GatewayBody,
     TagsBody,
     UnitsConfigBody,
     in_units,
@@ -143,6 +144,9 @@ def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
     async def cancel(name: str, caller: CallerDep) -> dict[str, Any]:
         return answers.detailed(await endpoints.cancel(caller, name))
 
+    async def put_gateway(name: str, body: GatewayBody, caller: CallerDep) -> dict[str, Any]:
+        return answers.gateway(fallback=await endpoints.set_fallback(caller, name, fallback=body.fallback()))
+
     async def patch_tags(name: str, body: TagsBody, caller: CallerDep, request: Request) -> JSONResponse:
         add = [tag.pair() for tag in body.add_tags or ()]
         tags = answers.tags(await endpoints.patch_tags(caller, name, add, body.delete_tags or ()))
@@ -151,6 +155,7 @@ def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
     _serve(routes, "PUT", "/{name}/config", update)
     _serve(routes, "POST", "/{name}/config:cancel", cancel)
     _serve(routes, "PATCH", "/{name}/tags", patch_tags)
+    _serve(routes, "PUT", "/{name}/ai-gateway", put_gateway)
 
 
 def _takes_a_list(request: Request) -> bool:

@@ -218,6 +218,7 @@ def _asked(request: Generation, size: int, most_out: int | None, *, counted: boo
         counted=counted,
         most_out=most_out,
         choices=(request.n or 1) * prompts,
+        usage_wanted=bool(request.stream_options and request.stream_options.include_usage),
     )
 
 

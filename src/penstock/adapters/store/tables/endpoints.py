@@ -20,6 +20,7 @@ ENDPOINTS = Table(
     Column("active_version", Integer),
     Column("latest_version", Integer),
     Column("deleted", Boolean, nullable=False),
+    Column("fallback", Boolean, nullable=False),
 )
 
 ENDPOINT_CONFIGS = Table(
@@ -35,6 +36,7 @@ ENDPOINT_CONFIGS = Table(
     Column("outcome", String, nullable=False),
     Column("message", Text, nullable=False),
     Column("cancel_requested", Boolean, nullable=False),
+    Column("externals", JSON_VALUE),
 )
 
 PLACES = Table(

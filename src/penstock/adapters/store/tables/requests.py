@@ -35,6 +35,7 @@ REQUESTS = Table(
     Column("lane", String, nullable=False),
     Column("within", Boolean, nullable=False),
     Column("decision", Text, nullable=False),
+    Column("estimated", Boolean, nullable=False),
     Column("minute", BIG, nullable=False),
     Column("open_from", BIG, nullable=False),
     Column("digest", String, nullable=False),

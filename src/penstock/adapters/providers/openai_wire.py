@@ -1,0 +1,200 @@
+"""Providers that speak OpenAI's wire format: OpenAI, Azure, Databricks, and what its operators call custom.
+
+Bodies pass as they are but for the model's name and a few fields; answers pass as bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw
+
+from penstock.adapters.providers.entra import AUTHORITY, Client, EntraTokens
+from penstock.adapters.providers.event_reader import EventReader
+from penstock.adapters.providers.wire import Wire, WireAnswer
+from penstock.domain.addresses import names_private_host
+from penstock.domain.errors import ProviderFailed
+from penstock.domain.external_forms import OpenAiType, ProviderKind, openai_type
+from penstock.domain.external_model import ExternalModel
+from penstock.domain.model import Task
+from penstock.domain.secret import Hidden
+from penstock.ports.provider import ProviderCall
+
+OPENAI = "https://api.openai.com/v1"
+PATHS = {Task.CHAT: "/chat/completions", Task.COMPLETIONS: "/completions", Task.EMBEDDINGS: "/embeddings"}
+OURS = ("client_request_id", "usage_context")
+"""Fields of a body that are for the platform, and that others refuse."""
+_OPTIONS = "stream_options"
+_USAGE = Raw(b'{"include_usage":true}')
+_UNAUTHORIZED = 401
+_REFUSALS = frozenset({400, 422})
+_MOST_REFUSERS = 10_000
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to post, and with which headers; `client` is whose token it is, where one was fetched for it."""
+
+    url: str
+    headers: Mapping[str, str]
+    client: Client | None = None
+
+
+class OpenAiAnswer:
+    """See `penstock.ports.provider.ProviderAnswer`."""
+
+    __slots__ = ("_answer", "_reader", "content_type", "retry_after", "status")
+
+    def __init__(self, answer: WireAnswer, who: str) -> None:
+        self._answer = answer
+        self._reader = EventReader(who)
+        self.status = answer.status
+        self.content_type = answer.content_type
+        self.retry_after = answer.retry_after
+
+    async def whole(self) -> bytes:
+        """The body."""
+        return await self._answer.whole()
+
+    async def events(self) -> bytes:
+        """The next events."""
+        reader, answer = self._reader, self._answer
+        found, chunk = b"", b"more"
+        while chunk and not found and not reader.done:
+            chunk = await answer.chunk()
+            found = reader.feed(chunk) if chunk else reader.end()
+        if reader.done:
+            answer.complete()
+        return found
+
+    def close(self) -> None:
+        """Safe to repeat."""
+        self._answer.close()
+
+
+class OpenAiWire:
+    """See `penstock.ports.provider.Provider`."""
+
+    def __init__(self, wire: Wire, tokens: EntraTokens, *, allow_private: bool) -> None:
+        self._wire = wire
+        self._tokens = tokens
+        self._allow_private = allow_private
+        self._without_options: set[tuple[str, str]] = set()
+
+    def problem(self, model: ExternalModel) -> str:
+        """Private addresses; names are looked up when they are asked."""
+        for field in model.form.urls:
+            url = model.fields.get(field)
+            if url is not None and not self._allow_private and names_private_host(url):
+                return (
+                    f"{model.form.key}.{field} is an address of a private network. "
+                    "The setting external.allow_private_addresses allows that."
+                )
+        return ""
+
+    async def open(self, call: ProviderCall) -> OpenAiAnswer:
+        """Asks for the usage of streams too; a server that does not know how is asked without that from then on."""
+        target = await self._target(call)
+        kind = (target.url, call.model.name)
+        body, asked_usage = body_for(call, ask_usage=kind not in self._without_options)
+        answer = await self._post(call, target, body)
+        if asked_usage and answer.status in _REFUSALS and _OPTIONS.encode() in await answer.whole():
+            if len(self._without_options) < _MOST_REFUSERS:
+                self._without_options.add(kind)
+            answer.close()
+            body, _ = body_for(call, ask_usage=False)
+            answer = await self._post(call, target, body)
+        return OpenAiAnswer(answer, _who(call))
+
+    async def _post(self, call: ProviderCall, target: Target, body: bytes) -> WireAnswer:
+        answer = await self._wire.post(_who(call), target.url, target.headers, body)
+        if answer.status == _UNAUTHORIZED and target.client is not None:
+            self._tokens.refused(target.client)
+        return answer
+
+    async def _target(self, call: ProviderCall) -> Target:
+        model, fields = call.model, call.model.fields
+        path = PATHS[model.task]
+        if model.provider is ProviderKind.DATABRICKS:
+            url = f"{_base(fields['databricks_workspace_url'])}/serving-endpoints/{quote(model.name)}/invocations"
+            return Target(url, _bearer(call, "databricks_api_token"))
+        if model.provider is ProviderKind.CUSTOM:
+            base = _base(fields["custom_provider_url"])
+            return Target(base if base.endswith(path) else base + path, _custom(call))
+        organization = fields.get("openai_organization")
+        headers = {"openai-organization": organization} if organization else {}
+        if openai_type(fields) is OpenAiType.OPENAI:
+            url = _base(fields.get("openai_api_base", OPENAI)) + path
+            return Target(url, headers | _bearer(call, "openai_api_key"))
+        return await self._azure(call, headers)
+
+    async def _azure(self, call: ProviderCall, headers: Mapping[str, str]) -> Target:
+        fields = call.model.fields
+        deployment, version = fields["openai_deployment_name"], fields["openai_api_version"]
+        url = (
+            f"{_base(fields['openai_api_base'])}/openai/deployments/{quote(deployment, safe='')}"
+            f"{PATHS[call.model.task]}?api-version={quote(version, safe='')}"
+        )
+        if openai_type(fields) is OpenAiType.AZURE:
+            return Target(url, {**headers, "api-key": _secret(call, "openai_api_key")})
+        client = Client(
+            fields["microsoft_entra_tenant_id"],
+            fields["microsoft_entra_client_id"],
+            Hidden(_secret(call, "microsoft_entra_client_secret")),
+            fields.get("microsoft_entra_authority", AUTHORITY),
+        )
+        token = await self._tokens.token(client)
+        return Target(url, {**headers, "authorization": f"Bearer {token.reveal()}"}, client)
+
+
+def body_for(call: ProviderCall, *, ask_usage: bool) -> tuple[bytes, bool]:
+    """The body to send, and whether it asks for usage that the client did not ask for.
+
+    Raises ProviderFailed if it is no JSON object.
+    """
+    try:
+        fields = _fields.decode(call.body)
+    except msgspec.DecodeError:
+        raise ProviderFailed("The request is not a JSON object.") from None
+    databricks = call.model.provider is ProviderKind.DATABRICKS
+    if not databricks:
+        for name in OURS:
+            fields.pop(name, None)
+    fields["model"] = Raw(msgspec.json.encode(call.model.name))
+    adds = ask_usage and call.streaming and not databricks and _says_nothing(fields.get(_OPTIONS))
+    if adds:
+        fields[_OPTIONS] = _USAGE
+    return msgspec.json.encode(fields), adds
+
+
+def _who(call: ProviderCall) -> str:
+    return f"Provider '{call.model.provider}'"
+
+
+def _says_nothing(options: Raw | None) -> bool:
+    return options is None or bytes(options).strip() == b"null"
+
+
+def _base(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _bearer(call: ProviderCall, field: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {_secret(call, field)}"}
+
+
+def _custom(call: ProviderCall) -> dict[str, str]:
+    if "bearer_token_auth.token" in call.secrets:
+        return _bearer(call, "bearer_token_auth.token")
+    return {call.model.fields["api_key_auth.key"]: _secret(call, "api_key_auth.value")}
+
+
+def _secret(call: ProviderCall, field: str) -> str:
+    """A secret for a header, without the line end that files of secrets often have."""
+    value = call.secrets[field].reveal().strip()
+    if not value.isascii() or not value.isprintable():
+        raise ProviderFailed(f"The secret in {field} holds characters that no header may have.")
+    return value

@@ -1,0 +1,35 @@
+"""Wires external models: the providers' clients, and what asks and checks them."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from penstock.adapters.clock import SystemClock
+from penstock.adapters.providers.entra import EntraTokens
+from penstock.adapters.providers.openai_wire import OpenAiWire
+from penstock.adapters.providers.registry import Providers
+from penstock.adapters.providers.wire import Patience, Wire
+from penstock.control.external_models import ExternalModels
+from penstock.control.secrets import Secrets
+from penstock.domain.external_forms import ProviderKind
+from penstock.gateway.abroad import Abroad
+from penstock.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalParts:
+    """What the control plane checks external models with, and what the data plane asks them with."""
+
+    models: ExternalModels
+    abroad: Abroad
+
+
+def make_external(settings: Settings, secrets: Secrets, stack: AsyncExitStack) -> ExternalParts:
+    """Both, over one set of clients; must be called while the event loop runs."""
+    given = settings.external
+    patience = Patience(given.connect_s, given.silence_s, given.total_s)
+    wire = Wire(patience, allow_private=given.allow_private_addresses)
+    stack.push_async_callback(wire.close)
+    openai = OpenAiWire(wire, EntraTokens(wire, SystemClock()), allow_private=given.allow_private_addresses)
+    providers = Providers(dict.fromkeys((ProviderKind.OPENAI, ProviderKind.DATABRICKS, ProviderKind.CUSTOM), openai))
+    models = ExternalModels(secrets, providers, strict=settings.gateway.strict)
+    return ExternalParts(models, Abroad(providers, secrets))

@@ -1,0 +1,65 @@
+"""Endpoints and their configurations as clients ask for them."""
+
+from dataclasses import dataclass
+
+from penstock.domain.external_model import ExternalModel
+from penstock.domain.model import Precision
+from penstock.domain.sizing import Sizing
+from penstock.domain.traffic import Route
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalWish:
+    """A served entity that is an external model, as asked for. Without a `name` it gets its model's."""
+
+    model: ExternalModel
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityWish:
+    """A served entity as asked for. Without a `name` it gets one; what is None was not said.
+
+    `minimum` and `maximum` are tokens per second; concurrencies and `model_units` are other ways to say the same.
+    """
+
+    entity_name: str
+    entity_version: str
+    name: str | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    scale_to_zero: bool | None = None
+    precision: Precision | None = None
+    min_concurrency: int | None = None
+    max_concurrency: int | None = None
+    model_units: int | None = None
+    burst: bool | None = None
+
+    @property
+    def sizing(self) -> Sizing:
+        """The size as asked for."""
+        return Sizing(self.minimum, self.maximum, self.min_concurrency, self.max_concurrency, self.model_units)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigWish:
+    """A configuration as asked for. `entities` is None where an update keeps those that are served.
+
+    With `externals` it is one of external models, and has no `entities`.
+    """
+
+    entities: tuple[EntityWish, ...] | None
+    routes: tuple[Route, ...] = ()
+    externals: tuple[ExternalWish, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointWish:
+    """An endpoint as asked for; without `config` it serves nothing yet."""
+
+    name: str
+    config: ConfigWish | None = None
+    description: str = ""
+    route_optimized: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    fallback: bool = False
