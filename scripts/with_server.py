@@ -20,7 +20,10 @@ PENSTOCK = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "penstock"
 START_S = 30
 STOP_S = 60
 TAIL = 6000
-QUICK = {"PENSTOCK_SERVING_PROFILE_BUDGET_S": "5"}  # profiles matter less here than time
+ENVIRONMENT = {
+    "PENSTOCK_SERVING_PROFILE_BUDGET_S": "5",  # profiles matter less here than time
+    "PENSTOCK_EXTERNAL_ALLOW_PRIVATE_ADDRESSES": "true",  # providers are played on this machine
+}
 
 
 def free_port() -> int:
@@ -57,7 +60,7 @@ def main() -> int:
     """See the module's docstring."""
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
         url, token, log = f"http://127.0.0.1:{free_port()}", f"dapi{secrets.token_hex(16)}", Path(folder, "server.log")
-        environment = {**QUICK, **os.environ, "PENSTOCK_ADMIN_TOKEN": token}
+        environment = {**ENVIRONMENT, **os.environ, "PENSTOCK_ADMIN_TOKEN": token}
         command = [str(PENSTOCK), "serve", "--port", url.rsplit(":", 1)[1], "--data-dir", str(Path(folder, "data"))]
         with log.open("wb") as out:
             server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
