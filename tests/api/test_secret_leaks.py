@@ -217,6 +217,43 @@ async def test_nothing_tells_a_secret(site, user, admin, *, secrets, store, log,
         assert not found_in(text), text
 
 
+def endpoint(key=PLANTED, **config):
+    model = {"name": "m", "provider": "openai", "task": "llm/v1/chat"}
+    given = config or {"openai_api_key_plaintext": key}
+    return {"name": "talk", "config": {"served_entities": [{"external_model": {**model, "openai_config": given}}]}}
+
+
+async def test_nothing_tells_the_key_of_an_external_model(user, *, store, log, seen, tmp_path):
+    path = "/api/2.0/serving-endpoints"
+    for wrong in (
+        {"openai_api_key": WRONG},
+        {"openai_api_key_plaintext": [WRONG]},
+        {"openai_api_key_plaintext": {"value": WRONG}},
+        {"openai_api_key_plaintext": WRONG, "openai_api_key": "{{secrets/team/key}}"},
+        {"openai_api_key_plaintext": WRONG, "openai_api_base": "no address"},
+        {"openai_api_key_plaintext": WRONG, "databricks_api_token": WRONG},
+        {"openai_api_key_plaintext": WRONG, "openai_api_base": f"https://me:{WRONG}@host"},
+        {"openai_api_key_plaintext": WRONG * 10_000},
+    ):
+        answer = seen.answer(await user.post(path, json=endpoint(**wrong)))
+        assert answer.status_code == 400, answer.text
+    made = seen.answer(await user.post(path, json=endpoint()))
+    assert made.json()["state"]["ready"] == "READY"
+    for wrong in (endpoint(WRONG), endpoint(WRONG)["config"]["served_entities"][0]):
+        seen.answer(await user.post(path, json=wrong))
+    assert seen.answer(await user.put(f"{path}/talk/config", json=endpoint(STRING)["config"])).status_code == 200
+    for asked in (f"{path}/talk", path, f"{path}/talk/metrics", f"{path}/talk/throughput"):
+        assert seen.answer(await user.get(asked)).status_code == 200
+    seen.texts += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    async with transaction(store._engine) as connection:
+        await connection.exec_driver_sql("DROP TABLE endpoint_configs")
+    assert seen.answer(await user.put(f"{path}/talk/config", json=endpoint(WRONG)["config"])).status_code == 500
+    assert "Traceback" in log.getvalue()
+    assert not found_in(log.getvalue())
+    for text in seen.texts:
+        assert not found_in(text), text
+
+
 @pytest.mark.parametrize("needle", NEEDLES)
 @pytest.mark.parametrize(
     "hide", [str, lambda text: text.encode().hex(), lambda text: base64.b64encode(b"ab" + text.encode()).decode()]

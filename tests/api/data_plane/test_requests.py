@@ -6,8 +6,13 @@ import json
 
 import pytest
 
+from penstock.domain.external_forms import ProviderKind
+from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Task
+from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
+from penstock.testing.provider import FakeProviderAnswer
 
 USER, SERVING = "dapi-user-token", "dapi-serving-token"
 MAX_BODY = 100_000
@@ -64,6 +69,19 @@ async def test_the_body_reaches_the_engine_as_it_was_sent(served, plane, engine)
     assert turn.body == body
     record = await plane.record()
     assert (record.client_request_id, record.request_id) == ("me", turn.request_id)
+
+
+async def test_external_models_take_their_providers_fields_also_in_strict_mode(strictly_served, store):
+    plane = strictly_served.plane
+    model = ExternalModel("m", ProviderKind.OPENAI, Task.CHAT)
+    entities = (EntityRoute("far", (), scales_to_zero=False, external=ExternalEntity("far", model)),)
+    plane.table.publish(EndpointRoute("id-far", "far", "boss", Task.CHAT, (Route("far", 100),), entities))
+    plane.provider.will("m", FakeProviderAnswer(200, ANSWER))
+    body = {**HELLO, "logit_bias": {}, "web_search_options": {}}
+    async with strictly_served.session.post("/serving-endpoints/far/invocations", json=body) as answer:
+        assert (answer.status, await answer.read(), answer.headers["served-model-name"]) == (200, ANSWER, "far")
+    wrong = {"messages": "hello"}
+    assert (await strictly_served.error("/serving-endpoints/far/invocations", wrong))[0] == 400
 
 
 @pytest.mark.usefixtures("ready")

@@ -2,7 +2,12 @@
 
 from serving_wishes import ANN, GUIDE, OTHER, config, create, entity, running, settled, state
 
+from penstock.control.endpoint_wishes import ConfigWish, ExternalWish
+from penstock.domain.external_forms import ProviderKind
+from penstock.domain.external_model import ExternalModel
+from penstock.domain.model import Task
 from penstock.domain.replica import ReplicaState
+from penstock.domain.secret import Hidden
 from penstock.domain.traffic import Route
 
 
@@ -287,6 +292,19 @@ async def test_a_server_that_is_started_again_knows_its_endpoints_before_it_has_
     assert [route.name for route in world.table.now.values()] == ["one"]
     [served] = world.table.of("one").entities
     assert (served.name, served.replicas) == ("guide-1", ())
+
+
+async def test_an_external_model_is_served_again_by_a_server_that_is_started_again(world, clock):
+    model = ExternalModel("m", ProviderKind.OPENAI, Task.CHAT, {}, {"openai_api_key": Hidden("k")})
+    async with running(world):
+        await create(world, "far", ConfigWish(None, externals=(ExternalWish(model),)))
+        assert await state(world, "far") == ("READY", "NOT_UPDATING")
+        await clock.advance(20)
+    world.server()
+    await world.reconciler.recover()
+    [served] = world.table.of("far").entities
+    assert served.external.reader == "ann"
+    assert not world.cluster.running()
 
 
 async def test_what_does_not_fit_says_what_is_missing_and_who_holds_it(world, clock):

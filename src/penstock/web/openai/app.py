@@ -128,6 +128,10 @@ class DataPlane:
                 raise
             priority, patience_s, body, check = "", None, b"", _refusing(error)
         endpoint = target.endpoint or requests.endpoint_named(body)
+        route = self._gateway.table.find(endpoint)
+        if check is requests.read_strictly and route is not None and route.is_external:
+            # Which fields there are is for the provider to say.
+            check = requests.read
         return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority, patience_s)
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
