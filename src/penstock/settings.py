@@ -208,6 +208,17 @@ class ExternalSettings(BaseModel):
     """Longest time for a whole answer of a provider, in seconds."""
 
 
+class MlflowSettings(BaseModel):
+    """MLflow's tracking server beside ours; docs/mlflow.md. It is started when it is first asked."""
+
+    model_config = _GROUP
+
+    python: str = Field(default="")
+    """Python interpreter that has MLflow. Empty: the server's own, with penstock[mlflow]."""
+    start_timeout_s: float = Field(default=100, gt=0)
+    """Longest time for it to start, in seconds. Clients wait meanwhile, two minutes unless they are told otherwise."""
+
+
 class SweepSettings(BaseModel):
     """The janitor."""
 
@@ -256,6 +267,7 @@ class Settings(BaseModel):
     ledger: LedgerSettings = LedgerSettings()
     secrets: SecretsSettings = SecretsSettings()
     external: ExternalSettings = ExternalSettings()
+    mlflow: MlflowSettings = MlflowSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from penstock.adapters.store.database import parse_url, transaction
 from penstock.adapters.store.migrations import HEAD
@@ -191,3 +192,12 @@ def test_users_urls_are_understood(given, meant):
 def test_other_urls_are_refused(url):
     with pytest.raises(InvalidParameter, match="database must"):
         parse_url(url)
+
+
+async def test_a_schema_for_another_programs_tables_is_made_once(sql_store):
+    for _ in range(2):
+        await sql_store.make_schema("mlflow")
+    async with transaction(sql_store._engine) as connection:
+        if connection.dialect.name == "postgresql":
+            found = await connection.scalar(text("SELECT count(*) FROM pg_namespace WHERE nspname = 'mlflow'"))
+            assert found == 1

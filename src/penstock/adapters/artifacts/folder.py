@@ -168,6 +168,10 @@ class FolderArtifacts:
         """The sealed directory."""
         return self._layout.sealed / check_token(storage, "storage") / "files"
 
+    def open_folder(self, storage: str) -> Path:
+        """The directory of a storage that is never sealed, to be read only. Does not look whether it is there."""
+        return self._layout.open / check_token(storage, "storage") / "files"
+
     async def is_sealed(self, storage: str) -> bool:
         """Whether the storage is sealed."""
         return await asyncio.to_thread(lambda: self._tree(storage).sealed)

@@ -11,6 +11,7 @@ from penstock.adapters.store.access_rows import SqlAccessRows
 from penstock.adapters.store.batch_rows import SqlBatchRows
 from penstock.adapters.store.catalog_rows import SqlCatalogRows
 from penstock.adapters.store.claim import claim_for
+from penstock.adapters.store.companion import make_schema
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.endpoint_rows import SqlEndpointRows
 from penstock.adapters.store.ledger_rows import SqlLedgerRows
@@ -73,6 +74,11 @@ class SqlStore:
                 yield SqlUnit(connection)
             finally:
                 self._holder = None
+
+    async def make_schema(self, name: str) -> None:
+        """Makes a schema for another program's tables, where the database has schemas. Safe to repeat."""
+        async with transaction(self._engine) as connection:
+            await make_schema(connection, name)
 
     async def ping(self) -> None:
         """Returns if the database answers and is still ours; raises Temporary if not."""
