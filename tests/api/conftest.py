@@ -32,6 +32,7 @@ from penstock.testing.clock import FakeClock
 from penstock.testing.gateway import fake_gateway
 from penstock.testing.serving import World
 from penstock.testing.store import FakeStore
+from penstock.testing.tracking import FakeTracking
 from penstock.web.app import Parts, Site, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
@@ -105,6 +106,11 @@ def secrets(store: FakeStore, clock: FakeClock, memory: SecretMemory) -> Secrets
 
 
 @pytest.fixture
+def tracking() -> FakeTracking:
+    return FakeTracking()
+
+
+@pytest.fixture
 def parts(
     store: FakeStore,
     clock: FakeClock,
@@ -114,6 +120,7 @@ def parts(
     batches: Batches,
     secrets: Secrets,
     memory: SecretMemory,
+    tracking: FakeTracking,
 ) -> Parts:
     authenticator = Authenticator(store, clock)
     principals = Principals(store, clock, authenticator)
@@ -132,6 +139,7 @@ def parts(
         secret_scopes=SecretScopes(store, clock, memory),
         data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
         batches=batches,
+        tracking=tracking,
     )
 
 

@@ -26,6 +26,7 @@ from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.serving import make_cluster, make_serving
+from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
 from penstock.control.batch_rounds import BatchRound
@@ -64,6 +65,7 @@ from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.ports.expansion import Expansion
+from penstock.ports.tracking import TrackingServer
 from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
@@ -144,6 +146,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         throughput=served.throughput,
         data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
         batches=batches,
+        tracking=make_tracking(settings, store, artifacts, served.cluster, stack),
     )
     return parts, access.installation, gateway.running
 
@@ -158,6 +161,7 @@ def _parts(
     throughput: Throughput,
     data_plane: DataPlane,
     batches: Batches,
+    tracking: TrackingServer,
 ) -> Parts:
     """What the routes need."""
     return Parts(
@@ -175,6 +179,7 @@ def _parts(
         throughput=throughput,
         data_plane=data_plane,
         batches=batches,
+        tracking=tracking,
     )
 
 

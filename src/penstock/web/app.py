@@ -17,6 +17,7 @@ from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
 from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
+from penstock.ports.tracking import TrackingServer
 from penstock.web import health
 from penstock.web.boundary import Boundary
 from penstock.web.databricks import (
@@ -28,6 +29,7 @@ from penstock.web.databricks import (
     secrets,
     serving_endpoints,
     tokens,
+    tracking,
 )
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
@@ -67,6 +69,7 @@ class Parts:
     public_url: str = ""
     data_plane: PlainApp | None = None
     batches: Batches | None = None
+    tracking: TrackingServer | None = None
 
 
 class Site:
@@ -119,3 +122,5 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     if parts.batches is not None:
         yield files.router(parts.batches)
         yield batches.router(parts.batches)
+    if parts.tracking is not None:
+        yield from tracking.routers(parts.tracking, parts.catalogue.files, parts.public_url)

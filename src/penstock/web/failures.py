@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from penstock.domain.errors import PenstockError
+from penstock.domain.errors import PenstockError, Unauthenticated
 from penstock.web.errors import ErrorAnswer, answer_to, crash_answer, error_answer
 
 _log = structlog.stdlib.get_logger("penstock.web")
@@ -32,7 +32,10 @@ async def _on_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
     if error.code == "INTERNAL_ERROR":
         _log.error("request failed", exc_info=error)
-    return _response(answer_to(error, request.state.request_id))
+    response = _response(answer_to(error, request.state.request_id))
+    if isinstance(error, Unauthenticated) and getattr(request.state, "challenge", False):
+        response.headers["www-authenticate"] = 'Basic realm="Penstock", charset="UTF-8"'
+    return response
 
 
 async def _on_crash(request: Request, _error: Exception) -> Response:

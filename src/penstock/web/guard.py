@@ -19,11 +19,12 @@ from starlette.types import Message
 
 from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, Scope, require_admin, require_scope
-from penstock.domain.errors import TooLarge
+from penstock.domain.errors import PermissionDenied, TooLarge, Unauthenticated
 
 DECLARATION = "x-penstock-access"
 _STREAMS = "x-penstock-streams"
 _SCOPE = "x-penstock-scope"
+_CHALLENGE = "x-penstock-challenge"
 # Bodies of the control plane are read whole, but for routes that stream.
 MAX_JSON_BYTES = 4 * 1024 * 1024
 _TOO_LARGE = f"The request body is larger than the {MAX_JSON_BYTES} bytes that this API takes."
@@ -47,13 +48,16 @@ class Declared:
     access: Access
 
 
-def allows(access: Access, *, streams: bool = False, scope: Scope = Scope.ALL_APIS) -> dict[str, Any]:
+def allows(
+    access: Access, *, streams: bool = False, scope: Scope = Scope.ALL_APIS, challenge: bool = False
+) -> dict[str, Any]:
     """Declares who may call a route; for its `openapi_extra`.
 
     A route that `streams` reads a body of any size piece by piece; others refuse more than `MAX_JSON_BYTES`. `scope` is
-    what the caller's token must be good for.
+    what the caller's token must be good for. A route with `challenge` is for browsers: who has no valid token is asked
+    for one, as the password of the user `token`.
     """
-    return {DECLARATION: access.value, _STREAMS: streams, _SCOPE: scope.value}
+    return {DECLARATION: access.value, _STREAMS: streams, _SCOPE: scope.value, _CHALLENGE: challenge}
 
 
 class GuardedRoute(APIRoute):
@@ -74,8 +78,10 @@ class GuardedRoute(APIRoute):
         takes_json = self.body_field is not None
         streams = bool((self.openapi_extra or {}).get(_STREAMS))
         scope = Scope((self.openapi_extra or {}).get(_SCOPE, Scope.ALL_APIS))
+        challenge = bool((self.openapi_extra or {}).get(_CHALLENGE))
 
         async def guarded(request: Request) -> Response:
+            request.state.challenge = challenge
             await _admit(request, access, scope, self.path)
             if takes_json:
                 headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
@@ -109,7 +115,13 @@ async def _admit(request: Request, access: Access, scope: Scope, path: str) -> N
         return
     authenticator = request.app.state.authenticator
     assert isinstance(authenticator, Authenticator)
-    caller = await authenticator.authenticate(authorization(request.scope["headers"]))
+    try:
+        caller = await authenticator.authenticate(authorization(request.scope["headers"]))
+    except PermissionDenied as error:
+        if not request.state.challenge:
+            raise
+        # A browser asks for another password only after this.
+        raise Unauthenticated(error.message) from error
     require_scope(caller, scope)
     if access is Access.ADMIN:
         require_admin(caller, f"call {path}")

@@ -39,10 +39,15 @@ class CompleteBody(BaseModel):
     parts: list[PartBody]
 
 
-def path_of(request: Request, prefix: str) -> FilePath:
-    """The path behind `prefix` as it was sent, decoded segment by segment."""
+def path_in(request: Request, prefix: str) -> str:
+    """The path behind `prefix` as it was sent, still percent-encoded."""
     raw: bytes = request.scope["raw_path"]
-    return parse_file(decode(raw.decode("latin-1").removeprefix(prefix)))
+    return raw.decode("latin-1").removeprefix(prefix)
+
+
+def path_of(request: Request, prefix: str) -> FilePath:
+    """The path behind `prefix`, decoded segment by segment."""
+    return parse_file(decode(path_in(request, prefix)))
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:

@@ -1,0 +1,92 @@
+"""One request passed on to MLflow's server: what of it goes there, and what of the answer comes back."""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from penstock.domain.errors import EndpointNotFound
+from penstock.ports.tracking import TrackingAnswer, TrackingRequest, TrackingServer
+from penstock.web.databricks.tracking_dialect import (
+    body_for_databricks,
+    body_for_mlflow,
+    new_experiment,
+    query_for_mlflow,
+    speaks_databricks,
+)
+from penstock.web.databricks.tracking_paths import UI, child_path, is_open
+from penstock.web.errors import error_body
+
+# Neither credentials nor where the request came from: those are for us.
+_THERE = ("accept", "if-none-match", "if-modified-since")
+_BACK = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "etag",
+    "last-modified",
+    "x-content-type-options",
+    "x-frame-options",
+)
+_JSON = "application/json"
+_BAD_REQUEST = 400
+_FAULT = 500
+
+
+async def relay(request: Request, server: TrackingServer) -> Response:
+    """The answer of MLflow's server, as it comes; raises EndpointNotFound for what is closed."""
+    path = request.scope["path"]
+    if path == UI:
+        path = f"{UI}/"  # our boundary took the slash
+    if not is_open(request.method, path):
+        raise EndpointNotFound(f"No API found for '{request.method} {path}'.")
+    body = body_for_mlflow(await request.body())
+    if path.endswith("/experiments/create"):
+        body = new_experiment(body)
+    answer = await server.ask(_passed_on(request, path, body))
+    if path.endswith("/get-artifact") or "/static-files/" in path:
+        return _streamed(answer)
+    if answer.status >= _BAD_REQUEST and _JSON not in _header(answer.headers, "content-type"):
+        return await _explained(request, answer)
+    if speaks_databricks(request.headers.get("user-agent", "")):
+        content = body_for_databricks(await _whole(answer))
+        return Response(content, answer.status, _headers(answer, without="content-length"))
+    return _streamed(answer)
+
+
+def _passed_on(request: Request, path: str, body: bytes) -> TrackingRequest:
+    headers = [(name, request.headers[name]) for name in _THERE if name in request.headers]
+    if body:
+        headers.append(("content-type", _JSON))
+    query = query_for_mlflow(request.url.query)
+    target = quote(child_path(path)) + (f"?{query}" if query else "")
+    return TrackingRequest(request.method, target, tuple(headers), body)
+
+
+def _streamed(answer: TrackingAnswer) -> Response:
+    return StreamingResponse(answer.chunks(), answer.status, _headers(answer))
+
+
+def _headers(answer: TrackingAnswer, without: str = "") -> dict[str, str]:
+    return {name: value for name, value in answer.headers if name in _BACK and name != without}
+
+
+def _header(headers: Sequence[tuple[str, str]], wanted: str) -> str:
+    return next((value for name, value in headers if name == wanted), "")
+
+
+async def _whole(answer: TrackingAnswer) -> bytes:
+    return b"".join([chunk async for chunk in answer.chunks()])
+
+
+async def _explained(request: Request, answer: TrackingAnswer) -> Response:
+    """An error that is not JSON, in the API's shape."""
+    told = (await _whole(answer)).decode(errors="replace").strip()
+    code = "INTERNAL_ERROR" if answer.status >= _FAULT else "BAD_REQUEST"
+    message = f"MLflow's server answered with status {answer.status}"
+    if answer.status < _FAULT and told and not told.startswith("<"):
+        message = f"{message}: {told[:200]}"
+    return Response(error_body(code, f"{message}.", request.state.request_id), answer.status, media_type=_JSON)
