@@ -20,9 +20,11 @@ PENSTOCK = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "penstock"
 START_S = 30
 STOP_S = 60
 TAIL = 6000
+CLIENTS = PENSTOCK.parents[2] / ".clients" / "bin" / "python"
 ENVIRONMENT = {
     "PENSTOCK_SERVING_PROFILE_BUDGET_S": "5",  # profiles matter less here than time
     "PENSTOCK_EXTERNAL_ALLOW_PRIVATE_ADDRESSES": "true",  # providers are played on this machine
+    "PENSTOCK_MLFLOW_PYTHON": str(CLIENTS),  # has MLflow, its tracking server included
 }
 
 
