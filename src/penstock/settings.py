@@ -181,6 +181,19 @@ class LedgerSettings(BaseModel):
         return days
 
 
+class LimitsSettings(BaseModel):
+    """Rate limits; docs/limits.md."""
+
+    model_config = _GROUP
+
+    wait_s: float = Field(default=2, ge=0, le=60)
+    """How long a request that finds no room waits for some, in seconds, if there may be some by then."""
+    max_waiting: int = Field(default=256, ge=0)
+    """Most requests that wait so at one endpoint; others are answered with 429 at once."""
+    answer_tokens: int = Field(default=1024, ge=1)
+    """Most tokens of an answer, at an endpoint with a limit of tokens, if its request does not say."""
+
+
 class SecretsSettings(BaseModel):
     """The master key of secrets; docs/secrets.md. Without one, a key is made in data_dir/master.key."""
 
@@ -265,6 +278,7 @@ class Settings(BaseModel):
     artifacts: ArtifactSettings = ArtifactSettings()
     batches: BatchSettings = BatchSettings()
     ledger: LedgerSettings = LedgerSettings()
+    limits: LimitsSettings = LimitsSettings()
     secrets: SecretsSettings = SecretsSettings()
     external: ExternalSettings = ExternalSettings()
     mlflow: MlflowSettings = MlflowSettings()

@@ -15,6 +15,7 @@ from penstock.control.authenticator import Authenticator
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import digest, new_id
+from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.files import Files, Limits
 from penstock.control.health import Health
 from penstock.control.models import Models
@@ -133,7 +134,14 @@ def parts(
         principals=principals,
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
-        serving=Serving(world.endpoints, world.logs, world.optimization, ScalingDecisions(store), world.profiles),
+        serving=Serving(
+            world.endpoints,
+            world.logs,
+            world.optimization,
+            ScalingDecisions(store),
+            world.profiles,
+            EndpointLimits(store, hint=world.reconciler.hint),
+        ),
         throughput=world.throughput,
         secrets=secrets,
         secret_scopes=SecretScopes(store, clock, memory),

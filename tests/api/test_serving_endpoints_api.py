@@ -53,7 +53,10 @@ async def settle(client, clock, name="one"):
 async def test_an_endpoint_as_created_and_as_ready(admin, clock, loops):
     answer = await admin.post(
         ROOT,
-        json=body(tags=[{"key": "team", "value": "water"}, {"key": "bare"}], rate_limits=[{"calls": 1}])
+        json=body(
+            tags=[{"key": "team", "value": "water"}, {"key": "bare"}],
+            rate_limits=[{"calls": 1, "renewal_period": "minute"}],
+        )
         | {"email_notifications": {"on_update_failure": ["a@b.c"]}, "task": "llm/v1/chat"},
     )
     assert answer.status_code == 200

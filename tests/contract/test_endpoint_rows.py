@@ -11,6 +11,7 @@ from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
 from penstock.domain.placement import Claim
 from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
+from penstock.domain.rate_limit import LimitKey, RateLimit
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
@@ -224,3 +225,14 @@ async def test_a_profile_is_marked_as_long_as_it_is_the_one_that_was_meant(store
         assert await unit.profiles.get(other.fingerprint) == other
         await unit.profiles.put(replace(older, measured_at=30))
         assert (await unit.profiles.get(print_)).stale == ""
+
+
+async def test_limits_are_replaced_as_a_whole(store):
+    limits = (RateLimit(calls=5, tokens=2**53 - 1), RateLimit(LimitKey.USER_GROUP, "blue", tokens=0))
+    async with store.unit() as unit:
+        await unit.endpoints.add(replace(endpoint("a"), limits=limits, limits_legacy=True))
+        found = await unit.endpoints.by_name("a")
+        assert (found.limits, found.limits_legacy) == (limits, True)
+        await unit.endpoints.set_limits(found.id, limits[:1], legacy=False)
+        found = await unit.endpoints.by_name("a")
+        assert (found.limits, found.limits_legacy) == (limits[:1], False)

@@ -25,6 +25,7 @@ from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
+from penstock.bootstrap.limits import make_limits
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
@@ -60,6 +61,7 @@ from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
+from penstock.gateway.limits import Limits
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -78,6 +80,8 @@ from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
 DAY_S = 24 * 3600
+FORGET_S = 30.0
+"""How often it is looked for accounts of rate limits in which nothing counts any more."""
 Hearer = Callable[[Sequence[RequestRecord]], None]
 """Who is told of requests that have ended and are stored."""
 
@@ -189,6 +193,7 @@ class _Served:
 
     table: Table
     gate: Gate
+    limits: Limits
     cluster: LocalCluster
     serving: Serving
     reconciler: Reconciler
@@ -201,7 +206,8 @@ async def _served(
     settings: Settings, store: SqlStore, artifacts: FolderArtifacts, externals: ExternalModels, stack: AsyncExitStack
 ) -> _Served:
     clock = SystemClock()
-    table = Table(clock, gate := Gate(clock))
+    gate, limits = Gate(clock), make_limits(settings)
+    table = Table(clock, gate, limits)
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
         settings, store, artifacts, cluster, externals, table=table, gate=gate, stack=stack
@@ -209,7 +215,7 @@ async def _served(
     offers = serving.optimization.offers
     throughput, scaling, hearers = _scaling(settings, store, gate, offers, expansion=reconciler.expanding)
     loops = (reconciler.loop, *measuring, *scaling)
-    return _Served(table, gate, cluster, serving, reconciler, throughput, loops, hearers)
+    return _Served(table, gate, limits, cluster, serving, reconciler, throughput, loops, hearers)
 
 
 def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list[Loop]:
@@ -278,8 +284,10 @@ async def _gateway(
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),
         Loop("request limit", running.step, clock, period_s=1),
+        Loop("rate limits", served.limits.step, clock, period_s=FORGET_S),
     ]
-    return Gateway(served.table, carrier, Ledger(journal, clock), HttpEngineClient(), running, abroad), loops
+    ledger, engines = Ledger(journal, clock), HttpEngineClient()
+    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits), loops
 
 
 def _data_plane(

@@ -15,6 +15,7 @@ from penstock.control.acts import Acts, Folders
 from penstock.control.carry_over import carry_over
 from penstock.control.configurations import Configurations
 from penstock.control.credentials import new_id
+from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
 from penstock.control.external_models import ExternalModels
@@ -101,6 +102,7 @@ async def make_serving(
         Optimization(store, offers),
         ScalingDecisions(store),
         Profiles(store, offers, ground.profiler, remeasuring),
+        EndpointLimits(store, hint=reconciler.hint),
     )
     measuring = Loop("profiler", ground.profiler.step, clock, period_s=60)
     ground.profiler.on_request(measuring.hint)

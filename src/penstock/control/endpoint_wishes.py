@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from penstock.domain.external_model import ExternalModel
 from penstock.domain.model import Precision
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.sizing import Sizing
 from penstock.domain.traffic import Route
 
@@ -63,3 +64,5 @@ class EndpointWish:
     route_optimized: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     fallback: bool = False
+    limits: tuple[RateLimit, ...] = ()
+    limits_legacy: bool = False

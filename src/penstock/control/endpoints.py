@@ -74,6 +74,8 @@ class Endpoints:
             active=None,
             latest=config,
             fallback=wish.fallback,
+            limits=wish.limits,
+            limits_legacy=wish.limits_legacy,
         )
         async with self._uprooting(config), self._store.unit() as unit:
             await unit.endpoints.add(endpoint)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.served_entity import ServedEntity, check_name
 from penstock.domain.traffic import Route
 
@@ -87,6 +88,7 @@ class Endpoint:
 
     Timestamps are epoch milliseconds; `id` is 32 hexadecimal digits. A `deleted` endpoint waits for its replicas' end.
     With `fallback`, a request that one of its external models fails is tried with the others.
+    `limits_legacy` says that its rate limits came in the older form, which is not shown.
     """
 
     id: str
@@ -101,6 +103,8 @@ class Endpoint:
     latest: Config | None
     deleted: bool = False
     fallback: bool = False
+    limits: tuple[RateLimit, ...] = ()
+    limits_legacy: bool = False
 
     @property
     def pending(self) -> Config | None:

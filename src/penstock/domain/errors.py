@@ -14,6 +14,7 @@
     |  |- ScopeExists                  RESOURCE_ALREADY_EXISTS    400 (as the platform answers for secrets)
     |- Conflict                        RESOURCE_CONFLICT          409
     |- Overloaded                      REQUEST_LIMIT_EXCEEDED     429, carries retry_after_s
+    |  |- LimitExceeded                REQUEST_LIMIT_EXCEEDED     429, and the facts of the limit
     |- QuotaExceeded                   QUOTA_EXCEEDED             400
     |  |- ResourceLimitExceeded        RESOURCE_LIMIT_EXCEEDED    400
     |- Temporary                       TEMPORARILY_UNAVAILABLE    503, carries retry_after_s
@@ -25,6 +26,8 @@
 Each class knows its API code; the table from codes to HTTP statuses is `penstock.web.errors`.
 Messages name the field and the rule. They never hold a secret.
 """
+
+from collections.abc import Mapping
 
 
 class PenstockError(Exception):
@@ -129,6 +132,14 @@ class Overloaded(PenstockError):
     def __init__(self, message: str | None = None, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class LimitExceeded(Overloaded):
+    """A rate limit leaves no room; `facts` name it: its key, its value, what is used, and when there is room."""
+
+    def __init__(self, message: str, retry_after_s: int, facts: Mapping[str, str]) -> None:
+        super().__init__(message, retry_after_s)
+        self.facts = facts
 
 
 class Temporary(PenstockError):

@@ -37,11 +37,6 @@ class RateLimit:
     calls: int | None = None
     tokens: int | None = None
 
-    @property
-    def blocks(self) -> bool:
-        """Whether it lets nothing through."""
-        return self.calls == 0 or self.tokens == 0
-
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -118,11 +113,6 @@ def _check(limit: RateLimit, where: str) -> None:
         raise InvalidParameter(f"{where}.principal must name the one that a limit with the key {limit.key} is for.")
     if limit.principal and limit.key is LimitKey.ENDPOINT:
         raise InvalidParameter(f"{where}.principal must not be given with the key {limit.key}, which is for everybody.")
-
-
-def blocking(choices: Sequence[Sequence[Holding]]) -> Holding | None:
-    """The limit of 0 that keeps a caller out, or None."""
-    return next((one[0] for one in choices if all(holding.limit.blocks for holding in one)), None)
 
 
 def most_tokens(choices: Sequence[Sequence[Holding]]) -> int | None:

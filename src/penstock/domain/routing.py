@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.tenancy import Sale
 from penstock.domain.traffic import Route
 
@@ -49,6 +50,8 @@ class EndpointRoute:
     With `fallback`, what one external entity fails is tried with the others.
     """
 
+    """One endpoint with its rate limits. Without `entities` it serves nothing yet; `problem` then says why."""
+
     id: str
     name: str
     creator: str
@@ -57,6 +60,7 @@ class EndpointRoute:
     entities: tuple[EntityRoute, ...]
     problem: str = ""
     fallback: bool = False
+    limits: tuple[RateLimit, ...] = ()
 
     @property
     def is_external(self) -> bool:

@@ -120,9 +120,10 @@ def route(
     `slots` are by spec, and `claims` what the endpoint holds of the devices: it is served by the replicas there.
     `stuck` tells by spec why no replica can be started now.
     """
-    active = endpoint.active
+    active, limits = endpoint.active, endpoint.limits
+    plain = EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), limits=limits)
     if active is None:
-        return EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), _problem(endpoint))
+        return replace(plain, problem=_problem(endpoint))
     ready = {(one.spec, one.device) for one in replicas if one.state is ReplicaState.READY}
     shares = _shares(active, slots, [claim for claim in claims if (claim.spec, claim.device) in ready])
     entities = tuple(
@@ -148,8 +149,7 @@ def route(
         for entity in active.entities
     )
     entities += tuple(EntityRoute(one.name, (), scales_to_zero=False, external=one) for one in active.externals)
-    name, creator = endpoint.name, endpoint.creator
-    return EndpointRoute(endpoint.id, name, creator, active.task, active.routes, entities, fallback=endpoint.fallback)
+    return replace(plain, routes=active.routes, entities=entities, fallback=endpoint.fallback)
 
 
 def _shares(active: Config, slots: Mapping[str, Slots], claims: Sequence[Claim]) -> dict[tuple[str, str], float]:

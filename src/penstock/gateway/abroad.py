@@ -13,6 +13,7 @@ from penstock.domain.external_model import ExternalEntity
 from penstock.domain.secret import Hidden
 from penstock.domain.usage import RequestOutcome
 from penstock.gateway.meter import Meter
+from penstock.gateway.tail import END
 from penstock.gateway.trip import Trip
 from penstock.ports.provider import Provider, ProviderAnswer, ProviderCall, SecretReader
 
@@ -158,6 +159,8 @@ async def _stream(trip: Trip, opened: _Opened) -> None:
     events = opened.body
     while events:
         passed = meter.feed(events)
+        if trip.held is not None:
+            trip.held.stream(events.count(END))
         if meter.done:
             entry.usage = meter.usage()
             entry.end(RequestOutcome.COMPLETED, answer.status)

@@ -1,7 +1,7 @@
 """Requests from inside: the same path, the same account, an answer that is collected instead of sent."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from penstock.domain.access import Caller
 from penstock.domain.errors import Overloaded, PenstockError, Temporary
@@ -40,6 +40,9 @@ class Collected:
         """Keeps the answer."""
         await self.begin(status, content_type, entity, retry_after)
         self.body = body
+
+    def limited(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Nothing: what is collected has no headers."""
 
     def status(self, error: PenstockError) -> int:
         """The HTTP status of an error."""

@@ -1,6 +1,6 @@
 """A request as the data plane's wire formats hand it over, and the client that waits for its answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,6 +65,10 @@ class Reply(Protocol):
 
     async def whole(self, status: int, content_type: bytes, entity: str, body: bytes, retry_after: bytes = b"") -> None:
         """Sends a complete answer."""
+        ...
+
+    def limited(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Headers that the answer is to have, whatever it will be: what is left of rate limits."""
         ...
 
     def status(self, error: PenstockError) -> int:

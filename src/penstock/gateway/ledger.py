@@ -69,6 +69,11 @@ class Entry:
         """Seconds since the request came."""
         return self._clock.monotonic() - self.began
 
+    @property
+    def sent(self) -> bool:
+        """Whether it was sent to be computed."""
+        return self._sent >= 0
+
     def admit(self) -> None:
         """From here on the request is in the ledger whatever happens to this process. Safe to repeat."""
         if not self.admitted:

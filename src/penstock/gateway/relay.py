@@ -11,6 +11,8 @@ from penstock.domain.routing import EntityRoute, ReadyReplica
 from penstock.domain.tenancy import Priority
 from penstock.domain.traffic import choose
 from penstock.domain.usage import RequestOutcome
+from penstock.gateway.call import Asked
+from penstock.gateway.count import Size
 from penstock.gateway.gate import Ask, Gate, Turn
 from penstock.gateway.ledger import NOTHING
 from penstock.gateway.rooms import Rooms
@@ -85,6 +87,10 @@ class Carrier:
             raise InvalidRequest(f"Endpoint '{endpoint.name}' has no served entity '{addressed}'; it has: {names}.")
         return addressed
 
+    def size(self, endpoint_id: str, entity: str, task: Task, asked: Asked) -> Size:
+        """A request's tokens, as far as its body tells them."""
+        return self._gate.counter.size(endpoint_id, entity, task, asked)
+
     async def open(self, trip: Trip, path: str) -> bytes:
         """Sends the request; returns when its answer has begun, with the first bytes: the whole body, or whole events.
 
@@ -117,7 +123,7 @@ class Carrier:
         answer = trip.answer = await self._relay.open(
             replica.address,
             path,
-            call.body,
+            call.body if trip.held is None else trip.held.body(call.body),
             call.request_id,
             namespace=trip.endpoint.id,
             patience_s=grant.patience_s if grant is not None else 0.0,

@@ -3,9 +3,10 @@
     1 find      the endpoint, in memory
     2 check     may the caller, is the body right
     3 route     traffic split -> served entity
-    4 gate      its turn on the device; wait for a replica when there is none
-    5 relay     the answer passes as opaque bytes; what it used is read from its end
-    6 settle    always, once: completed | failed | cancelled | rejected
+    4 limits    a call and its tokens are reserved with the rate limits of its endpoint, if it has any
+    5 gate      its turn on the device; wait for a replica when there is none
+    6 relay     the answer passes as opaque bytes; what it used is read from its end
+    7 settle    always, once: completed | failed | cancelled | rejected
 
 No database on this path.
 """
@@ -32,9 +33,10 @@ from penstock.gateway.abroad import Abroad
 from penstock.gateway.call import Call, Reply
 from penstock.gateway.interrupt import Cut, Interrupt, Running
 from penstock.gateway.ledger import NOTHING, Ledger
+from penstock.gateway.limits import Limits
 from penstock.gateway.relay import PATHS, Carrier, next_events
 from penstock.gateway.table import Table
-from penstock.gateway.tail import Tail, usage_of
+from penstock.gateway.tail import END, Tail, usage_of
 from penstock.gateway.trip import Trip
 from penstock.ports.engine import EngineCanceller
 from penstock.ports.relay import Answer
@@ -58,6 +60,7 @@ class Gateway:
     engines: EngineCanceller
     running: Running
     abroad: Abroad
+    limits: Limits
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
         """Answers one request through `reply`, whatever happens. `interrupt` was made by this task.
@@ -86,6 +89,7 @@ class Gateway:
             trip.entry.end(RequestOutcome.FAILED, _SERVER_ERROR, "a fault of the server")
             self.carrier.close(trip)
             self.abroad.close(trip)
+            self._leave(trip)
             interrupt.disarm()
             self.running.leave(interrupt)
 
@@ -93,6 +97,8 @@ class Gateway:
         task = self._check(trip)
         trip.entity = trip.entry.entity = self.carrier.route(trip)
         with self.table.activity(trip.endpoint.id, trip.entity):
+            if trip.endpoint.limits:
+                await self._reserve(trip, task)
             if trip.endpoint.is_external:
                 await self.abroad.carry(trip)
                 return
@@ -121,6 +127,22 @@ class Gateway:
         trip.entry.client_request_id = asked.client_request_id
         return task
 
+    async def _reserve(self, trip: Trip, task: Task) -> None:
+        asked, endpoint, principal = trip.asked, trip.endpoint, trip.call.caller.principal
+        if asked is None:
+            return
+        size = self.carrier.size(endpoint.id, trip.entity, task, asked)
+        try:
+            trip.held = await self.limits.enter(endpoint, principal, asked, size)
+        finally:
+            trip.reply.limited(self.limits.headers(endpoint.id, principal))
+
+    def _leave(self, trip: Trip) -> None:
+        if trip.held is not None:
+            entry = trip.entry
+            whole = entry.outcome in (RequestOutcome.COMPLETED, RequestOutcome.REJECTED)
+            self.limits.leave(trip.held, entry.usage, sent=entry.sent, whole=whole)
+
     async def _whole(self, trip: Trip, answer: Answer, body: bytes) -> None:
         entry, status = trip.entry, answer.status
         if status >= _CLIENT_ERROR and not answer.content_type.startswith(_JSON):
@@ -143,6 +165,8 @@ class Gateway:
                 entry.usage = tail.usage() or NOTHING
                 entry.end(RequestOutcome.COMPLETED, answer.status)
             self.carrier.passed_on(trip, events)
+            if trip.held is not None:
+                trip.held.stream(events.count(END))
             await reply.send(events)
             events = await next_events(answer, tail)
         if not tail.done:

@@ -5,6 +5,7 @@ from types import TracebackType
 
 from penstock.domain.routing import EndpointRoute
 from penstock.gateway.gate import Gate
+from penstock.gateway.limits import Limits
 from penstock.ports.clock import Clock
 
 
@@ -47,17 +48,17 @@ class _Place:
 class Table:
     """Endpoints by name and by id; see `penstock.ports.routing.RouteTable`."""
 
-    def __init__(self, clock: Clock, gate: Gate | None = None) -> None:
-        """`gate` hears of endpoints first, so that nobody is woken for what it does not know."""
+    def __init__(self, clock: Clock, gate: Gate | None = None, limits: Limits | None = None) -> None:
+        """`gate` and `limits` hear of endpoints first, so that nobody is woken for what they do not know."""
         self._clock = clock
-        self._gate = gate
+        self._hearers = tuple(one for one in (gate, limits) if one is not None)
         self._by_name: dict[str, EndpointRoute] = {}
         self._places: dict[str, _Place] = {}
 
     def publish(self, endpoint: EndpointRoute) -> None:
         """Replaces what is known of the endpoint, and wakes who waits for it."""
-        if self._gate is not None:
-            self._gate.publish(endpoint)
+        for hearer in self._hearers:
+            hearer.publish(endpoint)
         place = self._places.get(endpoint.id)
         if place is None:
             place = self._places[endpoint.id] = _Place(endpoint)
@@ -74,8 +75,8 @@ class Table:
 
     def withdraw(self, endpoint_id: str) -> None:
         """Forgets the endpoint, and wakes who waits for it."""
-        if self._gate is not None:
-            self._gate.withdraw(endpoint_id)
+        for hearer in self._hearers:
+            hearer.withdraw(endpoint_id)
         place = self._places.pop(endpoint_id, None)
         if place is not None:
             # A new endpoint may have taken the name already.

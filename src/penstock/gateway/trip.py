@@ -8,6 +8,7 @@ from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked, Call, Reply
 from penstock.gateway.gate import Turn
 from penstock.gateway.ledger import NOTHING, Entry
+from penstock.gateway.limits import Held
 from penstock.gateway.meter import Meter
 from penstock.gateway.rooms import Pass
 from penstock.gateway.tail import Tail
@@ -19,8 +20,8 @@ from penstock.ports.relay import Answer
 class Trip:
     """One request. `entity` is the served entity's name; `lost` are replicas that failed it.
 
-    `tries` counts its turns at the gate, and `tokens` the events that were passed on. An external model's answer is
-    `abroad`, and read by `meter`.
+    `tries` counts its turns at the gate, and `tokens` the events that were passed on. `held` is its share of the
+    endpoint's rate limits. An external model's answer is `abroad`, and read by `meter`.
     """
 
     call: Call
@@ -38,6 +39,7 @@ class Trip:
     passed: Pass | None = None
     answer: Answer | None = None
     tail: Tail | None = None
+    held: Held | None = None
     abroad: ProviderAnswer | None = None
     meter: Meter | None = None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.rate_limit import RateLimit
 
 
 class EndpointRows(Protocol):
@@ -69,4 +70,8 @@ class EndpointRows(Protocol):
 
     async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
         """Sets whether the endpoint's external models stand in for each other."""
+        ...
+
+    async def set_limits(self, endpoint_id: str, limits: Sequence[RateLimit], *, legacy: bool) -> None:
+        """Replaces the rate limits, and whether they came in the older form."""
         ...

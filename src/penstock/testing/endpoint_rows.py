@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists
+from penstock.domain.rate_limit import RateLimit
 
 
 @dataclass
@@ -97,6 +98,11 @@ class FakeEndpointRows:
     async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
         """Whether external models stand in for each other."""
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], fallback=fallback)
+
+    async def set_limits(self, endpoint_id: str, limits: Sequence[RateLimit], *, legacy: bool) -> None:
+        """Replaces the rate limits."""
+        bare = self.by_key[endpoint_id]
+        self.by_key[endpoint_id] = replace(bare, limits=tuple(limits), limits_legacy=legacy)
 
     def _touch(self, endpoint_id: str, now_ms: int) -> None:
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], updated_at=now_ms)

@@ -4,6 +4,7 @@ from penstock.gateway.abroad import Abroad
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
+from penstock.gateway.limits import Limits
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -27,7 +28,7 @@ class NoDemand:
 def fake_gateway(clock: Clock) -> Gateway:
     """A gateway without endpoints, with `FakeEngines` behind it."""
     gate, engines = Gate(clock), FakeEngines()
-    table = Table(clock, gate)
+    table = Table(clock, gate, limits := Limits(clock))
     carrier = Carrier(table, gate, engines, NoDemand(), rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5)
     abroad = Abroad(FakeProvider(), FakeSecrets())
-    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0), abroad)
+    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0), abroad, limits)

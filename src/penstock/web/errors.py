@@ -1,9 +1,10 @@
 """The one table from the API's error codes to HTTP statuses, and the one shape of error answers."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.domain.errors import Overloaded, PenstockError, ScopeExists, Temporary
+from penstock.domain.errors import LimitExceeded, Overloaded, PenstockError, ScopeExists, Temporary
 
 STATUS = {
     "BAD_REQUEST": 400,
@@ -24,6 +25,7 @@ STATUS = {
     "TEMPORARILY_UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
 }
+_RPC = "type.googleapis.com/google.rpc."
 # A client parses this as a whole number of seconds, and gives up above two minutes.
 MAX_RETRY_AFTER_S = 60
 
@@ -37,21 +39,37 @@ class ErrorAnswer:
     body: bytes
 
 
-def error_body(code: str, message: str, request_id: str = "") -> bytes:
-    """The JSON of an error; with a request id also where Databricks clients look for it."""
+def error_body(code: str, message: str, request_id: str = "", facts: Mapping[str, str] | None = None) -> bytes:
+    """The JSON of an error; with a request id also where Databricks clients look for it, and facts of a limit."""
     content: dict[str, object] = {"error_code": code, "message": message}
+    details: list[dict[str, object]] = []
     if request_id:
-        content["details"] = [
-            {"@type": "type.googleapis.com/google.rpc.RequestInfo", "request_id": request_id, "serving_data": ""}
-        ]
+        details.append({"@type": _RPC + "RequestInfo", "request_id": request_id, "serving_data": ""})
+    if facts:
+        details.append(
+            {
+                "@type": _RPC + "ErrorInfo",
+                "reason": "RATE_LIMIT_EXCEEDED",
+                "domain": "penstock",
+                "metadata": dict(facts),
+            }
+        )
+    if details:
+        content["details"] = details
     return json.dumps(content).encode()
 
 
 def error_answer(
-    code: str, message: str, request_id: str = "", retry_after_s: int | None = None, status: int | None = None
+    code: str,
+    message: str,
+    request_id: str = "",
+    retry_after_s: int | None = None,
+    status: int | None = None,
+    *,
+    facts: Mapping[str, str] | None = None,
 ) -> ErrorAnswer:
     """An error of a code in `STATUS`, with the status that is there unless another is given."""
-    body = error_body(code, message, request_id)
+    body = error_body(code, message, request_id, facts)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if retry_after_s is not None:
         headers.append((b"retry-after", str(min(max(retry_after_s, 1), MAX_RETRY_AFTER_S)).encode()))
@@ -63,7 +81,8 @@ def answer_to(error: PenstockError, request_id: str = "") -> ErrorAnswer:
     retry_after_s = error.retry_after_s if isinstance(error, Overloaded | Temporary) else None
     # The platform has one code for things that exist already, and another status for secrets.
     status = 400 if isinstance(error, ScopeExists) else None
-    return error_answer(error.code, error.message, request_id, retry_after_s, status)
+    facts = error.facts if isinstance(error, LimitExceeded) else None
+    return error_answer(error.code, error.message, request_id, retry_after_s, status, facts=facts)
 
 
 def crash_answer(request_id: str) -> ErrorAnswer:

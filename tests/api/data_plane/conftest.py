@@ -16,6 +16,7 @@ from penstock.gateway.abroad import Abroad
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
+from penstock.gateway.limits import Limits
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -63,7 +64,8 @@ class Plane:
     def __init__(self, store, clock, *, strict=False):
         self.clock = clock
         gate = Gate(clock)
-        self.table = Table(clock, gate)
+        limits = Limits(clock)
+        self.table = Table(clock, gate, limits)
         self.journal = NotingJournal()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
@@ -73,9 +75,8 @@ class Plane:
             self.table, gate, self.relay, self.demand, rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5
         )
         ledger = Ledger(self.journal, clock)
-        gateway = Gateway(
-            self.table, carrier, ledger, HttpEngineClient(), self.running, Abroad(self.provider, self.secrets)
-        )
+        abroad = Abroad(self.provider, self.secrets)
+        gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running, abroad, limits)
         self.app = DataPlane(gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY)
 
     def publish(self, *engines, name="guide", task=Task.CHAT, to_zero=False, entity="guide-1"):

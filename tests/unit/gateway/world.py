@@ -12,6 +12,7 @@ from penstock.gateway.call import Asked, Call
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Interrupt, Running
 from penstock.gateway.ledger import Ledger
+from penstock.gateway.limits import Limits
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -36,9 +37,9 @@ def replica(number, *, running=2, queue=1):
     return ReadyReplica(f"r{number}", f"unix:/r{number}", running, queue)
 
 
-def endpoint(*replicas, name="guide", to_zero=False, task=Task.CHAT, problem="", startup_s=0.0, stuck=""):
+def endpoint(*replicas, name="guide", to_zero=False, task=Task.CHAT, problem="", startup_s=0.0, stuck="", limits=()):
     entity = EntityRoute("guide-1", replicas, to_zero, startup_s=startup_s, stuck=stuck)
-    return EndpointRoute("e1", name, "boss@x.org", task, (Route("guide-1", 100),), (entity,), problem)
+    return EndpointRoute("e1", name, "boss@x.org", task, (Route("guide-1", 100),), (entity,), problem, limits=limits)
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Client:
     ends: int = 0
     error: Exception | None = None
     error_usage: object = None
+    limits: dict = field(default_factory=dict)
 
     async def begin(self, status, content_type, entity, retry_after=b""):
         assert not self.status_code
@@ -69,6 +71,9 @@ class Client:
         await self.begin(status, content_type, entity, retry_after)
         self.body = body
         self.ends += 1
+
+    def limited(self, headers):
+        self.limits = dict(headers)
 
     def status(self, error):
         return STATUS[error.code]
@@ -114,7 +119,8 @@ class World:
         self.clock = FakeClock()
         self.gate = Gate(self.clock)
         self.rooms = Rooms(self.clock)
-        self.table = Table(self.clock, self.gate)
+        self.limits = Limits(self.clock)
+        self.table = Table(self.clock, self.gate, self.limits)
         self.engines = FakeEngines()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
@@ -132,18 +138,19 @@ class World:
             self.engines,
             self.running,
             Abroad(self.provider, self.secrets),
+            self.limits,
         )
         self.count = 0
 
     async def ask(
-        self, *, streaming=False, name="guide", caller=USER, entity=None, task=None, read=None, patience_s=None
+        self, *, streaming=False, name="guide", caller=USER, entity=None, task=None, read=None, patience_s=None, **asked
     ):
         """Begins a request and lets it go as far as it can."""
         self.count += 1
         request_id = f"q{self.count}"
 
         def plain(_task, _body):
-            return Asked(streaming, f"mine-{request_id}")
+            return Asked(streaming, f"mine-{request_id}", **asked)
 
         call = Call(request_id, caller, name, entity, task, b"{}", read or plain, patience_s=patience_s)
         request = Request(self, request_id, call)

@@ -4,7 +4,7 @@ import pytest
 
 from penstock.domain.access import Principal, PrincipalKind
 from penstock.domain.errors import InvalidParameter
-from penstock.domain.rate_limit import Holding, LimitKey, RateLimit, applicable, blocking, check_limits, most_tokens
+from penstock.domain.rate_limit import Holding, LimitKey, RateLimit, applicable, check_limits, most_tokens
 
 ENDPOINT = RateLimit(calls=100)
 EVERYBODY = RateLimit(LimitKey.USER, calls=10)
@@ -44,12 +44,6 @@ def test_a_service_principal_is_not_a_user_of_that_name():
 def test_only_the_endpoints_own_limit():
     assert applicable((ENDPOINT,), principal("eve@x.org")) == ((Holding(ENDPOINT),),)
     assert applicable((), principal("eve@x.org")) == ()
-
-
-def test_zero_blocks_unless_another_group_lets_through():
-    shut = Holding(RateLimit(LimitKey.USER_GROUP, "blue", tokens=0), "blue")
-    assert blocking([(shut,)]) is shut
-    assert blocking([(Holding(ENDPOINT),), (shut, Holding(RED, "red"))]) is None
 
 
 def test_what_one_request_can_have_at_most():

@@ -13,6 +13,7 @@ from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
+from penstock.domain.rate_limit import LimitKey, RateLimit
 from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import Sizing
@@ -43,6 +44,8 @@ class SqlEndpointRows:
                     latest_version=endpoint.latest.version if endpoint.latest else None,
                     deleted=endpoint.deleted,
                     fallback=endpoint.fallback,
+                    rate_limits=[asdict(one) for one in endpoint.limits],
+                    rate_limits_legacy=endpoint.limits_legacy,
                 )
             )
         if endpoint.latest is not None:
@@ -116,6 +119,11 @@ class SqlEndpointRows:
         """Whether external models stand in for each other."""
         await self._update(endpoint_id, fallback=fallback)
 
+    async def set_limits(self, endpoint_id: str, limits: Sequence[RateLimit], *, legacy: bool) -> None:
+        """Replaces the rate limits."""
+        stored = [asdict(one) for one in limits]
+        await self._update(endpoint_id, rate_limits=stored, rate_limits_legacy=legacy)
+
     async def _add_config(self, endpoint_id: str, config: Config) -> None:
         async with unique(self._connection, f"Config version {config.version} already exists."):
             await self._connection.execute(
@@ -178,6 +186,8 @@ def _endpoint(row: Row[Any], configs: dict[tuple[str, int], Config]) -> Endpoint
         latest=configs.get((row.id, row.latest_version)),
         deleted=row.deleted,
         fallback=row.fallback,
+        limits=tuple(RateLimit(**one | {"key": LimitKey(one["key"])}) for one in row.rate_limits),
+        limits_legacy=row.rate_limits_legacy,
     )
 
 

@@ -1,15 +1,19 @@
 """Endpoints as they go over the wire."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from penstock.control.endpoint_limits import shown_limits
 from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.external_model import ExternalEntity
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import UNITS_PER_CHUNK
 from penstock.web.databricks.external_bodies import external_answer
+from penstock.web.databricks.gateway_bodies import limits_answer
 from penstock.web.databricks.profile_answers import profile_answer, terms_answer
 
 _SOLD_BY_TOKENS = frozenset({"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "deepseek_v3"})
@@ -71,14 +75,15 @@ def _common(endpoint: Endpoint) -> dict[str, Any]:
     config = endpoint.active or endpoint.latest
     if config is not None and config.externals:
         body["endpoint_type"] = "EXTERNAL_MODEL"
-    if endpoint.fallback:
-        body["ai_gateway"] = gateway(fallback=True)
+    if ai_gateway := gateway(shown_limits(endpoint), fallback=endpoint.fallback):
+        body["ai_gateway"] = ai_gateway
     return body
 
 
-def gateway(*, fallback: bool) -> dict[str, Any]:
+def gateway(limits: Sequence[RateLimit], *, fallback: bool) -> dict[str, Any]:
     """AiGatewayConfig, without what is off."""
-    return {"fallback_config": {"enabled": True}} if fallback else {}
+    body: dict[str, Any] = {"rate_limits": limits_answer(limits)} if limits else {}
+    return body | {"fallback_config": {"enabled": True}} if fallback else body
 
 
 def tags(pairs: Any) -> list[dict[str, str]]:

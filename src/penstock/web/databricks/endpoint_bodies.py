@@ -9,6 +9,7 @@ from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import Precision
 from penstock.domain.traffic import Route
 from penstock.web.databricks.external_bodies import external_wish
+from penstock.web.databricks.gateway_bodies import GatewayBody, RateLimitBody, older_limits
 
 
 def _text(value: object) -> object:
@@ -161,40 +162,10 @@ class TagBody(BaseModel):
         return self.key, self.value or ""
 
 
-class FallbackBody(BaseModel):
-    """Whether external models stand in for each other."""
-
-    model_config = _LENIENT
-
-    enabled: bool = False
-
-
-class GatewayBody(BaseModel):
-    """An endpoint's AI gateway; what does not work yet is refused unless it is off."""
-
-    model_config = _LENIENT
-
-    fallback_config: FallbackBody | None = None
-    rate_limits: list[Any] | None = None
-    guardrails: Any = None
-    usage_tracking_config: dict[str, Any] | None = None
-    inference_table_config: dict[str, Any] | None = None
-
-    def fallback(self) -> bool:
-        """Whether fallback is asked for; raises InvalidParameter naming the field that does not work."""
-        for field in ("rate_limits", "guardrails"):
-            if getattr(self, field):
-                raise InvalidParameter(f"ai_gateway.{field} {_NOT_YET}.")
-        for field in ("usage_tracking_config", "inference_table_config"):
-            if (getattr(self, field) or {}).get("enabled"):
-                raise InvalidParameter(f"ai_gateway.{field} {_NOT_YET}.")
-        return self.fallback_config is not None and self.fallback_config.enabled
-
-
 class CreateBody(BaseModel):
     """A new endpoint.
 
-    `rate_limits`, `email_notifications`, `budget_policy_id` and unknown fields are read over.
+    `email_notifications`, `budget_policy_id` and unknown fields are read over.
     """
 
     model_config = _LENIENT
@@ -204,6 +175,7 @@ class CreateBody(BaseModel):
     description: str | None = None
     route_optimized: bool | None = None
     tags: list[TagBody] | None = None
+    rate_limits: list[RateLimitBody] | None = None
     ai_gateway: GatewayBody | None = None
     telemetry_config: Any = None
 
@@ -211,6 +183,9 @@ class CreateBody(BaseModel):
         """What is asked for; raises InvalidParameter naming the field."""
         if self.telemetry_config:
             raise InvalidParameter(f"telemetry_config {_NOT_YET}.")
+        older, limits = older_limits(self.rate_limits), self.ai_gateway.limits() if self.ai_gateway is not None else ()
+        if older and limits:
+            raise InvalidParameter("Give ai_gateway.rate_limits or rate_limits, its older form, not both.")
         return EndpointWish(
             name=self.name,
             config=self.config.wish() if self.config is not None else None,
@@ -218,6 +193,8 @@ class CreateBody(BaseModel):
             route_optimized=bool(self.route_optimized),
             tags=tuple(tag.pair() for tag in self.tags or ()),
             fallback=self.ai_gateway.fallback() if self.ai_gateway is not None else False,
+            limits=older or limits,
+            limits_legacy=bool(older),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
+from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.endpoint_logs import EndpointLogs
 from penstock.control.endpoints import Endpoints
 from penstock.control.optimization import Optimization
@@ -21,12 +22,12 @@ from penstock.web.databricks import endpoint_answers as answers
 from penstock.web.databricks.endpoint_bodies import (
     ConfigBody,
     CreateBody,
-    GatewayBody,
     TagsBody,
     UnitsConfigBody,
     in_units,
     read_precision,
 )
+from penstock.web.databricks.gateway_bodies import GatewayBody, RateLimitsBody, limits_answer
 from penstock.web.databricks.profile_answers import ProfileBody, profiling_answer
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
@@ -47,6 +48,7 @@ class Serving:
     optimization: Optimization
     decisions: ScalingDecisions
     profiles: Profiles
+    limits: EndpointLimits
 
 
 def router(serving: Serving) -> APIRouter:
@@ -58,6 +60,7 @@ def router(serving: Serving) -> APIRouter:
     _collection(routes, serving.endpoints)
     _one(routes, serving.endpoints)
     _changes(routes, serving.endpoints)
+    _limits(routes, serving.endpoints, serving.limits)
     _logs(routes, serving.logs)
     _decisions(routes, serving.decisions)
     return routes
@@ -144,9 +147,6 @@ def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
     async def cancel(name: str, caller: CallerDep) -> dict[str, Any]:
         return answers.detailed(await endpoints.cancel(caller, name))
 
-    async def put_gateway(name: str, body: GatewayBody, caller: CallerDep) -> dict[str, Any]:
-        return answers.gateway(fallback=await endpoints.set_fallback(caller, name, fallback=body.fallback()))
-
     async def patch_tags(name: str, body: TagsBody, caller: CallerDep, request: Request) -> JSONResponse:
         add = [tag.pair() for tag in body.add_tags or ()]
         tags = answers.tags(await endpoints.patch_tags(caller, name, add, body.delete_tags or ()))
@@ -155,6 +155,18 @@ def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
     _serve(routes, "PUT", "/{name}/config", update)
     _serve(routes, "POST", "/{name}/config:cancel", cancel)
     _serve(routes, "PATCH", "/{name}/tags", patch_tags)
+
+
+def _limits(routes: APIRouter, endpoints: Endpoints, limits: EndpointLimits) -> None:
+    async def put_rate_limits(name: str, body: RateLimitsBody, caller: CallerDep) -> dict[str, Any]:
+        return {"rate_limits": limits_answer(await limits.replace(caller, name, body.limits(), legacy=True))}
+
+    async def put_gateway(name: str, body: GatewayBody, caller: CallerDep) -> dict[str, Any]:
+        wanted = body.limits()
+        fallback = await endpoints.set_fallback(caller, name, fallback=body.fallback())
+        return answers.gateway(await limits.replace(caller, name, wanted, legacy=False), fallback=fallback)
+
+    _serve(routes, "PUT", "/{name}/rate-limits", put_rate_limits)
     _serve(routes, "PUT", "/{name}/ai-gateway", put_gateway)
 
 

@@ -1,6 +1,7 @@
 """The client's end of a request: answers as ASGI messages, errors in the API's shape."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 from starlette.types import Receive, Send
@@ -26,6 +27,11 @@ class AsgiReply:
         self._request_id = request_id
         self._workspace_id = workspace_id
         self.begun = False
+        self._limits: Sequence[tuple[bytes, bytes]] = ()
+
+    def limited(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Headers for whatever is answered."""
+        self._limits = headers
 
     async def begin(self, status: int, content_type: bytes, entity: str, retry_after: bytes = b"") -> None:
         """Sends the head."""
@@ -70,12 +76,12 @@ class AsgiReply:
     async def error(self, answer: ErrorAnswer) -> None:
         """Sends an error answer."""
         self.begun = True
-        headers = [*answer.headers, *self._ids()]
+        headers = [*answer.headers, *self._ids(), *self._limits]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": answer.body})
 
     def _headers(self, content_type: bytes, entity: str, retry_after: bytes) -> Headers:
-        headers = [(b"content-type", content_type), *self._ids()]
+        headers = [(b"content-type", content_type), *self._ids(), *self._limits]
         if entity:
             headers.append((b"served-model-name", entity.encode()))
         if retry_after:

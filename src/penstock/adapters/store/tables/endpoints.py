@@ -21,6 +21,8 @@ ENDPOINTS = Table(
     Column("latest_version", Integer),
     Column("deleted", Boolean, nullable=False),
     Column("fallback", Boolean, nullable=False),
+    Column("rate_limits", JSON_VALUE, nullable=False),
+    Column("rate_limits_legacy", Boolean, nullable=False),
 )
 
 ENDPOINT_CONFIGS = Table(

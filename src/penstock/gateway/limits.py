@@ -1,0 +1,252 @@
+"""Limits of calls and tokens per minute, on the path of a request: before its turn at the device is asked for.
+
+Keeps the state and the time; `penstock.domain.rate_meter` decides. A request that finds no room waits for a moment if
+there may be some by then, else it is told when. Hears of endpoints from the table.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from penstock.domain.access import Principal
+from penstock.domain.errors import InvalidParameter, LimitExceeded, PenstockError, PermissionDenied
+from penstock.domain.rate_limit import Holding, RateLimit, applicable, most_tokens
+from penstock.domain.rate_meter import RateMeter, Reservation, Shortage, Unit
+from penstock.domain.routing import EndpointRoute
+from penstock.domain.usage import Usage
+from penstock.gateway.call import Asked
+from penstock.gateway.count import Size
+from penstock.ports.clock import Clock
+
+Headers = tuple[tuple[bytes, bytes], ...]
+_NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
+_MARGIN, _TEMPLATE = 1.1, 16
+"""Prompts are counted by their characters: what a chat template adds is not in them, and some have shorter tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long and how many requests wait for room, and the tokens of an answer whose request does not say its most."""
+
+    wait_s: float = 2.0
+    most_waiting: int = 256
+    answer_tokens: int = 1024
+
+
+@dataclass(slots=True)
+class Held:
+    """What a request holds of its endpoint's limits.
+
+    `prompt` is what its prompt was estimated at. An answer may have `most` tokens, None for what the request says.
+    """
+
+    clock: Clock
+    place: "_Place"
+    reservation: Reservation
+    prompt: int
+    most: int | None = None
+    tokens: int = 0
+
+    def stream(self, tokens: int) -> None:
+        """So many more tokens, or so, have come."""
+        self.tokens += tokens
+        self.reservation.stream(self.tokens, self.clock.monotonic())
+
+    def body(self, body: bytes) -> bytes:
+        """The body with the most tokens that its answer may have, which come last and so win."""
+        if self.most is None:
+            return body
+        return b'%s,"max_tokens":%d}' % (body.rstrip()[:-1], self.most)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    principal: Principal
+    tokens: int
+    short: Shortage
+    future: "asyncio.Future[Reservation | Shortage]"
+
+
+@dataclass(slots=True)
+class _Place:
+    """An endpoint with limits."""
+
+    limits: tuple[RateLimit, ...] = ()
+    meter: RateMeter = field(default_factory=RateMeter)
+    waiters: list[_Waiter] = field(default_factory=list)
+
+    def choices(self, principal: Principal) -> tuple[tuple[Holding, ...], ...]:
+        return applicable(self.limits, principal)
+
+
+class Limits:
+    """Lives on one event loop. An endpoint without limits costs nothing: nobody asks."""
+
+    def __init__(self, clock: Clock, terms: Terms | None = None) -> None:
+        self._clock = clock
+        self._terms = terms or Terms()
+        self._places: dict[str, _Place] = {}
+
+    def publish(self, endpoint: EndpointRoute) -> None:
+        """Takes over an endpoint's limits, for those too that wait; what was used still counts."""
+        place = self._places.get(endpoint.id)
+        if place is None:
+            if not endpoint.limits:
+                return
+            place = self._places[endpoint.id] = _Place()
+        place.limits = endpoint.limits
+        self._pump(place)
+
+    def withdraw(self, endpoint_id: str) -> None:
+        """The endpoint is gone."""
+        place = self._places.pop(endpoint_id, None)
+        if place is not None:
+            place.limits = ()
+            self._pump(place)
+
+    async def enter(self, endpoint: EndpointRoute, principal: Principal, asked: Asked, size: Size) -> Held:
+        """Reserves a call and the most tokens that the request can use; waits a moment where there is no room.
+
+        Raises:
+            InvalidParameter: its prompt alone is longer than the limit.
+            LimitExceeded: there is no room.
+            PermissionDenied: the limit is 0.
+        """
+        place = self._places.setdefault(endpoint.id, _Place(endpoint.limits))
+        prompt, most = self._fit(place.choices(principal), asked, size)
+        answers = size.most_out if most is None else most * asked.choices
+        if place.waiters:
+            self._pump(place)
+        got = place.meter.reserve(place.choices(principal), prompt + answers, self._clock.monotonic())
+        if isinstance(got, Shortage) and self._worth_it(place, got):
+            got = await self._wait(place, principal, prompt + answers, got)
+        if isinstance(got, Shortage):
+            raise _refusal(got, endpoint.name)
+        return Held(self._clock, place, got, prompt, most)
+
+    def leave(self, held: Held, usage: Usage, *, sent: bool, whole: bool) -> None:
+        """The request has ended and is settled. Safe to repeat.
+
+        Where it was `sent` to be computed, was not refused or answered `whole`, and nobody says what it used, that is
+        estimated by its prompt and by what came.
+        """
+        used = usage.prompt_tokens + usage.completion_tokens
+        if sent and not whole and not used:
+            used = held.prompt + held.tokens
+        held.reservation.settle(used, self._clock.monotonic(), called=sent)
+        self._pump(held.place)
+
+    def headers(self, endpoint_id: str, principal: Principal) -> Headers:
+        """What is left, in the headers that OpenAI's clients know; empty where nothing is limited."""
+        place = self._places.get(endpoint_id)
+        if place is None:
+            return ()
+        found: list[tuple[bytes, bytes]] = []
+        for unit, left in place.meter.left(place.choices(principal), self._clock.monotonic()).items():
+            found += [
+                (b"x-ratelimit-limit-" + _NAMES[unit], b"%d" % left.limit),
+                (b"x-ratelimit-remaining-" + _NAMES[unit], b"%d" % left.left),
+                (b"x-ratelimit-reset-" + _NAMES[unit], b"%ds" % math.ceil(left.reset_s)),
+            ]
+        return tuple(found)
+
+    async def step(self) -> str:
+        """A loop's step: forgets what no longer counts."""
+        now = self._clock.monotonic()
+        for endpoint_id, place in list(self._places.items()):
+            place.meter.forget(now)
+            if not (place.limits or place.waiters or len(place.meter)):
+                del self._places[endpoint_id]
+        return ""
+
+    def _fit(self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size) -> tuple[int, int | None]:
+        """Tokens of the prompt, and the most of each answer if that is not what the request says."""
+        prompt = size.tokens_in if asked.counted else int(size.tokens_in * _MARGIN) + _TEMPLATE
+        limit = most_tokens(choices)
+        if not limit:
+            return prompt, None
+        if prompt + bool(size.most_out) * asked.choices > limit:
+            raise InvalidParameter(
+                f"The prompt has about {prompt} tokens, and no request may use more than the limit of {limit} tokens "
+                "per minute, with its answer."
+            )
+        if not size.most_out:
+            return prompt, None
+        wanted = self._terms.answer_tokens if asked.most_out is None else asked.most_out
+        most = min(wanted, (limit - prompt) // asked.choices)
+        return prompt, None if most == asked.most_out else most
+
+    def _worth_it(self, place: _Place, short: Shortage) -> bool:
+        """Whether to wait: there will be room by time, or there may be when an answer under way has ended."""
+        soon = short.open or short.wait_s <= self._terms.wait_s
+        return bool(short.limit) and soon and len(place.waiters) < self._terms.most_waiting
+
+    async def _wait(self, place: _Place, principal: Principal, tokens: int, short: Shortage) -> Reservation | Shortage:
+        waiter = _Waiter(principal, tokens, short, asyncio.get_running_loop().create_future())
+        place.waiters.append(waiter)
+        timer = asyncio.ensure_future(self._watch(place, waiter))
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled():
+                got = waiter.future.result()
+                if isinstance(got, Reservation):
+                    got.settle(0, self._clock.monotonic(), called=False)
+            raise
+        finally:
+            timer.cancel()
+            if waiter in place.waiters:
+                place.waiters.remove(waiter)
+            self._pump(place)
+
+    async def _watch(self, place: _Place, waiter: _Waiter) -> None:
+        """Looks again when time has made room, and gives up when the wait is over."""
+        ends_at = self._clock.monotonic() + self._terms.wait_s
+        while True:
+            left = ends_at - self._clock.monotonic()
+            await self._clock.sleep(min(waiter.short.wait_s, left))
+            self._pump(place)
+            if waiter.future.done():
+                return
+            if self._clock.monotonic() >= ends_at:
+                waiter.future.set_result(waiter.short)
+                return
+
+    def _pump(self, place: _Place) -> None:
+        """Lets in whoever there is room for, in the order they came: what does not fit holds up nobody behind it."""
+        if not place.waiters:
+            return
+        now = self._clock.monotonic()
+        for waiter in [one for one in place.waiters if not one.future.done()]:
+            got = place.meter.reserve(place.choices(waiter.principal), waiter.tokens, now)
+            if isinstance(got, Reservation):
+                waiter.future.set_result(got)
+            else:
+                waiter.short = got
+
+
+def _refusal(short: Shortage, name: str) -> PenstockError:
+    whose = short.holding.whose
+    if not short.limit:
+        return PermissionDenied(
+            f"PERMISSION_DENIED: The endpoint is temporarily disabled due to a rate limit of 0 {short.unit} per minute "
+            f"for {whose}."
+        )
+    wait_s = max(math.ceil(short.wait_s), 1)
+    amount = f"{short.amount} more may be needed" if short.unit is Unit.TOKENS else "this is one more"
+    return LimitExceeded(
+        f"User defined rate limit(s) exceeded: {whose if whose != 'the endpoint' else 'everybody'} may have "
+        f"{short.limit} {short.unit} per minute of endpoint '{name}', of which {short.taken} are used or reserved, and "
+        f"{amount}; there will be room in {wait_s} s.",
+        retry_after_s=wait_s,
+        facts={
+            "key": short.holding.limit.key.value,
+            "principal": short.holding.holder,
+            "unit": f"{short.unit}_per_minute",
+            "limit": str(short.limit),
+            "used": str(short.taken),
+            "requested": str(short.amount),
+            "retry_after_s": str(wait_s),
+        },
+    )
