@@ -114,6 +114,14 @@ async def test_an_endpoint_that_comes_to_nothing_leaves_no_secret(admin, store, 
         assert not await unit.secrets.key_ids()
 
 
+async def test_keys_are_stored_all_or_none(admin, store):
+    two = (entity(openai_api_key_plaintext=PLAIN), entity(served="other", openai_api_key_plaintext="x" * 200_000))
+    answer = await admin.post(ROOT, json=body(*two, routes={"gpt-4o": 50, "other": 50}))
+    assert answer.status_code == 400
+    async with store.unit() as unit:
+        assert not await unit.secrets.key_ids()
+
+
 async def test_zeros_beside_an_external_model_are_as_if_not_given(admin, secret):
     zeros = {"min_provisioned_throughput": 0, "max_provisioned_throughput": 0, "scale_to_zero_enabled": False}
     assert (await admin.post(ROOT, json=body(entity() | zeros | {"workload_size": ""}))).status_code == 200

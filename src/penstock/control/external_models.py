@@ -63,9 +63,18 @@ class ExternalModels:
         return made
 
     async def plant(self, config: Config, owner: Principal) -> Config:
-        """The configuration with secrets that were given themselves stored, and referred to."""
-        planted = [await self._planted(one, owner) for one in config.externals]
-        return replace(config, externals=tuple(planted))
+        """The configuration with secrets that were given themselves stored, and referred to; all of them or none."""
+        made = config
+        try:
+            for place, one in enumerate(config.externals):
+                for field, value in one.model.secrets.items():
+                    if isinstance(value, Hidden):
+                        ref = await self._secrets.plant(owner, value.reveal())
+                        made = _with(made, place, field, ref)
+        except BaseException:
+            await self.uproot(made)
+            raise
+        return made
 
     async def uproot(self, before: Config | None, after: Config | None = None) -> None:
         """Removes what was planted for a configuration and is not used by the one after it."""
@@ -80,10 +89,12 @@ class ExternalModels:
             except DoesNotExist as error:
                 raise InvalidParameter(f"{field} of served entity '{entity.name}': {error.message}") from None
 
-    async def _planted(self, entity: ExternalEntity, owner: Principal) -> ExternalEntity:
-        given = [(field, value) for field, value in entity.model.secrets.items() if isinstance(value, Hidden)]
-        refs = {field: await self._secrets.plant(owner, value.reveal()) for field, value in given}
-        return replace(entity, model=entity.model.planted(refs))
+
+def _with(config: Config, place: int, field: str, ref: SecretRef) -> Config:
+    """The configuration with one secret planted."""
+    before = config.externals[place]
+    after = replace(before, model=before.model.planted({field: ref}))
+    return replace(config, externals=(*config.externals[:place], after, *config.externals[place + 1 :]))
 
 
 def _refs(config: Config | None) -> set[SecretRef]:
