@@ -45,7 +45,7 @@ def _pages(server: TrackingServer, public_url: str) -> APIRouter:
     routes = guarded_router()
 
     @routes.api_route(f"{AJAX}/{{path:path}}", methods=["GET", *_CHANGES], openapi_extra=_BROWSER)
-    @routes.api_route(f"{UI}/graphql", methods=["GET", "POST"], openapi_extra=_BROWSER)
+    @routes.post(f"{UI}/graphql", openapi_extra=_BROWSER)
     async def ask(request: Request) -> Response:
         if request.method != "GET":
             check_origin(request.headers.get("origin"), request.headers.get("host", ""), public_url)

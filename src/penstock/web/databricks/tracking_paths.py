@@ -64,7 +64,7 @@ def is_open(method: str, path: str) -> bool:
     if path == INFO:
         return method == "GET"
     if path == f"{UI}/graphql":
-        return method in ("GET", "POST")
+        return method == "POST"
     if method == "GET" and _FILES.fullmatch(path):
         return True
     tables = (_OPEN, _OPEN_AJAX, _OPEN_PAGES)
