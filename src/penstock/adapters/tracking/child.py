@@ -13,6 +13,8 @@ from pathlib import Path
 NOT_INSTALLED = 3
 NICENESS = 5
 GRACE_S = 5
+KEEP_ALIVE_S = 75
+"""Longer than the one who asks keeps idle connections, so that no request meets one that was just closed."""
 
 
 def end_with_parent() -> None:
@@ -38,7 +40,13 @@ def main(application: str, socket: str, folder: str) -> int:
         return NOT_INSTALLED
     Path(socket).unlink(missing_ok=True)
     uvicorn.run(
-        served, uds=socket, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S
+        served,
+        uds=socket,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
     )
     return 0
 

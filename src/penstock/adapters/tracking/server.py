@@ -22,6 +22,7 @@ _HOST = "localhost"
 _POLL_S = 0.1
 _READ_S = 300.0
 _STOP_S = 10.0
+_IDLE_S = 30.0
 _RETRY_AFTER_S = 2
 _CONNECTIONS = 64
 _TAIL = 2000
@@ -112,7 +113,7 @@ class MlflowServer:
         except EngineFailed as error:
             raise InvalidRequest(f"{self._hint} ({error.message})") from error
         session = self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=socket, limit=_CONNECTIONS),
+            connector=aiohttp.UnixConnector(path=socket, limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_READ_S, sock_read=_READ_S),
             auto_decompress=False,
             skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
