@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests postgresql serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-gate
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-gate
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -21,10 +21,10 @@ setup-clients: setup
 setup-dev: setup
 	@sh scripts/venv.sh .venv requirements/dev.txt --require-hashes
 
-setup-tests: setup-dev setup-clients postgresql
+setup-tests: setup-dev setup-clients servers
 
-postgresql:
-	@sh scripts/debian.sh postgresql
+servers:
+	@sh scripts/debian.sh postgresql redis-server
 
 serve: setup  ## Start the server on port 8080 (ARGS="--port 9000 ...")
 	.venv/bin/penstock serve $(ARGS)
@@ -34,7 +34,7 @@ demo: setup-clients  ## Log, register, provision and query a model with unmodifi
 
 test: setup-tests house unit reference acceptance  ## Everything, the unmodified clients included
 
-quick: setup-dev postgresql house unit  ## What needs no clients
+quick: setup-dev servers house unit  ## What needs no clients
 
 house:
 	$(PYTEST) tests/house

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +35,7 @@ from penstock.ports.engine import EngineSpec
 
 sys.path.insert(0, str(Path(__file__).parent))
 from models import SHAPES, ensure_model
-from processes import machine, of_tree
+from processes import machine
 
 if TYPE_CHECKING:
     from penstock.domain.findings import Findings
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).resolve().parent / "out"
 START_S = 120.0
-BUSY = 0.03
-"""A profile is not worth much if others took more of the processor."""
 
 
 def main() -> None:
@@ -69,12 +65,9 @@ async def _run(args: argparse.Namespace) -> None:
         if number:
             await asyncio.sleep(args.pause)
         began = time.monotonic()
-        found, profile, others = await _profile(folder, args.task, args.budget)
+        found, profile = await _profile(folder, args.task, args.budget)
         profiles.append(profile)
         _tell(found, profile, time.monotonic() - began, console)
-        console.print(
-            f"others took {others:.1%} of the processor meanwhile" + (": measure again" if others > BUSY else "")
-        )
         if args.trials:
             _keep(found, args.trials)
     if len(profiles) > 1:
@@ -83,8 +76,8 @@ async def _run(args: argparse.Namespace) -> None:
         console.print(f"T {mean:,.0f} on average, at most {off:.1%} from it; knees {[one.knee for one in profiles]}")
 
 
-async def _profile(folder: Path, task: Task, budget_s: float) -> tuple[Findings, Profile, float]:
-    """Builds and starts the engine, and measures it; the last is the part of the processor that others took."""
+async def _profile(folder: Path, task: Task, budget_s: float) -> tuple[Findings, Profile]:
+    """Builds and starts the engine, and measures it."""
     facts = replace(await FolderReader().read(folder), task=task, problem=None)
     recipe, client = CpuRecipe(max_queue=64), HttpEngineClient()
     precision = recipe.precision(facts)
@@ -108,26 +101,16 @@ async def _profile(folder: Path, task: Task, budget_s: float) -> tuple[Findings,
                 await asyncio.sleep(0.05)
             startup_s = time.monotonic() - began
             subject = Subject(address, facts, prior, needs.max_running)
-            before = _others(process.pid)
-            began = time.monotonic()
             found = await Measurement(client, SystemClock(), subject, budget_s, lambda _: None).run()
-            cores = (os.cpu_count() or 1) * (time.monotonic() - began)
-            others = (_others(process.pid) - before) / cores
             around = Circumstances(
                 Fingerprint("bench/1", recipe.version, precision.value, "here"),
                 startup_s,
                 await cluster.memory(process),
                 int(time.time() * 1000),
             )
-            return found, found.profile(around), others
+            return found, found.profile(around)
         finally:
             await cluster.close()
-
-
-def _others(engine: int) -> float:
-    """Processor seconds that this machine's other processes have taken, and its host from it."""
-    system = psutil.cpu_times()
-    return sum(system) - system.idle - system.iowait - of_tree(engine).cpu_seconds - time.process_time()
 
 
 def _tell(found: Findings, profile: Profile, seconds: float, console: Console) -> None:

@@ -192,6 +192,11 @@ class LimitsSettings(BaseModel):
     """Most requests that wait so at one endpoint; others are answered with 429 at once."""
     answer_tokens: int = Field(default=1024, ge=1)
     """Most tokens of an answer, at an endpoint with a limit of tokens, if its request does not say."""
+    redis_url: SecretStr | None = Field(default=None)
+    """Redis in which several gateways share limits, such as redis://host:6379/0. Without it they count for this server
+    alone. Needs penstock[redis]."""
+    lease_s: float = Field(default=30, ge=1)
+    """How long a gateway that cannot reach Redis goes on with the budget that it has leased, in seconds."""
 
 
 class SecretsSettings(BaseModel):

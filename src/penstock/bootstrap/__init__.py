@@ -25,7 +25,7 @@ from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
-from penstock.bootstrap.limits import make_limits
+from penstock.bootstrap.limits import LimitParts, make_limits
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
@@ -61,7 +61,6 @@ from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
-from penstock.gateway.limits import Limits
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -80,8 +79,6 @@ from penstock.web.server import HttpServer, address_of, listen
 
 FAILURES_TO_BE_ILL = 3
 DAY_S = 24 * 3600
-FORGET_S = 30.0
-"""How often it is looked for accounts of rate limits in which nothing counts any more."""
 Hearer = Callable[[Sequence[RequestRecord]], None]
 """Who is told of requests that have ended and are stored."""
 
@@ -193,7 +190,7 @@ class _Served:
 
     table: Table
     gate: Gate
-    limits: Limits
+    limits: LimitParts
     cluster: LocalCluster
     serving: Serving
     reconciler: Reconciler
@@ -206,8 +203,8 @@ async def _served(
     settings: Settings, store: SqlStore, artifacts: FolderArtifacts, externals: ExternalModels, stack: AsyncExitStack
 ) -> _Served:
     clock = SystemClock()
-    gate, limits = Gate(clock), make_limits(settings)
-    table = Table(clock, gate, limits)
+    gate, limits = Gate(clock), make_limits(settings, stack)
+    table = Table(clock, gate, limits.limits)
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
         settings, store, artifacts, cluster, externals, table=table, gate=gate, stack=stack
@@ -284,10 +281,10 @@ async def _gateway(
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),
         Loop("request limit", running.step, clock, period_s=1),
-        Loop("rate limits", served.limits.step, clock, period_s=FORGET_S),
+        *served.limits.loops,
     ]
     ledger, engines = Ledger(journal, clock), HttpEngineClient()
-    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits), loops
+    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits.limits), loops
 
 
 def _data_plane(

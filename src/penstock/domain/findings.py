@@ -83,7 +83,7 @@ class Findings:
         fitted = self._fit(best)
         points = self._points(fitted)
         throughput = next(one.tokens_per_s for one in points if one.parallel == best)
-        measured = self._typical(best).trial
+        measured = next(one.trial for one in self.curve if one.trial.parallel == best)
         return Profile(
             fingerprint=Fingerprint("", "", "", ""),
             estimated=False,
@@ -141,10 +141,8 @@ class Findings:
         return fitted if fitted.seconds(*self.shape) > 0 else self.prior
 
     def _typical(self, parallel: int) -> Result:
-        """Of the trials of a point the median, the faster one of two; of those with the longest requests."""
-        tried = [one for one in self.curve if one.trial.parallel == parallel]
-        longest = max(one.trial.shape for one in tried)
-        trials = [one for one in tried if one.trial.shape == longest]
+        """Of the trials of a point the median, the faster one of two."""
+        trials = [one for one in self.curve if one.trial.parallel == parallel]
         return sorted(trials, key=lambda one: one.seconds(self.prior))[(len(trials) - 1) // 2]
 
     def _bests(self, chosen: Sequence[tuple[int, int]], cost: CostModel) -> list[Result]:

@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from penstock.domain.access import Principal
 from penstock.domain.errors import InvalidParameter, LimitExceeded, PenstockError, PermissionDenied
@@ -17,8 +18,10 @@ from penstock.domain.routing import EndpointRoute
 from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked
 from penstock.gateway.count import Size
+from penstock.gateway.leasing import Leasing
 from penstock.ports.clock import Clock
 
+_SHORTEST_S = 0.05
 Headers = tuple[tuple[bytes, bytes], ...]
 _NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
 _MARGIN, _TEMPLATE = 1.1, 16
@@ -83,8 +86,12 @@ class _Place:
 class Limits:
     """Lives on one event loop. An endpoint without limits costs nothing: nobody asks."""
 
-    def __init__(self, clock: Clock, terms: Terms | None = None) -> None:
+    def __init__(self, clock: Clock, terms: Terms | None = None, leasing: Leasing | None = None) -> None:
+        """With `leasing`, limits are shared with other gateways."""
         self._clock = clock
+        self._leasing = leasing
+        if leasing is not None:
+            leasing.on_lease(self._pump_all)
         self._terms = terms or Terms()
         self._places: dict[str, _Place] = {}
 
@@ -94,7 +101,7 @@ class Limits:
         if place is None:
             if not endpoint.limits:
                 return
-            place = self._places[endpoint.id] = _Place()
+            place = self._places[endpoint.id] = self._place(endpoint)
         place.limits = endpoint.limits
         self._pump(place)
 
@@ -113,7 +120,9 @@ class Limits:
             LimitExceeded: there is no room.
             PermissionDenied: the limit is 0.
         """
-        place = self._places.setdefault(endpoint.id, _Place(endpoint.limits))
+        place = self._places.get(endpoint.id)
+        if place is None:
+            place = self._places[endpoint.id] = self._place(endpoint)
         prompt, most = self._fit(place.choices(principal), asked, size)
         answers = size.most_out if most is None else most * asked.choices
         if place.waiters:
@@ -160,6 +169,11 @@ class Limits:
                 del self._places[endpoint_id]
         return ""
 
+    def _place(self, endpoint: EndpointRoute) -> _Place:
+        leasing = self._leasing
+        window = partial(leasing.window, endpoint.id) if leasing is not None else None
+        return _Place(endpoint.limits, RateMeter(window))
+
     def _fit(self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size) -> tuple[int, int | None]:
         """Tokens of the prompt, and the most of each answer if that is not what the request says."""
         prompt = size.tokens_in if asked.counted else int(size.tokens_in * _MARGIN) + _TEMPLATE
@@ -183,6 +197,8 @@ class Limits:
         return bool(short.limit) and soon and len(place.waiters) < self._terms.most_waiting
 
     async def _wait(self, place: _Place, principal: Principal, tokens: int, short: Shortage) -> Reservation | Shortage:
+        if self._leasing is not None:
+            self._leasing.need()
         waiter = _Waiter(principal, tokens, short, asyncio.get_running_loop().create_future())
         place.waiters.append(waiter)
         timer = asyncio.ensure_future(self._watch(place, waiter))
@@ -205,13 +221,17 @@ class Limits:
         ends_at = self._clock.monotonic() + self._terms.wait_s
         while True:
             left = ends_at - self._clock.monotonic()
-            await self._clock.sleep(min(waiter.short.wait_s, left))
+            await self._clock.sleep(min(max(waiter.short.wait_s, _SHORTEST_S), left))
             self._pump(place)
             if waiter.future.done():
                 return
             if self._clock.monotonic() >= ends_at:
                 waiter.future.set_result(waiter.short)
                 return
+
+    def _pump_all(self) -> None:
+        for place in self._places.values():
+            self._pump(place)
 
     def _pump(self, place: _Place) -> None:
         """Lets in whoever there is room for, in the order they came: what does not fit holds up nobody behind it."""

@@ -150,11 +150,3 @@ def test_in_flight_is_counted_as_the_gate_counts_and_as_the_cache_holds():
     assert made.in_flight((64, 64)) > made.knee
     made.kv_tokens = 128 * 5
     assert made.in_flight((64, 64)) == 4
-
-
-def test_a_point_is_judged_by_its_longest_requests():
-    made = found()
-    made.curve.append(run(4, (1024, 128), times=0.5))
-    profile = made.profile(AROUND)
-    assert profile.throughput == pytest.approx(2304 / TRUE.seconds(*SHAPE))
-    assert not profile.scaled

@@ -1,0 +1,1 @@
+"""Where several gateways keep what they share of rate limits."""
