@@ -1,0 +1,109 @@
+"""Other wire formats for chat: a request becomes a chat completion, and the chat answer is rewritten on its way out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+from starlette.types import Send
+
+from penstock.web.errors import ErrorAnswer
+from penstock.web.openai.reply import AsgiReply
+
+_ERRORS = 400
+_FAULTS = 500
+_FIELD = re.compile(r'"(\w+)([^"\s]*)"')
+
+Header = tuple[bytes, bytes]
+
+
+class Translation(Protocol):
+    """One exchange. Nothing here does I/O."""
+
+    def chat(self, body: bytes) -> bytes:
+        """The chat body that asks the same; raises InvalidRequest that names the field and its rule."""
+        ...
+
+    def whole(self, body: bytes) -> bytes:
+        """A complete chat answer in this wire format; raises EngineFailed if it is none."""
+        ...
+
+    def events(self, chunk: bytes) -> bytes:
+        """What follows from the next bytes of a chat stream, which may be nothing. An error event ends the stream."""
+        ...
+
+    def refusal(self, status: int, body: bytes) -> bytes:
+        """An error's body in this wire format. It is in the API's shape, or in that of another server."""
+        ...
+
+
+class Dialect(Protocol):
+    """A wire format, and the path under the data plane's prefix where it is spoken."""
+
+    path: str
+
+    def credential(self, headers: Iterable[Header]) -> bytes | None:
+        """The credential as an Authorization header has it, None if there is none."""
+        ...
+
+    def open(self, request_id: str, headers: Iterable[Header]) -> Translation:
+        """Begins an exchange."""
+        ...
+
+
+class DialectReply(AsgiReply):
+    """A client's end that reads another wire format."""
+
+    def __init__(self, send: Send, request_id: str, workspace_id: bytes, translation: Translation) -> None:
+        super().__init__(send, request_id, workspace_id)
+        self._translation = translation
+
+    async def send(self, chunk: bytes) -> None:
+        """Sends what follows from bytes of a chat stream."""
+        events = self._translation.events(chunk)
+        if events:
+            await super().send(events)
+
+    async def whole(self, status: int, content_type: bytes, entity: str, body: bytes, retry_after: bytes = b"") -> None:
+        """Sends a complete chat answer, or an engine's refusal."""
+        said = self._translation.whole(body) if status < _ERRORS else self._translation.refusal(status, body)
+        await super().whole(status, content_type, entity, said, retry_after)
+
+    async def error(self, answer: ErrorAnswer) -> None:
+        """Sends an error answer."""
+        body = self._translation.refusal(answer.status, answer.body)
+        headers = [pair for pair in answer.headers if pair[0] != b"content-length"]
+        length = (b"content-length", b"%d" % len(body))
+        await super().error(ErrorAnswer(answer.status, (*headers, length), body))
+
+
+def read_error(status: int, body: bytes) -> dict[str, object]:
+    """An error's body in the API's shape, whichever server wrote it."""
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = None
+    if not isinstance(said, dict):
+        said = {}
+    if "error_code" in said:
+        return said
+    about = said.get("error")
+    told = about.get("message") if isinstance(about, dict) else about
+    message = told or said.get("message") or f"The model's server answered with status {status}."
+    return {"error_code": "BAD_REQUEST" if status < _FAULTS else "INTERNAL_ERROR", "message": str(message)}
+
+
+def in_words_of(names: Mapping[str, str], message: str) -> str:
+    """A message about a chat body with its fields called as the client called them. `names` go from chat's names."""
+
+    def renamed(found: re.Match[str]) -> str:
+        name = names.get(found[1])
+        # positions in a chat body say nothing to who has not written it
+        return f'"{name}"' if name else found[0]
+
+    return _FIELD.sub(renamed, message)
+
+
+def read_header(headers: Iterable[Header], wanted: bytes) -> bytes | None:
+    """A header as it was sent, None if it was not."""
+    return next((value for name, value in headers if name == wanted), None)
