@@ -37,6 +37,7 @@ from penstock.testing.tracking import FakeTracking
 from penstock.web.app import Parts, Site, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
+from penstock.web.dialects import DIALECTS
 from penstock.web.openai.app import DataPlane
 
 WORKSPACE_ID = "1234567890123456"
@@ -145,7 +146,9 @@ def parts(
         throughput=world.throughput,
         secrets=secrets,
         secret_scopes=SecretScopes(store, clock, memory),
-        data_plane=DataPlane(fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000),
+        data_plane=DataPlane(
+            fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000, dialects=DIALECTS
+        ),
         batches=batches,
         tracking=tracking,
     )

@@ -71,6 +71,7 @@ from penstock.settings import Settings
 from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
+from penstock.web.dialects import DIALECTS
 from penstock.web.errors import STATUS, error_body
 from penstock.web.openai.app import DataPlane
 from penstock.web.openai.requests import read as read_body
@@ -292,7 +293,14 @@ def _data_plane(
 ) -> DataPlane:
     given = settings.gateway
     workspace_id = installation.workspace_id
-    return DataPlane(gateway, authenticator, workspace_id, strict=given.strict, max_body_bytes=given.max_body_bytes)
+    return DataPlane(
+        gateway,
+        authenticator,
+        workspace_id,
+        strict=given.strict,
+        max_body_bytes=given.max_body_bytes,
+        dialects=DIALECTS,
+    )
 
 
 def _told(error: PenstockError) -> tuple[int, bytes]:

@@ -24,6 +24,7 @@ from penstock.gateway.table import Table
 from penstock.testing.engine import SocketEngine
 from penstock.testing.journal import FakeJournal
 from penstock.testing.provider import FakeProvider, FakeSecrets
+from penstock.web.dialects import DIALECTS
 from penstock.web.openai.app import DataPlane
 from penstock.web.server import HttpServer, address_of, listen
 
@@ -77,7 +78,9 @@ class Plane:
         ledger = Ledger(self.journal, clock)
         abroad = Abroad(self.provider, self.secrets)
         gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running, abroad, limits)
-        self.app = DataPlane(gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY)
+        self.app = DataPlane(
+            gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY, dialects=DIALECTS
+        )
 
     def publish(self, *engines, name="guide", task=Task.CHAT, to_zero=False, entity="guide-1"):
         replicas = tuple(ReadyReplica(f"r{place}", one.address, 2, 2) for place, one in enumerate(engines))

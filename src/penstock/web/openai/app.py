@@ -24,6 +24,7 @@ from penstock.gateway.serve import Gateway
 from penstock.web.errors import crash_answer, error_answer
 from penstock.web.guard import Access, Declared
 from penstock.web.openai import requests
+from penstock.web.openai.dialect import Dialect, DialectReply, Translation
 from penstock.web.openai.reply import AsgiReply, HangUp
 
 PREFIX = "/serving-endpoints/"
@@ -39,12 +40,17 @@ _log = structlog.stdlib.get_logger("penstock.web")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path addresses: an endpoint by name, a served entity of it, or a task whose body names the endpoint."""
+    """What a path addresses: an endpoint by name, a served entity of it, or a task whose body names the endpoint.
+
+    What a `translation` stands beside is asked for and answered in another wire format.
+    """
 
     endpoint: str | None = None
     entity: str | None = None
     task: Task | None = None
     lists: bool = False
+    translation: Translation | None = None
+    takes_api_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Heads:
     """The headers that count, as they were sent; empty where they were not, None for the credential."""
 
     authorization: bytes | None = None
+    api_key: bytes = b""
     length: bytes = b""
     priority: bytes = b""
     patience: bytes = b""
@@ -65,7 +72,7 @@ class _ClientGone(Exception):
 class DataPlane:
     """The ASGI application under `/serving-endpoints/`."""
 
-    routes: Sequence[Declared] = (
+    _own_routes: Sequence[Declared] = (
         Declared("POST", PREFIX + "{name}/invocations", Access.USER),
         Declared("POST", PREFIX + "{name}/served-models/{served_model}/invocations", Access.USER),
         *(Declared("POST", PREFIX + path, Access.USER) for path in _TASKS),
@@ -73,21 +80,39 @@ class DataPlane:
     )
 
     def __init__(
-        self, gateway: Gateway, authenticator: Authenticator, workspace_id: str, *, strict: bool, max_body_bytes: int
+        self,
+        gateway: Gateway,
+        authenticator: Authenticator,
+        workspace_id: str,
+        *,
+        strict: bool,
+        max_body_bytes: int,
+        dialects: Sequence[Dialect] = (),
     ) -> None:
         self._gateway = gateway
         self._authenticator = authenticator
         self._workspace_id = workspace_id.encode()
         self._read = requests.read_strictly if strict else requests.read
         self._max_body = max_body_bytes
+        self._dialects = {PREFIX + dialect.path: dialect for dialect in dialects}
+        self.routes: Sequence[Declared] = (
+            *self._own_routes,
+            *(Declared("POST", path, Access.USER) for path in self._dialects),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
         # Never the caller's own id: two requests with one id would be one in the ledger.
         request_id = str(uuid.uuid4())
-        reply = AsgiReply(send, request_id, self._workspace_id)
+        dialect = self._dialects.get(scope["path"].rstrip("/"))
+        if dialect is None:
+            target, reply = find(scope["path"]), AsgiReply(send, request_id, self._workspace_id)
+        else:
+            translation = dialect.open(request_id, scope["headers"])
+            target = Target(task=Task.CHAT, translation=translation, takes_api_key=dialect.takes_api_key)
+            reply = DialectReply(send, request_id, self._workspace_id, translation)
         try:
-            await self._serve(scope, receive, reply, request_id)
+            await self._serve(scope, receive, reply, request_id, target)
         except PenstockError as error:
             await reply.fail(error, NOTHING)
         except _ClientGone:
@@ -98,11 +123,12 @@ class DataPlane:
                 raise
             await reply.error(crash_answer(request_id))
 
-    async def _serve(self, scope: Scope, receive: Receive, reply: AsgiReply, request_id: str) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, reply: AsgiReply, request_id: str, target: Target | None
+    ) -> None:
         heads = _heads(scope)
-        caller = await self._authenticator.authenticate(heads.authorization)
+        caller = await self._authenticator.authenticate(_credential(heads, target))
         require_scope(caller, TokenScope.SERVING)
-        target = find(scope["path"])
         if target is None:
             message = f"No API found for '{scope['method']} {scope['path']}'."
             await reply.error(error_answer("ENDPOINT_NOT_FOUND", message, request_id))
@@ -132,6 +158,8 @@ class DataPlane:
         if check is requests.read_strictly and route is not None and route.is_external:
             # Which fields there are is for the provider to say.
             check = requests.read
+        if target.translation is not None:
+            body, check = _translated(target.translation, body)
         return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority, patience_s)
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
@@ -181,11 +209,18 @@ def _heads(scope: Scope) -> Heads:
 
 _HEADS = {
     b"authorization": "authorization",
+    b"x-api-key": "api_key",
     b"content-length": "length",
     PRIORITY: "priority",
     PATIENCE: "patience",
     _CLIENT_PATIENCE: "client_patience",
 }
+
+
+def _credential(heads: Heads, target: Target | None) -> bytes | None:
+    if heads.authorization is None and heads.api_key and target is not None and target.takes_api_key:
+        return b"Bearer " + heads.api_key
+    return heads.authorization
 
 
 def _patience(heads: Heads) -> float | None:
@@ -215,6 +250,14 @@ def _priority(given: bytes) -> str:
         told = given[:40].decode("ascii", "replace")
         raise InvalidParameter(f'The header {PRIORITY.decode()} must be "interactive" or "batch", but is "{told}".')
     return found
+
+
+def _translated(translation: Translation, body: bytes) -> tuple[bytes, Callable[[Task, bytes], Asked]]:
+    """The chat body, and how it is checked: another wire format knows its fields, so nothing is left to be strict on."""
+    try:
+        return translation.chat(body), requests.read
+    except InvalidRequest as error:
+        return b"", _refusing(error)
 
 
 def _refusing(error: InvalidRequest) -> Callable[[Task, bytes], Asked]:

@@ -1,4 +1,4 @@
-"""What a chat model has answered, whole or an event of a stream, as other wire formats need it. The rest is not read."""
+"""What a chat model has answered, whole or as an event of a stream: what other wire formats need of it."""
 
 from typing import Any
 
@@ -56,12 +56,18 @@ class Logprobs(Struct):
 
 
 class Choice(Struct):
-    """The answer."""
+    """The answer. `stop_reason` is the stop string that ended it, from servers that tell."""
 
     message: Said | None = None
     delta: Said | None = None
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
+    stop_reason: Any = None
+
+    @property
+    def stop(self) -> str | None:
+        """The stop string that ended the answer, if one did and it is told."""
+        return self.stop_reason if isinstance(self.stop_reason, str) else None
 
 
 class Cached(Struct):

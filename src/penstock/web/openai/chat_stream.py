@@ -68,16 +68,21 @@ Step = Begun | Opened | Grew | Closed | Ended | Broken
 
 
 class ChatStream:
-    """Reads a stream's bytes, cut anywhere. `parts` are those so far; `over` says that nothing follows any more."""
+    """Reads a stream's bytes, cut anywhere.
+
+    `parts` are those so far. `finish` is why the answer ended, and `stop` the stop string that ended it, if that is told.
+    `over` says that nothing follows any more.
+    """
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self.finish = STOP
+        self.stop: str | None = None
         self.over = False
         self._rest = b""
         self._begun = False
         self._live = 0
         self._calls: dict[int, Part] = {}
-        self._finish = STOP
         self._used = Used()
 
     def feed(self, chunk: bytes) -> Iterator[Step]:
@@ -115,7 +120,8 @@ class ChatStream:
             yield from self._say(said.text, scores)
         for place, call in enumerate(said.tool_calls or ()):
             yield from self._call(place if call.index is None else call.index, call)
-        self._finish = choice.finish_reason or self._finish
+        self.finish = choice.finish_reason or self.finish
+        self.stop = choice.stop or self.stop
 
     def _say(self, text: str, scores: list[Raw]) -> Iterator[Step]:
         last = self.parts[-1] if self.parts else None
@@ -164,7 +170,7 @@ class ChatStream:
         while self._live < len(self.parts):
             yield from self._advance()
         self.over = True
-        yield Ended(self._finish, self._used)
+        yield Ended(self.finish, self._used)
 
 
 def _told(error: object) -> tuple[str, str]:

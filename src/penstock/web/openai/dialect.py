@@ -38,13 +38,13 @@ class Translation(Protocol):
 
 
 class Dialect(Protocol):
-    """A wire format, and the path under the data plane's prefix where it is spoken."""
+    """A wire format, and the path under the data plane's prefix where it is spoken.
+
+    `takes_api_key`: its clients may send their credential as `x-api-key`.
+    """
 
     path: str
-
-    def credential(self, headers: Iterable[Header]) -> bytes | None:
-        """The credential as an Authorization header has it, None if there is none."""
-        ...
+    takes_api_key: bool
 
     def open(self, request_id: str, headers: Iterable[Header]) -> Translation:
         """Begins an exchange."""
@@ -85,20 +85,27 @@ def read_error(status: int, body: bytes) -> dict[str, object]:
         said = None
     if not isinstance(said, dict):
         said = {}
-    if "error_code" in said:
+    if "message" in said and "error_code" in said:
         return said
-    about = said.get("error")
-    told = about.get("message") if isinstance(about, dict) else about
-    message = told or said.get("message") or f"The model's server answered with status {status}."
-    return {"error_code": "BAD_REQUEST" if status < _FAULTS else "INTERNAL_ERROR", "message": str(message)}
+    code = said.get("error_code", "BAD_REQUEST" if status < _FAULTS else "INTERNAL_ERROR")
+    words = [said.get("error"), said.get("external_model_message")]
+    message = ": ".join(filter(None, map(_words, words))) or f"The model's server answered with status {status}."
+    return said | {"error_code": code, "message": message}
+
+
+def _words(said: object) -> str:
+    """What an error of another server says, however deep it lies."""
+    while isinstance(said, dict):
+        said = said.get("error", said.get("message"))
+    return str(said or "")
 
 
 def in_words_of(names: Mapping[str, str], message: str) -> str:
     """A message about a chat body with its fields called as the client called them. `names` go from chat's names."""
 
     def renamed(found: re.Match[str]) -> str:
+        # what follows a name is a position in a chat body, which says nothing to who has not written it
         name = names.get(found[1])
-        # positions in a chat body say nothing to who has not written it
         return f'"{name}"' if name else found[0]
 
     return _FIELD.sub(renamed, message)

@@ -147,22 +147,23 @@ _embedding = msgspec.json.Decoder(EmbeddingRequest)
 _named = msgspec.json.Decoder(Named)
 _fields = msgspec.json.Decoder(dict[str, Raw])
 
-_PATH = re.compile(r"^(?P<rule>.*?) - at `(?:key in )?\$\.?(?P<field>[^`]*)`$", re.DOTALL)
+_PATH = re.compile(r"^(?P<rule>.*?) - at `(?:key` in `)?\$\.?(?P<field>[^`]*)`$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def read(task: Task, body: bytes) -> Asked:
     """Checks a body for its task; raises InvalidRequest that names the field and its rule."""
     if task is Task.CHAT:
-        return _read_chat(_decode(_chat, body))
+        return _read_chat(decode_body(_chat, body))
     if task is Task.COMPLETIONS:
-        return _read_completion(_decode(_completion, body))
-    return _read_embedding(_decode(_embedding, body))
+        return _read_completion(decode_body(_completion, body))
+    return _read_embedding(decode_body(_embedding, body))
 
 
 def read_strictly(task: Task, body: bytes) -> Asked:
     """Like `read`, and refuses fields that the platform does not know."""
-    for field in _decode(_fields, body):
+    for field in decode_body(_fields, body):
         if field not in STRICT_FIELDS[task]:
             raise InvalidRequest(f'Bad request: json: unknown field "{field[:80]}"')
     return read(task, body)
@@ -170,7 +171,7 @@ def read_strictly(task: Task, body: bytes) -> Asked:
 
 def endpoint_named(body: bytes) -> str:
     """The endpoint that a body names; raises InvalidRequest if it names none."""
-    name = _decode(_named, body).model
+    name = decode_body(_named, body).model
     if not name:
         raise bad("model", "is required: the name of a serving endpoint")
     return name
@@ -243,13 +244,8 @@ def _check_generation(request: Generation) -> None:
 def _check_format(form: ResponseFormat, messages: list[Message]) -> None:
     if form.type == "json_schema" and form.json_schema is None:
         raise bad("response_format.json_schema", 'is required for the type "json_schema"')
-    if form.type == "json_object" and not any(
-        "json" in text.lower() for message in messages for text in _texts(message)
-    ):
-        raise InvalidRequest(
-            'Bad request: "messages" must contain the word "json" in some form, to use "response_format" of type '
-            '"json_object".'
-        )
+    if form.type == "json_object":
+        rules.check_json_word("messages", "\n".join(text for message in messages for text in _texts(message)))
 
 
 def _texts(message: Message) -> list[str]:
@@ -258,7 +254,8 @@ def _texts(message: Message) -> list[str]:
     return [message.content or ""]
 
 
-def _decode(decoder: "msgspec.json.Decoder[_Kind]", body: bytes) -> _Kind:
+def decode_body(decoder: "msgspec.json.Decoder[_Kind]", body: bytes) -> _Kind:
+    """What a body says; raises InvalidRequest that names the field and its rule."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -277,6 +274,9 @@ def _in_words(problem: str) -> InvalidRequest:
         if field == "input":
             return InvalidParameter("Missing required embeddings parameter: 'input'")
         return bad(field, "is required")
+    unknown = _UNKNOWN.match(problem)
+    if unknown:
+        return bad(".".join(filter(None, (where, unknown[1][:80]))), "is not supported")
     if found is None or not where:
         return MalformedBody(f"The request body must be a JSON object: {problem}")
     rule = found["rule"].replace("`", "")

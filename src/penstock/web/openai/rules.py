@@ -27,6 +27,15 @@ def check_texts(field: str, value: str | Sequence[Any]) -> None:
         raise bad(field, "must be a text, a list of texts, a list of tokens or a list of such lists")
 
 
+def check_json_word(field: str, texts: str) -> None:
+    """Whoever wants an object must say so in words too: the word must be in the texts; else InvalidRequest."""
+    if "json" not in texts.lower():
+        raise InvalidRequest(
+            f'Bad request: "{field}" must contain the word "json" in some form, to use "response_format" of type '
+            '"json_object".'
+        )
+
+
 def check_tools(tools: Sequence[tuple[str, str | None]]) -> None:
     """Tools as (type, function's name): functions, each with its name; else InvalidRequest."""
     for index, (kind, name) in enumerate(tools):

@@ -1,0 +1,7 @@
+"""The wire formats for chat that are spoken beside its own."""
+
+from penstock.web.anthropic.dialect import MessagesDialect
+from penstock.web.openai.dialect import Dialect
+from penstock.web.responses.dialect import ResponsesDialect
+
+DIALECTS: tuple[Dialect, ...] = (ResponsesDialect(), MessagesDialect())
