@@ -1,11 +1,14 @@
 """A chat stream taken apart: one part after the other, whatever the order of events and wherever bytes are cut."""
 
+import json
 import random
 
 import pytest
 from chats import CALLS, DONE, MIXED, STREAMS, TEXT, call, chunk, usage
 
 from penstock.web.openai.chat_stream import Begun, Broken, ChatStream, Closed, Ended, Grew, Opened
+
+END = b"\n\n"
 
 
 def steps(pieces):
@@ -117,10 +120,12 @@ def test_errors_end_a_stream():
 
 
 def test_what_other_servers_write():
+    pieces = [{"type": "reasoning", "summary": []}, {"type": "text", "text": "So"}]
     events = [
         b": a comment\n\n",
-        b'event: message\ndata:{"choices":[{"delta":{"content":[{"type":"reasoning","summary":[]},'
-        b'{"type":"text","text":"So"}]}}],"created":1.5,"model":"m"}\n\n',
+        b"event: message\ndata:"
+        + json.dumps({"choices": [{"delta": {"content": pieces}}], "created": 1.5}).encode()
+        + END,
         chunk({"refusal": " no"}),
         chunk({}, "stop", stop_reason="END"),
         chunk(used=usage(1, 2)),

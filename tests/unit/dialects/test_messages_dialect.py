@@ -9,6 +9,8 @@ from penstock.domain.errors import EngineFailed, InvalidRequest
 from penstock.web.anthropic.dialect import MessagesDialect
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
+TEXT_BLOCK = {"type": "text", "text": "dry"}
+CALL_BLOCK = {"type": "tool_use", "name": "flow"}
 SAY = [{"role": "user", "content": "hi"}]
 TOOL = {"name": "flow", "description": "how much", "input_schema": {"type": "object"}}
 
@@ -63,7 +65,7 @@ def test_blocks_become_messages():
             {"type": "tool_use", "id": "t2", "name": "flow", "input": {}}]},
         {"role": "user", "content": [
             {"type": "tool_result", "tool_use_id": "t1", "content": "3 m"},
-            {"type": "tool_result", "tool_use_id": "t2", "is_error": True, "content": [{"type": "text", "text": "dry"}]},
+            {"type": "tool_result", "tool_use_id": "t2", "is_error": True, "content": [TEXT_BLOCK]},
             {"type": "text", "text": "Well?"}]},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t3", "name": "flow", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t3"}]},
@@ -72,7 +74,8 @@ def test_blocks_become_messages():
     assert chat(messages=turns)["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
         {"role": "assistant", "content": "I look.", "tool_calls": [
-            {"id": name, "type": "function", "function": {"name": "flow", "arguments": given}} for name, given in calls]},
+            {"id": name, "type": "function", "function": {"name": "flow", "arguments": given}}
+            for name, given in calls]},
         {"role": "tool", "tool_call_id": "t1", "content": "3 m"},
         {"role": "tool", "tool_call_id": "t2", "content": "Error: dry"},
         {"role": "user", "content": "Well?"},
@@ -97,7 +100,7 @@ REFUSED = [
     ({"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].type"),
     ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
     ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "messages[0].content[0].tool_use_id"),
-    ({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "f"}]}]}, "messages[0].content[0].id"),
+    ({"messages": [{"role": "assistant", "content": [CALL_BLOCK]}]}, "messages[0].content[0].id"),
     ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
     ({"system": [{"type": "image"}]}, "system[0].type"),
 ]  # fmt: skip
@@ -111,7 +114,8 @@ def test_what_is_not_served_is_refused_by_name(body, field):
 
 
 def test_the_version_of_the_wire_format():
-    opened(headers=[(b"anthropic-version", b"2023-06-01")])
+    for version in (b"2023-06-01", b"2026-10-21"):
+        opened(headers=[(b"anthropic-version", version)], temperature=0.5)
     with pytest.raises(InvalidRequest, match="anthropic-version"):
         opened(headers=[(b"anthropic-version", b"2023-01-01")])
 
@@ -151,7 +155,8 @@ def test_calls():
     calls = [{"id": "c1", "type": "function", "function": {"name": "flow", "arguments": '{"river": "Inn"}'}}]
     answer = json.loads(made.whole(whole({"content": "I look.", "tool_calls": calls}, "tool_calls")))
     assert answer["content"] == [
-        {"type": "text", "text": "I look."}, {"type": "tool_use", "id": "c1", "name": "flow", "input": {"river": "Inn"}},
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "c1", "name": "flow", "input": {"river": "Inn"}},
     ]  # fmt: skip
     calls[0]["function"]["arguments"] = "no object"
     with pytest.raises(EngineFailed, match="flow"):

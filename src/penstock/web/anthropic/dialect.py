@@ -13,7 +13,8 @@ from penstock.web.openai.chat_answer import Used, parts_of, read_answer
 from penstock.web.openai.dialect import Header, in_words_of, read_error, read_header
 from penstock.web.openai.rules import bad
 
-VERSION = b"2023-06-01"
+VERSIONS = ("2023-06-01", "2026-10-21")
+"""They differ in what Anthropic refuses of sampling, which our models do take."""
 _NAMES = {"stop": "stop_sequences", "response_format": "output_config.format"}
 
 
@@ -38,8 +39,8 @@ class MessagesTranslation:
 
     def chat(self, body: bytes) -> bytes:
         """The chat body that asks the same."""
-        if self._version not in (None, VERSION):
-            raise bad("anthropic-version", f'is a header that must be "{VERSION.decode()}", or not be there')
+        if self._version is not None and self._version.decode("ascii", "replace") not in VERSIONS:
+            raise bad("anthropic-version", f"is a header that must be {' or '.join(VERSIONS)}, or not be there")
         return requests.chat_body(requests.read(body))
 
     def whole(self, body: bytes) -> bytes:

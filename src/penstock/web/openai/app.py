@@ -253,7 +253,7 @@ def _priority(given: bytes) -> str:
 
 
 def _translated(translation: Translation, body: bytes) -> tuple[bytes, Callable[[Task, bytes], Asked]]:
-    """The chat body, and how it is checked: another wire format knows its fields, so nothing is left to be strict on."""
+    """The chat body, and how it is checked: leniently, as another wire format knows its own fields."""
     try:
         return translation.chat(body), requests.read
     except InvalidRequest as error:

@@ -70,8 +70,8 @@ Step = Begun | Opened | Grew | Closed | Ended | Broken
 class ChatStream:
     """Reads a stream's bytes, cut anywhere.
 
-    `parts` are those so far. `finish` is why the answer ended, and `stop` the stop string that ended it, if that is told.
-    `over` says that nothing follows any more.
+    `parts` are those so far. `finish` is why the answer ended, `stop` the stop string that ended it, if that is told,
+    and `over` says that nothing follows any more.
     """
 
     def __init__(self) -> None:
