@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from penstock.adapters.clock import SystemClock
+from penstock.adapters.providers.anthropic import Anthropic
 from penstock.adapters.providers.entra import EntraTokens
 from penstock.adapters.providers.openai_wire import OpenAiWire
 from penstock.adapters.providers.registry import Providers
@@ -12,6 +13,7 @@ from penstock.control.external_models import ExternalModels
 from penstock.control.secrets import Secrets
 from penstock.domain.external_forms import ProviderKind
 from penstock.gateway.abroad import Abroad
+from penstock.ports.provider import Provider
 from penstock.settings import Settings
 
 
@@ -29,7 +31,17 @@ def make_external(settings: Settings, secrets: Secrets, stack: AsyncExitStack) -
     patience = Patience(given.connect_s, given.silence_s, given.total_s)
     wire = Wire(patience, allow_private=given.allow_private_addresses)
     stack.push_async_callback(wire.close)
-    openai = OpenAiWire(wire, EntraTokens(wire, SystemClock()), allow_private=given.allow_private_addresses)
-    providers = Providers(dict.fromkeys((ProviderKind.OPENAI, ProviderKind.DATABRICKS, ProviderKind.CUSTOM), openai))
+    providers = Providers(_providers(wire, allow_private=given.allow_private_addresses))
     models = ExternalModels(secrets, providers, strict=settings.gateway.strict)
     return ExternalParts(models, Abroad(providers, secrets))
+
+
+def _providers(wire: Wire, *, allow_private: bool) -> dict[ProviderKind, Provider]:
+    clock = SystemClock()
+    openai = OpenAiWire(wire, EntraTokens(wire, clock), allow_private=allow_private)
+    return {
+        ProviderKind.OPENAI: openai,
+        ProviderKind.DATABRICKS: openai,
+        ProviderKind.CUSTOM: openai,
+        ProviderKind.ANTHROPIC: Anthropic(wire, clock, allow_private=allow_private),
+    }

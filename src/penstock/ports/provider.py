@@ -61,7 +61,7 @@ class Provider(Protocol):
     async def open(self, call: ProviderCall) -> ProviderAnswer:
         """Asks, and returns when the answer begins; with events only if `call.streaming` and its status is below 400.
 
-        Raises ProviderFailed.
+        Raises ProviderFailed, and InvalidRequest naming a field whose wish cannot be said in the provider's words.
         """
         ...
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
+from penstock.adapters.providers.asking import OURS, address_problem, secret_of, who_is
 from penstock.adapters.providers.entra import AUTHORITY, Client, EntraTokens
 from penstock.adapters.providers.event_reader import EventReader
 from penstock.adapters.providers.wire import Wire, WireAnswer
-from penstock.domain.addresses import names_private_host
 from penstock.domain.errors import ProviderFailed
 from penstock.domain.external_forms import OpenAiType, ProviderKind, openai_type
 from penstock.domain.external_model import ExternalModel
@@ -23,8 +23,6 @@ from penstock.ports.provider import ProviderCall
 
 OPENAI = "https://api.openai.com/v1"
 PATHS = {Task.CHAT: "/chat/completions", Task.COMPLETIONS: "/completions", Task.EMBEDDINGS: "/embeddings"}
-OURS = ("client_request_id", "usage_context")
-"""Fields of a body that are for the platform, and that others refuse."""
 _OPTIONS = "stream_options"
 _USAGE = Raw(b'{"include_usage":true}')
 _UNAUTHORIZED = 401
@@ -86,14 +84,7 @@ class OpenAiWire:
 
     def problem(self, model: ExternalModel) -> str:
         """Private addresses; names are looked up when they are asked."""
-        for field in model.form.urls:
-            url = model.fields.get(field)
-            if url is not None and not self._allow_private and names_private_host(url):
-                return (
-                    f"{model.form.key}.{field} is an address of a private network. "
-                    "The setting external.allow_private_addresses allows that."
-                )
-        return ""
+        return address_problem(model, allow_private=self._allow_private)
 
     async def open(self, call: ProviderCall) -> OpenAiAnswer:
         """Asks for the usage of streams too; a server that does not know how is asked without that from then on."""
@@ -107,10 +98,10 @@ class OpenAiWire:
             answer.close()
             body, _ = body_for(call, ask_usage=False)
             answer = await self._post(call, target, body)
-        return OpenAiAnswer(answer, _who(call))
+        return OpenAiAnswer(answer, who_is(call.model))
 
     async def _post(self, call: ProviderCall, target: Target, body: bytes) -> WireAnswer:
-        answer = await self._wire.post(_who(call), target.url, target.headers, body)
+        answer = await self._wire.post(who_is(call.model), target.url, target.headers, body)
         if answer.status == _UNAUTHORIZED and target.client is not None:
             self._tokens.refused(target.client)
         return answer
@@ -139,11 +130,11 @@ class OpenAiWire:
             f"{PATHS[call.model.task]}?api-version={quote(version, safe='')}"
         )
         if openai_type(fields) is OpenAiType.AZURE:
-            return Target(url, {**headers, "api-key": _secret(call, "openai_api_key")})
+            return Target(url, {**headers, "api-key": secret_of(call, "openai_api_key")})
         client = Client(
             fields["microsoft_entra_tenant_id"],
             fields["microsoft_entra_client_id"],
-            Hidden(_secret(call, "microsoft_entra_client_secret")),
+            Hidden(secret_of(call, "microsoft_entra_client_secret")),
             fields.get("microsoft_entra_authority", AUTHORITY),
         )
         token = await self._tokens.token(client)
@@ -170,10 +161,6 @@ def body_for(call: ProviderCall, *, ask_usage: bool) -> tuple[bytes, bool]:
     return msgspec.json.encode(fields), adds
 
 
-def _who(call: ProviderCall) -> str:
-    return f"Provider '{call.model.provider}'"
-
-
 def _says_nothing(options: Raw | None) -> bool:
     return options is None or bytes(options).strip() == b"null"
 
@@ -183,18 +170,10 @@ def _base(url: str) -> str:
 
 
 def _bearer(call: ProviderCall, field: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {_secret(call, field)}"}
+    return {"authorization": f"Bearer {secret_of(call, field)}"}
 
 
 def _custom(call: ProviderCall) -> dict[str, str]:
     if "bearer_token_auth.token" in call.secrets:
         return _bearer(call, "bearer_token_auth.token")
-    return {call.model.fields["api_key_auth.key"]: _secret(call, "api_key_auth.value")}
-
-
-def _secret(call: ProviderCall, field: str) -> str:
-    """A secret for a header, without the line end that files of secrets often have."""
-    value = call.secrets[field].reveal().strip()
-    if not value.isascii() or not value.isprintable():
-        raise ProviderFailed(f"The secret in {field} holds characters that no header may have.")
-    return value
+    return {call.model.fields["api_key_auth.key"]: secret_of(call, "api_key_auth.value")}

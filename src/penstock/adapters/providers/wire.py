@@ -35,13 +35,35 @@ class _PrivateAddress(OSError):
     """A name leads to where requests may not go."""
 
 
+class _Lingering:
+    """Bodies whose content is all there, and whose end is waited for: their connections are kept if it comes."""
+
+    def __init__(self) -> None:
+        self._timers: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
+
+    def add(self, response: aiohttp.ClientResponse) -> None:
+        """The response gives its connection back at the end of the body, and is kept by the timer until then."""
+        self._timers[response] = asyncio.get_running_loop().call_later(LINGER_S, self._close, response)
+
+    def close(self) -> None:
+        """Waits no more."""
+        for response, timer in list(self._timers.items()):
+            timer.cancel()
+            self._close(response)
+
+    def _close(self, response: aiohttp.ClientResponse) -> None:
+        self._timers.pop(response, None)
+        response.close()
+
+
 class WireAnswer:
     """What was answered; see `penstock.ports.provider.ProviderAnswer` for what is alike."""
 
-    __slots__ = ("_ended", "_response", "_who", "_whole", "content_type", "retry_after", "status")
+    __slots__ = ("_ended", "_lingering", "_response", "_who", "_whole", "content_type", "retry_after", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, who: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, who: str, lingering: _Lingering) -> None:
         self._response = response
+        self._lingering = lingering
         self._who = who
         self._ended = False
         self._whole: bytes | None = None
@@ -80,8 +102,7 @@ class WireAnswer:
     def close(self) -> None:
         """Safe to repeat."""
         if self._ended and not self._response.content.at_eof():
-            # The response gives its connection back at the end of the body, and is kept by the timer until then.
-            asyncio.get_running_loop().call_later(LINGER_S, self._response.close)
+            self._lingering.add(self._response)
         else:
             self._response.close()
 
@@ -91,6 +112,7 @@ class Wire:
 
     def __init__(self, patience: Patience, *, allow_private: bool) -> None:
         self._allow_private = allow_private
+        self._lingering = _Lingering()
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         self._session = aiohttp.ClientSession(
@@ -128,10 +150,11 @@ class Wire:
         if _REDIRECT <= response.status < _ERROR:
             response.close()
             raise ProviderFailed(f"{who} answered with a redirect ({response.status}), which is not followed.")
-        return WireAnswer(response, who)
+        return WireAnswer(response, who, self._lingering)
 
     async def close(self) -> None:
         """Closes the connections."""
+        self._lingering.close()
         await self._session.close()
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:

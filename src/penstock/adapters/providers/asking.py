@@ -1,0 +1,34 @@
+"""What asking has in common for all providers: names in sentences, secrets for headers, addresses that are refused."""
+
+from penstock.domain.addresses import names_private_host
+from penstock.domain.errors import ProviderFailed
+from penstock.domain.external_model import ExternalModel
+from penstock.ports.provider import ProviderCall
+
+OURS = ("client_request_id", "usage_context")
+"""Fields of a body that are for the platform, and that others refuse."""
+
+
+def who_is(model: ExternalModel) -> str:
+    """A model's provider, at the beginning of a sentence."""
+    return f"Provider '{model.provider}'"
+
+
+def secret_of(call: ProviderCall, field: str) -> str:
+    """A secret for a header, without the line end that files of secrets often have. Raises ProviderFailed."""
+    value = call.secrets[field].reveal().strip()
+    if not value.isascii() or not value.isprintable():
+        raise ProviderFailed(f"The secret in {field} holds characters that no header may have.")
+    return value
+
+
+def address_problem(model: ExternalModel, *, allow_private: bool) -> str:
+    """Why an address of the configuration is refused, empty if none is; names are looked up when they are asked."""
+    for field in model.form.urls:
+        url = model.fields.get(field)
+        if url is not None and not allow_private and names_private_host(url):
+            return (
+                f"{model.form.key}.{field} is an address of a private network. "
+                "The setting external.allow_private_addresses allows that."
+            )
+    return ""
