@@ -64,15 +64,20 @@ def whole(head: Head, kind: str, choices: list[dict[str, Any]], used: Usage) -> 
     )
 
 
-def chat_choice(index: int, text: str, finish: str, logprobs: object) -> dict[str, Any]:
-    """One choice of a complete chat answer."""
+def chat_choice(index: int, text: str, finish: str, logprobs: object, stop: str | None = None) -> dict[str, Any]:
+    """One choice of a complete chat answer. `stop` is the stop string that ended it."""
     message = {"role": "assistant", "content": text}
-    return {"index": index, "message": message, "finish_reason": finish, "logprobs": logprobs}
+    return {"index": index, "message": message, "finish_reason": finish, "logprobs": logprobs} | _stop_reason(stop)
 
 
-def text_choice(index: int, text: str, finish: str, logprobs: object) -> dict[str, Any]:
-    """One choice of a complete completions answer."""
-    return {"index": index, "text": text, "finish_reason": finish, "logprobs": logprobs}
+def text_choice(index: int, text: str, finish: str, logprobs: object, stop: str | None = None) -> dict[str, Any]:
+    """One choice of a complete completions answer. `stop` is the stop string that ended it."""
+    return {"index": index, "text": text, "finish_reason": finish, "logprobs": logprobs} | _stop_reason(stop)
+
+
+def _stop_reason(stop: str | None) -> dict[str, str]:
+    """No field of OpenAI's, but one that other engines have too."""
+    return {} if stop is None else {"stop_reason": stop}
 
 
 def embeddings(model: str, rows: list[list[float]], used: EmbeddingUsage) -> bytes:
@@ -124,10 +129,12 @@ class ChunkWriter:
         scores = b',"finish_reason":null,"logprobs":' + encode(logprobs)
         return self._before + said + scores + self._after_finish + self._used(tokens)
 
-    def finish(self, reason: str, tokens: int) -> bytes:
-        """The last event before `[DONE]`."""
+    def finish(self, reason: str, tokens: int, stop: str | None = None) -> bytes:
+        """The last event before `[DONE]`. `stop` is the stop string that ended the text."""
         said = b'{"content":""}' if self._chat else b'""'
         ending = b',"finish_reason":' + encode(reason) + b',"logprobs":null'
+        if stop is not None:
+            ending += b',"stop_reason":' + encode(stop)
         return self._before + said + ending + self._after_finish + self._used(tokens)
 
     def _used(self, tokens: int) -> bytes:

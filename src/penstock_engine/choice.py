@@ -39,6 +39,11 @@ class Choice:
         """Whether nothing more follows."""
         return self.finish is not None
 
+    @property
+    def stop(self) -> str | None:
+        """The stop string that ended the answer, if one did."""
+        return self._stops.met if self._stops is not None else None
+
     def accept(self, output: Output) -> str:
         """Take in one output and return the text that it makes certain. Nothing follows once `finish` is set."""
         text = ""

@@ -81,20 +81,24 @@ class WindowDetokenizer:
 class StopFilter:
     """Holds back the end of a text as long as it may be the beginning of a stop string."""
 
-    __slots__ = ("_held", "_stops", "stopped")
+    __slots__ = ("_held", "_stops", "met")
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
-        """Whether a stop string was met; the text ended before it."""
+        self.met: str | None = None
+        """The stop string that was met; the text ended before it."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string was met."""
+        return self.met is not None
 
     def push(self, text: str) -> str:
         """The part of the text so far that is certain to come before any stop string."""
         whole = self._held + text
-        cut = min((at for stop in self._stops if (at := whole.find(stop)) >= 0), default=-1)
+        cut, self.met = min(((at, stop) for stop in self._stops if (at := whole.find(stop)) >= 0), default=(-1, None))
         if cut >= 0:
-            self.stopped = True
             self._held = ""
             return whole[:cut]
         keep = max((_overlap(whole, stop) for stop in self._stops), default=0)

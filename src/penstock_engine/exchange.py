@@ -103,7 +103,13 @@ class Exchange:
             raise refusal
         shape = answers.chat_choice if self._order.chat else answers.text_choice
         choices = [
-            shape(choice.index, self._echo(choice) + "".join(texts), choice.finish or "", self._logprobs(choice))
+            shape(
+                choice.index,
+                self._echo(choice) + "".join(texts),
+                choice.finish or "",
+                self._logprobs(choice),
+                choice.stop,
+            )
             for choice, texts in zip(self.choices, self._texts, strict=True)
         ]
         kind = "chat.completion" if self._order.chat else answers.TEXT_OBJECT
@@ -179,7 +185,7 @@ class Exchange:
         if refusal is not None:
             self._chunks.append(answers.error_event(refusal.code, str(refusal), self.usage()))
         elif choice.finish is not None:
-            self._chunks.append(self._writer.finish(choice.finish, choice.tokens))
+            self._chunks.append(self._writer.finish(choice.finish, choice.tokens, choice.stop))
             self._chunks.append(answers.done(self.seconds))
 
     def _write_scored(self, choice: Choice, text: str) -> None:

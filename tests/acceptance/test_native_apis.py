@@ -106,6 +106,18 @@ def test_a_message_whole_and_streamed_is_the_chat_answer(client, claude, chat):
     assert (kinds[0], kinds[1], kinds[-1]) == ("message_start", "content_block_start", "message_stop")
 
 
+def test_stop_sequences(claude, chat):
+    how = {"model": chat, "messages": [{"role": "user", "content": SAY}], "extra_body": {"temperature": 0}}
+    text = claude.messages.create(**how, max_tokens=12).content[0].text
+    stop = text[3:5]
+    stopped = claude.messages.create(**how, max_tokens=12, stop_sequences=[stop])
+    assert (stopped.stop_reason, stopped.stop_sequence) == ("stop_sequence", stop)
+    assert stopped.content[0].text == text[: text.index(stop)]
+    with claude.messages.stream(**how, max_tokens=12, stop_sequences=[stop]) as stream:
+        final = stream.get_final_message()
+    assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", stop)
+
+
 def test_systems_blocks_and_bearer_tokens(chat):
     turns = [
         {"role": "user", "content": [{"type": "text", "text": SAY, "cache_control": {"type": "ephemeral"}}]},

@@ -52,6 +52,7 @@ async def test_streaming_says_what_not_streaming_says(client, extra):
         assert "".join(delta["content"] for delta in deltas) == choice["message"]["content"]
         finishes = [chunk["choices"][0]["finish_reason"] for chunk in chunks]
         assert finishes == [None] * (len(chunks) - 1) + [choice["finish_reason"]]
+        assert chunks[-1]["choices"][0].get("stop_reason") == choice.get("stop_reason")
         spent = [chunk["usage"]["completion_tokens"] for chunk in chunks]
         assert spent == sorted(spent)
         assert spent[-1] == whole["usage"]["completion_tokens"]
@@ -76,9 +77,12 @@ async def test_log_probabilities_have_openais_shape(client):
 
 
 async def test_a_stop_string_ends_the_answer_before_it(client):
-    text = (await post(client, ASK))["choices"][0]["message"]["content"]
+    plain = (await post(client, ASK))["choices"][0]
+    assert "stop_reason" not in plain
+    text = plain["message"]["content"]
     stop = text[4:7]
-    found = await post(client, ASK | {"stop": stop})
+    found = await post(client, ASK | {"stop": [stop, "\x00never"]})
+    assert found["choices"][0]["stop_reason"] == stop
     assert found["choices"][0]["message"]["content"] == text[: text.index(stop)]
     assert found["choices"][0]["finish_reason"] == "stop"
     assert found["usage"]["completion_tokens"] <= 12

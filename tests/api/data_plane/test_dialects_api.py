@@ -5,7 +5,12 @@ import json
 
 import pytest
 
+from penstock.domain.external_model import ExternalEntity, ExternalModel, ProviderKind
+from penstock.domain.model import Task
+from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
+from penstock.testing.provider import FakeProviderAnswer
 
 RESPONSES = "/serving-endpoints/responses"
 MESSAGES = "/serving-endpoints/anthropic/v1/messages"
@@ -164,3 +169,62 @@ async def test_strictness_is_about_chat_bodies_that_clients_write(strictly_serve
     await turn.write(chunk("Wa", 1, "stop"), DONE)
     turn.finish()
     assert (await asking).status == 200
+
+
+def publish_external(plane):
+    entity = ExternalEntity("far", ExternalModel("m", ProviderKind.OPENAI, Task.CHAT), "ann")
+    routes = (Route("far", 100),)
+    entities = (EntityRoute("far", (), scales_to_zero=False, external=entity),)
+    plane.table.publish(EndpointRoute("e9", "guide", "boss", Task.CHAT, routes, entities))
+
+
+def part(delta, finish=None):
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return b"data: " + json.dumps({"model": "m", "created": 1, "choices": choices}).encode() + b"\n\n"
+
+
+@BOTH
+async def test_calls_of_an_external_model(served, plane, path):
+    publish_external(plane)
+    started = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "flow", "arguments": ""}}
+    told = b"data: " + json.dumps({"choices": [], "usage": usage(9)}).encode() + b"\n\n"
+    plane.provider.will(
+        "m",
+        FakeProviderAnswer(
+            200,
+            part({"role": "assistant", "content": None, "tool_calls": [started]}),
+            part({"tool_calls": [{"index": 0, "function": {"arguments": '{"at": 2}'}}]}),
+            part({}, "tool_calls") + told + DONE,
+            streaming=True,
+        ),
+    )
+    tool = {"name": "flow", "parameters": {}, "type": "function"}
+    if path == MESSAGES:
+        tool = {"name": "flow", "input_schema": {}}
+    answer = await served.post(path, {**ASKED[path], "stream": True, "tools": [tool]})
+    assert answer.headers["served-model-name"] == "far"
+    (call,) = plane.provider.calls
+    asked = json.loads(call.body)
+    assert asked["tools"] == [{"type": "function", "function": {"name": "flow", "parameters": {}}}]
+    assert asked["stream_options"] == {"include_usage": True}
+    *events, rest = (await answer.read()).split(b"\n\n")
+    assert rest == b""
+    data = [json.loads(event.split(b"\ndata: ")[1]) for event in events]
+    if path == RESPONSES:
+        (item,) = data[-1]["response"]["output"]
+        assert (item["call_id"], item["name"], item["arguments"]) == ("call_a", "flow", '{"at": 2}')
+        assert data[-1]["response"]["usage"]["output_tokens"] == 9
+    else:
+        assert data[1]["content_block"] == {"type": "tool_use", "id": "call_a", "name": "flow", "input": {}}
+        assert data[-2]["delta"]["stop_reason"] == "tool_use"
+        assert data[-2]["usage"]["output_tokens"] == 9
+    record = await plane.record()
+    assert (record.outcome, record.usage) == (RequestOutcome.COMPLETED, Usage(4, 9, 0))
+
+
+@BOTH
+async def test_a_providers_error_keeps_its_status_and_words(served, plane, path):
+    publish_external(plane)
+    plane.provider.will("m", FakeProviderAnswer(429, b'{"error": {"message": "slow down", "type": "tokens"}}'))
+    status, code, message = await served.error(path, ASKED[path])
+    assert (status, code, message) == (429, "REQUEST_LIMIT_EXCEEDED", "Received error from openai: slow down")
