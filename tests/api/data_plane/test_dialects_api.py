@@ -201,14 +201,14 @@ async def test_calls_of_an_external_model(served, plane, path):
     tool = {"name": "flow", "parameters": {}, "type": "function"}
     if path == MESSAGES:
         tool = {"name": "flow", "input_schema": {}}
-    answer = await served.post(path, {**ASKED[path], "stream": True, "tools": [tool]})
-    assert answer.headers["served-model-name"] == "far"
+    async with served.session.post(path, json={**ASKED[path], "stream": True, "tools": [tool]}) as answer:
+        assert answer.headers["served-model-name"] == "far"
+        *events, rest = (await answer.read()).split(b"\n\n")
+    assert rest == b""
     (call,) = plane.provider.calls
     asked = json.loads(call.body)
     assert asked["tools"] == [{"type": "function", "function": {"name": "flow", "parameters": {}}}]
     assert asked["stream_options"] == {"include_usage": True}
-    *events, rest = (await answer.read()).split(b"\n\n")
-    assert rest == b""
     data = [json.loads(event.split(b"\ndata: ")[1]) for event in events]
     if path == RESPONSES:
         (item,) = data[-1]["response"]["output"]
