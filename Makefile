@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-gate
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-limits bench-gate
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -61,6 +61,9 @@ bench-gateway: setup-dev  ## Requests per second against nginx
 
 bench-gate: setup  ## Microseconds that the gate takes for a request
 	.venv/bin/python bench/gate.py $(ARGS)
+
+bench-limits: setup  ## How exact rate limits are under 50 clients, and what they cost
+	.venv/bin/python bench/limits.py $(ARGS)
 
 bench-scaling: setup  ## How quickly allotments rise, within a device and by a new replica
 	.venv/bin/python bench/scaling.py $(ARGS)

@@ -154,7 +154,7 @@ class RateMeter:
             widest: dict[Unit, Left] = {}
             for holding in alternatives:
                 for unit, window in self._windows(holding):
-                    one = Left(window.limit, max(window.room(now), 0), window.reset_s(now))
+                    one = Left(window.limit, max(window.limit - window.taken(now), 0), window.reset_s(now))
                     if unit not in widest or one.left > widest[unit].left:
                         widest[unit] = one
             for unit, one in widest.items():

@@ -40,10 +40,10 @@ class Leasing:
         """Somebody waits."""
         self._hint()
 
-    def window(self, endpoint_id: str, holding: Holding, unit: Unit, limit: int) -> LeasedWindow:
-        """This gateway's part of a limit."""
+    def window(self, endpoint: str, holding: Holding, unit: Unit, limit: int) -> LeasedWindow:
+        """This gateway's part of a limit of the endpoint of that name: servers may have databases of their own."""
         kind, holder = holding.account
-        key = f"{endpoint_id}:{kind}:{unit}:{holder}"
+        key = f"{endpoint}:{kind}:{unit}:{holder}"
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = LeasedWindow(limit)

@@ -24,7 +24,7 @@ from penstock.ports.clock import Clock
 _SHORTEST_S = 0.05
 Headers = tuple[tuple[bytes, bytes], ...]
 _NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
-_MARGIN, _TEMPLATE = 1.1, 16
+MARGIN, TEMPLATE = 1.1, 16
 """Prompts are counted by their characters: what a chat template adds is not in them, and some have shorter tokens."""
 
 
@@ -171,12 +171,12 @@ class Limits:
 
     def _place(self, endpoint: EndpointRoute) -> _Place:
         leasing = self._leasing
-        window = partial(leasing.window, endpoint.id) if leasing is not None else None
+        window = partial(leasing.window, endpoint.name) if leasing is not None else None
         return _Place(endpoint.limits, RateMeter(window))
 
     def _fit(self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size) -> tuple[int, int | None]:
         """Tokens of the prompt, and the most of each answer if that is not what the request says."""
-        prompt = size.tokens_in if asked.counted else int(size.tokens_in * _MARGIN) + _TEMPLATE
+        prompt = size.tokens_in if asked.counted else int(size.tokens_in * MARGIN) + TEMPLATE
         limit = most_tokens(choices)
         if not limit:
             return prompt, None

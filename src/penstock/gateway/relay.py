@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.errors import EndpointNotFound, EngineFailed, InvalidRequest, Overloaded, Temporary
 from penstock.domain.fairness import Refused
@@ -87,9 +87,13 @@ class Carrier:
             raise InvalidRequest(f"Endpoint '{endpoint.name}' has no served entity '{addressed}'; it has: {names}.")
         return addressed
 
-    def size(self, endpoint_id: str, entity: str, task: Task, asked: Asked) -> Size:
-        """A request's tokens, as far as its body tells them."""
-        return self._gate.counter.size(endpoint_id, entity, task, asked)
+    def size(self, trip: Trip, task: Task, asked: Asked) -> Size:
+        """A request's tokens, as far as its body tells them: one for each character until prompts have been counted."""
+        counter, endpoint_id = self._gate.counter, trip.endpoint.id
+        size = counter.size(endpoint_id, trip.entity, task, asked)
+        if asked.counted or trip.endpoint.is_external or counter.ratio(endpoint_id, trip.entity).prompts:
+            return size
+        return replace(size, tokens_in=max(asked.size, size.tokens_in))
 
     async def open(self, trip: Trip, path: str) -> bytes:
         """Sends the request; returns when its answer has begun, with the first bytes: the whole body, or whole events.

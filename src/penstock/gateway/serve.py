@@ -131,7 +131,7 @@ class Gateway:
         asked, endpoint, principal = trip.asked, trip.endpoint, trip.call.caller.principal
         if asked is None:
             return
-        size = self.carrier.size(endpoint.id, trip.entity, task, asked)
+        size = self.carrier.size(trip, task, asked)
         try:
             trip.held = await self.limits.enter(endpoint, principal, asked, size)
         finally:

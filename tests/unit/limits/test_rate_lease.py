@@ -255,3 +255,15 @@ def test_units_are_apart():
     world = World(1)
     leasing = world.gateways[0].leasing
     assert leasing.window("e", ONE, Unit.CALLS, 1) is not leasing.window("e", ONE, Unit.TOKENS, 1)
+
+
+async def test_what_is_left_is_told_in_common():
+    shared = Shared(RateLimit(calls=10))
+    entered = shared.enter(0)
+    await shared.clock.settle()
+    await shared.pass_time(0.1)
+    shared.limits[0].leave(entered.result(), Usage(10, 20), sent=True, whole=True)
+    for _ in range(2):
+        await shared.pass_time(0.1)
+        told = dict(shared.limits[0].headers("e", ANN))
+        assert told[b"x-ratelimit-remaining-requests"] == b"9"

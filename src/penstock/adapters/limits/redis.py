@@ -126,7 +126,9 @@ class RedisLeases:
                     )  # fmt: skip
                 answers = await pipe.execute()
         except (redis_error, OSError, TimeoutError) as error:
-            raise Temporary(f"Redis, where gateways share rate limits, cannot be reached: {error}.") from error
+            raise Temporary(
+                f"Redis, where gateways share rate limits, cannot be reached: {str(error).rstrip('.')}."
+            ) from error
         return [Grant(int(granted), int(left), float(wait_s)) for granted, left, wait_s in answers]
 
     async def close(self) -> None:
