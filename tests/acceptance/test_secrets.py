@@ -28,7 +28,9 @@ def robot(sdk_admin):
     """A service principal's client, with its name."""
     made = sdk_admin.service_principals.create(display_name=f"robot-{uuid.uuid4().hex[:8]}")
     secret = sdk_admin.service_principal_secrets_proxy.create(made.id)
-    yield WorkspaceClient(host=URL, client_id=made.application_id, client_secret=secret.secret), made.application_id
+    # Other tests' clients read a token from the environment, which would be a second way to sign in.
+    sign_in = {"auth_type": "oauth-m2m", "client_id": made.application_id, "client_secret": secret.secret}
+    yield WorkspaceClient(host=URL, **sign_in), made.application_id
     sdk_admin.service_principals.delete(made.id)
 
 
