@@ -56,6 +56,8 @@ class AccessSettings(BaseModel):
     """Lifetime of OAuth access tokens, in seconds."""
     write_uses_s: float = Field(default=60, gt=0)
     """How often the last use of tokens is written to the database, in seconds."""
+    new_endpoints: Literal["NO_PERMISSIONS", "CAN_VIEW", "CAN_QUERY"] = Field(default="NO_PERMISSIONS")
+    """What the group `users` may do with endpoints made from now on, until their managers say otherwise."""
 
 
 class GatewaySettings(BaseModel):

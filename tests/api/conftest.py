@@ -11,15 +11,18 @@ from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.crypto.cipher import AesGcmCipher
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
+from penstock.control.acl_changes import AclChanges
 from penstock.control.authenticator import Authenticator
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import digest, new_id
 from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.files import Files, Limits
+from penstock.control.groups import Groups
 from penstock.control.health import Health
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
+from penstock.control.permissions import EndpointPermissions
 from penstock.control.principals import Principals
 from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.secret_memory import SecretMemory
@@ -125,7 +128,9 @@ def parts(
     tracking: FakeTracking,
 ) -> Parts:
     authenticator = Authenticator(store, clock)
-    principals = Principals(store, clock, authenticator)
+    acls = AclChanges()
+    acls.on_change(world.table.permit)
+    principals = Principals(store, clock, authenticator, acls)
     principals.on_change(memory.forget_person)
     return Parts(
         workspace_id=WORKSPACE_ID,
@@ -133,6 +138,8 @@ def parts(
         health=Health({"database": store.ping}),
         tokens=Tokens(store, clock, authenticator, quota=3, longest_s=None),
         principals=principals,
+        groups=Groups(store, clock, principals, acls, memory),
+        permissions=EndpointPermissions(store, acls),
         client_secrets=ClientSecrets(store, clock, token_s=3600),
         catalogue=catalogue,
         serving=Serving(

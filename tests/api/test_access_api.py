@@ -24,13 +24,16 @@ def having(site):
 
 
 async def test_me_as_user(user):
-    answer = await user.get(f"{SCIM}/Me", params={"attributes": "id"})
+    answer = await user.get(f"{SCIM}/Me")
     me = answer.json()
     assert answer.headers["x-databricks-org-id"].isdigit()
     assert me["schemas"] == ["urn:ietf:params:scim:schemas:core:2.0:User"]
     assert (me["id"], me["userName"], me["displayName"], me["active"]) == ("2", "user@x.org", "User", True)
     assert me["emails"] == [{"value": "user@x.org", "type": "work", "primary": True}]
-    assert me["groups"] == [{"display": "users", "value": "users", "type": "direct"}]
+    assert me["groups"] == [{"display": "users", "value": "12", "type": "direct", "$ref": "Groups/12"}]
+    assert set((await user.get(f"{SCIM}/Me", params={"attributes": "userName,name.givenName"})).json()) == {
+        *("schemas", "id", "userName", "name")
+    }
 
 
 async def test_basic_with_the_user_name_token(having):
@@ -94,6 +97,13 @@ async def test_a_token_for_serving_opens_no_other_api(user, having):
     assert answer.json()["message"] == "scopes must be one of all-apis, serving, but is 'root'."
 
 
+@pytest.fixture
+async def team(admin):
+    """The id of a group."""
+    return (await admin.post(f"{SCIM}/Groups", json={"displayName": "team"})).json()["id"]
+
+
+@pytest.mark.usefixtures("team")
 async def test_users_are_administered(admin, user):
     made = await admin.post(f"{SCIM}/Users", json={"userName": "n@x.org", "groups": [{"display": "team"}]})
     assert made.status_code == 201
@@ -133,12 +143,14 @@ async def test_a_filter_that_is_not_understood(admin):
     assert answer.json()["message"].startswith("filter must be one of id, userName, displayName, applicationId eq")
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize(
     ("operation", "active", "groups"),
     [
         ({"op": "replace", "path": "active", "value": False}, False, ["users"]),
         ({"op": "Replace", "value": {"active": False}}, False, ["users"]),
         ({"op": "add", "path": "groups", "value": [{"display": "team"}]}, True, ["team", "users"]),
+        ({"op": "remove", "path": 'groups[value eq "11"]'}, True, ["users"]),
         ({"op": "replace", "path": "groups", "value": [{"value": "admins"}]}, True, ["admins", "users"]),
     ],
 )

@@ -93,9 +93,17 @@ async def test_an_endpoint_as_created_and_as_ready(admin, clock, loops):
     }
 
 
+async def open_to_users(admin, endpoint_id, level):
+    grants = {"access_control_list": [{"group_name": "users", "permission_level": level}]}
+    answer = await admin.patch(f"/api/2.0/permissions/serving-endpoints/{endpoint_id}", json=grants)
+    assert answer.status_code == 200
+
+
 async def test_the_list_with_and_without_a_slash(admin, user, model):
     assert (await admin.get(ROOT + "/")).json() == {"endpoints": []}
-    await admin.post(ROOT + "/", json=body())
+    made = (await admin.post(ROOT + "/", json=body())).json()
+    assert (await user.get(ROOT)).json() == {"endpoints": []}
+    await open_to_users(admin, made["id"], "CAN_VIEW")
     for path in (ROOT, ROOT + "/"):
         [one] = (await user.get(path)).json()["endpoints"]
         assert one["name"] == "one"
@@ -228,7 +236,9 @@ async def test_an_update_shows_both_configurations_and_refuses_a_second(admin, c
 
 
 async def test_only_who_manages_may_change(admin, user, model):
-    await admin.post(ROOT, json=body())
+    made = (await admin.post(ROOT, json=body())).json()
+    assert (await user.get(f"{ROOT}/one")).status_code == 403
+    await open_to_users(admin, made["id"], "CAN_QUERY")
     assert (await user.get(f"{ROOT}/one")).json()["permission_level"] == "CAN_QUERY"
     for answer in (
         await user.delete(f"{ROOT}/one"),

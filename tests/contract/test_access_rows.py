@@ -6,6 +6,7 @@ import pytest
 
 from penstock.domain.access import ClientSecret, Principal, PrincipalKind, Scope, Token, TokenKind
 from penstock.domain.errors import AlreadyExists
+from penstock.domain.group import Group
 
 ANN = Principal("1", "ann@x.org", "Ann", PrincipalKind.USER, frozenset({"admins", "users"}))
 BOB = Principal("2", "bob@x.org", "Bob", PrincipalKind.USER, frozenset(), active=False)
@@ -115,3 +116,22 @@ async def test_client_secrets(peopled):
         assert await unit.access.remove_secret("3", "s1") is True
         assert await unit.access.remove_secret("3", "s1") is False
         assert await unit.access.secrets("3") == [second]
+
+
+async def test_groups_come_and_go(store):
+    team = Group("77", "team")
+    async with store.unit() as unit:
+        before = await unit.groups.list()
+        assert [group.name for group in before] == ["admins", "users"]
+        assert all(group.id.isdigit() for group in before)
+        await unit.groups.add(team, 5)
+        for twin in (Group("78", "team"), Group("77", "crew")):
+            with pytest.raises(AlreadyExists, match=twin.name):
+                await unit.groups.add(twin, 5)
+    async with store.unit() as unit:
+        assert await unit.groups.list() == [before[0], team, before[1]]
+        assert await unit.groups.get("77") == await unit.groups.named("team") == team
+        assert await unit.groups.named("Team") is None
+        await unit.groups.remove("77")
+        assert await unit.groups.get("77") is None
+        assert await unit.groups.list() == before

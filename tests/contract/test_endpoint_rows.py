@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from penstock.domain.access import PermissionLevel
+from penstock.domain.acl import Acl, Grantee, GranteeKind
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists, DoesNotExist, PenstockError
 from penstock.domain.external_forms import ProviderKind
@@ -18,12 +20,13 @@ from penstock.domain.served_entity import ServedEntity
 from penstock.domain.traffic import Route
 
 GUIDE = ServedEntity("guide-1", "main.default.guide", "1", 0, 5_000_000_000, True, (("A", "b"),), Precision.BF16)
+ACL = Acl({Grantee(kind, "ann"): level for kind, level in zip(GranteeKind, PermissionLevel, strict=True)})
 FIRST = Config(1, (GUIDE,), (Route("guide-1", 100),), Task.CHAT, "ann", 1_000)
 
 
 def endpoint(name="one", key="0" * 32, latest=FIRST):
     tags = (("team", "water"), ("stage", ""))
-    return Endpoint(key, name, "ann", 1_000, 1_000, "text", True, tags, None, latest)
+    return Endpoint(key, name, "ann", 1_000, 1_000, "text", True, tags, None, latest, acl=ACL)
 
 
 def replica(key="r1", created=1_000):
@@ -46,6 +49,12 @@ async def test_an_endpoint_comes_back_as_it_was_added(with_endpoint):
         assert await unit.endpoints.by_id("0" * 32) == endpoint()
         assert await unit.endpoints.by_name("two") is None
         assert await unit.endpoints.by_id("two") is None
+
+
+async def test_grants_are_replaced(with_endpoint):
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.set_acl("0" * 32, Acl())
+        assert await unit.endpoints.by_name("one") == replace(endpoint(), acl=Acl())
 
 
 async def test_external_models_come_back_with_references_to_their_secrets(store):

@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from penstock.adapters.store.database import transaction
 from penstock.adapters.store.store import SqlStore
+from penstock.domain.access import PermissionLevel
+from penstock.domain.acl import Grantee, GranteeKind
 from penstock.domain.placement import Claim
 from penstock.domain.replica import ReplicaState
 
@@ -84,3 +86,19 @@ async def test_replicas_of_one_endpoint_each_become_everybodys_and_their_places_
         await unit.endpoints.remove("two")
         assert list(await unit.places.all()) == ["one"]
         assert replicas[4].state is ReplicaState.FAILED
+
+
+async def test_who_could_query_an_endpoint_before_there_were_grants_still_can(blank):
+    async with transaction(blank._engine) as connection:
+        await connection.run_sync(upgraded("0016_secrets"))
+        await connection.execute(text(ENDPOINT), {"id": "one"})
+        await connection.execute(text(ENDPOINT.replace("'ann'", "'gone'")), {"id": "two"})
+        principal = "INSERT INTO principals VALUES ('1', 'ann', 'Ann', 'service_principal', true, 1)"
+        await connection.execute(text(principal))
+        await connection.execute(text("INSERT INTO memberships VALUES ('1', 'team'), ('1', 'users')"))
+    await blank.open()
+    everybody = {Grantee(GranteeKind.GROUP, "users"): PermissionLevel.CAN_QUERY}
+    hers = {Grantee(GranteeKind.SERVICE_PRINCIPAL, "ann"): PermissionLevel.CAN_MANAGE}
+    async with blank.unit() as unit:
+        assert [one.acl.levels for one in await unit.endpoints.list()] == [everybody | hers, everybody]
+        assert [group.name for group in await unit.groups.list()] == ["admins", "team", "users"]

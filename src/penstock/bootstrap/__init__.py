@@ -128,6 +128,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
     # Endpoints and their engines
     external = make_external(settings, access.secrets, stack)
     served = await _served(settings, store, artifacts, external.models, stack)
+    access.acls.on_change(served.table.permit)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
@@ -172,6 +173,8 @@ def _parts(
         authenticator=access.authenticator,
         tokens=access.tokens,
         principals=access.principals,
+        groups=access.groups,
+        permissions=access.permissions,
         client_secrets=access.client_secrets,
         secrets=access.secrets,
         secret_scopes=access.secret_scopes,

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from penstock.adapters.clock import SystemClock
 from penstock.bootstrap.secrets import make_secrets
+from penstock.control.acl_changes import AclChanges
 from penstock.control.authenticator import Authenticator
 from penstock.control.client_secrets import ClientSecrets
+from penstock.control.groups import Groups
 from penstock.control.installation import Installation, prepare
 from penstock.control.loop import Loop
+from penstock.control.permissions import EndpointPermissions
 from penstock.control.principals import Principals
 from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
@@ -27,6 +30,9 @@ class AccessParts:
     authenticator: Authenticator
     tokens: Tokens
     principals: Principals
+    groups: Groups
+    permissions: EndpointPermissions
+    acls: AclChanges
     client_secrets: ClientSecrets
     secrets: Secrets
     secret_scopes: SecretScopes
@@ -41,13 +47,17 @@ async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -
     authenticator = Authenticator(store, clock)
     stack.push_async_callback(_last_uses, authenticator)
     tokens = Tokens(store, clock, authenticator, quota=given.token_quota, longest_s=given.token_lifetime_s or None)
-    principals = Principals(store, clock, authenticator)
-    secrets, secret_scopes = await make_secrets(settings, store, principals)
+    acls = AclChanges()
+    principals = Principals(store, clock, authenticator, acls)
+    secrets, secret_scopes, memory = await make_secrets(settings, store, principals)
     return AccessParts(
         installation=installation,
         authenticator=authenticator,
         tokens=tokens,
         principals=principals,
+        groups=Groups(store, clock, principals, acls, memory),
+        permissions=EndpointPermissions(store, acls),
+        acls=acls,
         client_secrets=ClientSecrets(store, clock, token_s=given.oauth_lifetime_s),
         secrets=secrets,
         secret_scopes=secret_scopes,

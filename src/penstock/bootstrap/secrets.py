@@ -20,8 +20,13 @@ from penstock.settings import Settings
 _log = structlog.stdlib.get_logger("penstock.secrets")
 
 
-async def make_secrets(settings: Settings, store: Store, principals: Principals) -> tuple[Secrets, SecretScopes]:
-    """The use cases of secrets and of their scopes; raises InvalidParameter if the master key cannot be had."""
+async def make_secrets(
+    settings: Settings, store: Store, principals: Principals
+) -> tuple[Secrets, SecretScopes, SecretMemory]:
+    """The use cases of secrets and of their scopes, and what these remember.
+
+    Raises InvalidParameter if the master key cannot be had.
+    """
     cipher = AesGcmCipher(await asyncio.to_thread(master_keys, settings))
     async with store.unit() as unit:
         for key_id, count in (await unit.secrets.key_ids()).items():
@@ -30,7 +35,7 @@ async def make_secrets(settings: Settings, store: Store, principals: Principals)
                 _log.error("secrets cannot be opened: their master key was not given", key_id=key_id, secrets=count)
     memory, clock = SecretMemory(), SystemClock()
     principals.on_change(memory.forget_person)
-    return Secrets(store, clock, cipher, memory, new_id), SecretScopes(store, clock, memory)
+    return Secrets(store, clock, cipher, memory, new_id), SecretScopes(store, clock, memory), memory
 
 
 def key_file(settings: Settings) -> Path:

@@ -30,6 +30,7 @@ from penstock.control.remeasuring import Remeasuring
 from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.temporary import TemporaryEngines
 from penstock.control.watch import Watch
+from penstock.domain.access import PermissionLevel
 from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
@@ -97,6 +98,7 @@ async def make_serving(
             hint=reconciler.hint,
             settle=reconciler.step,
             new_id=new_id,
+            everybody=_everybody(settings),
         ),
         EndpointLogs(store, cluster, ground.folders.logs),
         Optimization(store, offers),
@@ -109,6 +111,11 @@ async def make_serving(
     again = Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)
     sweeping = Loop("replica sweep", reconciler.sweep, clock, period_s=settings.sweep.period_s)
     return serving, reconciler, [measuring, again, sweeping]
+
+
+def _everybody(settings: Settings) -> PermissionLevel | None:
+    given = settings.access.new_endpoints
+    return None if given == "NO_PERMISSIONS" else PermissionLevel(given)
 
 
 def _ground(

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from penstock.domain.access import Caller, require_manage
+from penstock.domain.access import Caller
+from penstock.domain.acl import require_manage
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import DoesNotExist
 from penstock.domain.rate_limit import RateLimit, check_limits
@@ -27,7 +28,7 @@ class EndpointLimits:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            require_manage(caller, endpoint.creator, name)
+            require_manage(caller, endpoint.acl, name)
             checked = check_limits(limits, "rate_limits")
             await unit.endpoints.set_limits(endpoint.id, checked, legacy=legacy)
         self._hint(endpoint.id)

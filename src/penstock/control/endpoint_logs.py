@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from penstock.control.watch import build_log, server_log
-from penstock.domain.access import Caller, require_view
+from penstock.domain.access import Caller
+from penstock.domain.acl import require_view
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.served_entity import ServedEntity
@@ -49,7 +50,7 @@ class EndpointLogs:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            require_view(caller, endpoint.creator, name)
+            require_view(caller, endpoint.acl, name)
             older = await unit.endpoints.config(endpoint.id, version) if version is not None else None
             held = await unit.places.of(endpoint.id)
         spec = _entity(endpoint, entity, version, older).spec

@@ -7,7 +7,8 @@ from dataclasses import replace
 from penstock.control.configurations import Configurations
 from penstock.control.endpoint_views import EndpointView, view
 from penstock.control.endpoint_wishes import ConfigWish, EndpointWish
-from penstock.domain.access import Caller, PermissionLevel, endpoint_level, require_manage, require_view
+from penstock.domain.access import USERS, Caller, PermissionLevel
+from penstock.domain.acl import endpoint_level, new_acl, require_manage, require_view
 from penstock.domain.catalog import check_tag
 from penstock.domain.endpoint import Config, Endpoint, Outcome, check_endpoint_name
 from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter, PenstockError
@@ -22,7 +23,10 @@ MAX_TAGS = 100
 
 
 class Endpoints:
-    """Serving endpoints. `hint` wakes the reconciler for an endpoint's id, and `settle` lets it take a step now."""
+    """Serving endpoints. `hint` wakes the reconciler for an endpoint's id, and `settle` lets it take a step now.
+
+    `everybody` is what the group `users` may do with endpoints made from now on.
+    """
 
     def __init__(
         self,
@@ -33,7 +37,9 @@ class Endpoints:
         hint: Callable[[str], None],
         settle: Callable[[str], Awaitable[object]],
         new_id: Callable[[], str],
+        everybody: PermissionLevel | None = None,
     ) -> None:
+        self._everybody = everybody
         self._store = store
         self._configurations = configurations
         self._clock = clock
@@ -76,6 +82,7 @@ class Endpoints:
             fallback=wish.fallback,
             limits=wish.limits,
             limits_legacy=wish.limits_legacy,
+            acl=new_acl(caller.principal, USERS, self._everybody),
         )
         async with self._uprooting(config), self._store.unit() as unit:
             await unit.endpoints.add(endpoint)
@@ -133,14 +140,14 @@ class Endpoints:
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
             replicas = await _replicas(unit, endpoint)
-        level = require_view(caller, endpoint.creator, name)
+        level = require_view(caller, endpoint.acl, name)
         return view(endpoint, replicas, level)
 
     async def list(self, caller: Caller) -> Sequence[EndpointView]:
         """All endpoints that the caller may see, by name; without their replicas."""
         async with self._store.unit() as unit:
             endpoints = await unit.endpoints.list()
-        levels = [(endpoint, endpoint_level(caller, endpoint.creator)) for endpoint in endpoints]
+        levels = [(endpoint, endpoint_level(caller, endpoint.acl)) for endpoint in endpoints]
         return [view(endpoint, (), level) for endpoint, level in levels if level is not None]
 
     async def patch_tags(
@@ -167,7 +174,7 @@ class Endpoints:
     async def _managed(self, caller: Caller, name: str) -> Endpoint:
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
-        require_manage(caller, endpoint.creator, name)
+        require_manage(caller, endpoint.acl, name)
         return endpoint
 
     async def _of_name(self, unit: Unit, name: str) -> Endpoint:

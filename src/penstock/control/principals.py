@@ -1,9 +1,10 @@
 """Users and service principals."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from penstock.control.acl_changes import AclChanges
 from penstock.control.authenticator import Authenticator
 from penstock.control.credentials import new_number
 from penstock.domain.access import (
@@ -15,6 +16,7 @@ from penstock.domain.access import (
     check_groups,
     check_principal_name,
 )
+from penstock.domain.acl import grantee
 from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store, Unit
@@ -25,8 +27,12 @@ _WORDS = {PrincipalKind.USER: "User", PrincipalKind.SERVICE_PRINCIPAL: "Service 
 class Principals:
     """What administrators do with users and service principals. The routes check that the caller is one."""
 
-    def __init__(self, store: Store, clock: Clock, authenticator: Authenticator) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, authenticator: Authenticator, acls: AclChanges | None = None
+    ) -> None:
+        """`acls` hears of the grants that principals leave."""
         self._store = store
+        self._acls = acls or AclChanges()
         self._clock = clock
         self._authenticator = authenticator
         self._hearers: list[Callable[[Principal], None]] = []
@@ -53,6 +59,7 @@ class Principals:
         check_principal_name(display_name, "displayName")
         principal = Principal(new_number(), name, display_name, kind, check_groups(groups | {USERS}), active)
         async with self._store.unit() as unit:
+            await _check_there(unit, groups)
             await unit.access.add_principal(principal, self._clock.now_ms())
         return principal
 
@@ -85,27 +92,32 @@ class Principals:
                 active=before.active if active is None else active,
             )
             check_principal_name(after.display_name, "displayName")
+            await _check_there(unit, after.groups - before.groups)
             await unit.access.save_principal(after)
-            await _keep_an_administrator(unit)
-        self._changed(after)
+            await keep_an_administrator(unit)
+        self.tell([after])
         return after
 
     async def remove(self, kind: PrincipalKind, principal_id: str, caller: Caller) -> None:
         """Removes the principal with its tokens and secrets; raises DoesNotExist, InvalidParameter."""
         if principal_id == caller.principal.id:
             raise InvalidParameter("You cannot remove yourself.")
-        async with self._store.unit() as unit:
+        async with self._acls.unit(self._store) as changing:
+            unit = changing.unit
             found = await self._find(unit, kind, principal_id)
             await unit.access.remove_principal(principal_id)
-            # Whoever gets the name next does not get the secrets.
+            # Whoever gets the name next gets neither the secrets nor the grants.
             await unit.secrets.forget_principal(found.name)
-            await _keep_an_administrator(unit)
-        self._changed(found)
+            await changing.forget(grantee(found))
+            await keep_an_administrator(unit)
+        self.tell([found])
 
-    def _changed(self, principal: Principal) -> None:
-        self._authenticator.forget_principal(principal.id)
-        for hear in self._hearers:
-            hear(principal)
+    def tell(self, changed: Iterable[Principal]) -> None:
+        """Principals changed or are gone: they are looked up at their next requests."""
+        for principal in changed:
+            self._authenticator.forget_principal(principal.id)
+            for hear in self._hearers:
+                hear(principal)
 
     async def _find(self, unit: Unit, kind: PrincipalKind, principal_id: str) -> Principal:
         found = await unit.access.principal(principal_id)
@@ -114,7 +126,14 @@ class Principals:
         return found
 
 
-async def _keep_an_administrator(unit: Unit) -> None:
+async def _check_there(unit: Unit, groups: Iterable[str]) -> None:
+    for name in sorted(groups):
+        if await unit.groups.named(name) is None:
+            raise InvalidParameter(f"groups: there is no group '{name[:80]}'; make it first.")
+
+
+async def keep_an_administrator(unit: Unit) -> None:
+    """Raises InvalidParameter if nobody is left who may administer."""
     for kind in PrincipalKind:
         for principal in await unit.access.principals(kind):
             if principal.active and ADMINS in principal.groups:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from penstock.control.autoscaler import Autoscaler
-from penstock.domain.access import Caller, require_view
+from penstock.domain.access import Caller
+from penstock.domain.acl import require_view
 from penstock.domain.errors import DoesNotExist
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.ports.clock import Clock
@@ -55,5 +56,5 @@ class ScalingDecisions:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            require_view(caller, endpoint.creator, name)
+            require_view(caller, endpoint.acl, name)
             return await unit.scaling.of(endpoint.id, limit=limit)

@@ -58,8 +58,12 @@ class SecretMemory:
 
     def forget_person(self, principal: Principal) -> None:
         """A principal changed, or is gone and with it its items of ACLs."""
+        self.forget_name(principal.name)
+
+    def forget_name(self, name: str) -> None:
+        """The same of a principal or a group, by name."""
         self.changes += 1
-        self._people.pop(principal.name, None)
-        gone = [ref for ref, known in self._known.items() if any(i.principal == principal.name for i in known.acl)]
+        self._people.pop(name, None)
+        gone = [ref for ref, known in self._known.items() if any(i.principal == name for i in known.acl)]
         for ref in gone:
             del self._known[ref]

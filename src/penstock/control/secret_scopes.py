@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from penstock.control.secret_memory import SecretMemory
 from penstock.control.secrets import acl_of
-from penstock.domain.access import ADMINS, USERS, Caller, PrincipalKind, check_principal_name
+from penstock.domain.access import USERS, Caller, check_principal_name
 from penstock.domain.errors import AlreadyExists, DoesNotExist, InvalidParameter, ResourceLimitExceeded, ScopeExists
 from penstock.domain.secret import MAX_SCOPES, OWN, AclItem, Permission, SecretScope, check_scope
 from penstock.ports.clock import Clock
@@ -91,10 +91,4 @@ def _no_item(scope: str, principal: str) -> DoesNotExist:
 
 
 async def _is_there(unit: Unit, name: str) -> bool:
-    if name in (ADMINS, USERS) or await unit.access.principal_named(name) is not None:
-        return True
-    for kind in PrincipalKind:
-        for principal in await unit.access.principals(kind):
-            if name in principal.groups:
-                return True
-    return False
+    return await unit.groups.named(name) is not None or await unit.access.principal_named(name) is not None

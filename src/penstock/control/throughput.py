@@ -5,7 +5,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from penstock.control.offers import Appraisal, Offers
-from penstock.domain.access import Caller, require_view
+from penstock.domain.access import Caller
+from penstock.domain.acl import require_view
 from penstock.domain.drift import Drift
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import DoesNotExist
@@ -100,7 +101,7 @@ class Throughput:
             endpoint = await unit.endpoints.by_name(name)
             if endpoint is None:
                 raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
-            require_view(caller, endpoint.creator, name)
+            require_view(caller, endpoint.acl, name)
             decisions = await unit.scaling.of(endpoint.id, limit=DECISIONS)
         entities = endpoint.active.entities if endpoint.active else ()
         appraisals = await self._offers.of_entities(entities)

@@ -100,31 +100,10 @@ class Caller:
     token_id: str
 
 
-def endpoint_level(caller: Caller, creator: str) -> PermissionLevel | None:
-    """The caller's level on an endpoint: administrators and the creator manage, other users query."""
-    if caller.principal.is_admin or caller.principal.name == creator:
-        return PermissionLevel.CAN_MANAGE
-    return PermissionLevel.CAN_QUERY if USERS in caller.principal.groups else None
-
-
 def require_admin(caller: Caller, what: str) -> None:
     """Raises PermissionDenied unless the caller is an administrator; `what` completes "Only administrators may"."""
     if not caller.principal.is_admin:
         raise PermissionDenied(f"Only administrators may {what}.")
-
-
-def require_manage(caller: Caller, creator: str, name: str) -> None:
-    """Raises PermissionDenied unless the caller manages the endpoint `name` made by `creator`."""
-    if endpoint_level(caller, creator) is not PermissionLevel.CAN_MANAGE:
-        raise PermissionDenied(f"{caller.principal.name} does not have CAN_MANAGE permission on endpoint '{name}'.")
-
-
-def require_view(caller: Caller, creator: str, name: str) -> PermissionLevel:
-    """The caller's level on the endpoint `name` made by `creator`; raises PermissionDenied if there is none."""
-    level = endpoint_level(caller, creator)
-    if level is None:
-        raise PermissionDenied(f"{caller.principal.name} does not have CAN_VIEW permission on endpoint '{name}'.")
-    return level
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:

@@ -1,9 +1,10 @@
 """An endpoint: facts that are stored, and the status that clients see, computed from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from penstock.domain.acl import Acl
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
@@ -105,6 +106,7 @@ class Endpoint:
     fallback: bool = False
     limits: tuple[RateLimit, ...] = ()
     limits_legacy: bool = False
+    acl: Acl = field(default_factory=Acl)
 
     @property
     def pending(self) -> Config | None:

@@ -1,7 +1,8 @@
 """What the data plane needs to know of an endpoint: a snapshot, replaced whole when anything changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from penstock.domain.acl import Acl
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
 from penstock.domain.rate_limit import RateLimit
@@ -45,12 +46,10 @@ class EntityRoute:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRoute:
-    """One endpoint. Without `entities` it serves nothing yet; `problem` then says why, for the caller.
+    """One endpoint with its rate limits. Without `entities` it serves nothing yet; `problem` tells the caller why.
 
-    With `fallback`, what one external entity fails is tried with the others.
+    With `fallback`, what one external entity fails is tried with the others. `acl` says who may query it.
     """
-
-    """One endpoint with its rate limits. Without `entities` it serves nothing yet; `problem` then says why."""
 
     id: str
     name: str
@@ -61,6 +60,7 @@ class EndpointRoute:
     problem: str = ""
     fallback: bool = False
     limits: tuple[RateLimit, ...] = ()
+    acl: Acl = field(default_factory=Acl)
 
     @property
     def is_external(self) -> bool:

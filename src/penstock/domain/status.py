@@ -121,7 +121,9 @@ def route(
     `stuck` tells by spec why no replica can be started now.
     """
     active, limits = endpoint.active, endpoint.limits
-    plain = EndpointRoute(endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), limits=limits)
+    plain = EndpointRoute(
+        endpoint.id, endpoint.name, endpoint.creator, endpoint.task, (), (), limits=limits, acl=endpoint.acl
+    )
     if active is None:
         return replace(plain, problem=_problem(endpoint))
     ready = {(one.spec, one.device) for one in replicas if one.state is ReplicaState.READY}

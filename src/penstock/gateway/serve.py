@@ -14,7 +14,7 @@ No database on this path.
 import asyncio
 from dataclasses import dataclass, replace
 
-from penstock.domain.access import PermissionLevel, endpoint_level
+from penstock.domain.acl import require_query
 from penstock.domain.errors import (
     DeadlineExceeded,
     DoesNotExist,
@@ -116,10 +116,7 @@ class Gateway:
             raise Temporary(
                 "The server is stopping; another one, or this one started again, will answer.", DRAINING_RETRY_S
             )
-        level = endpoint_level(call.caller, endpoint.creator)
-        if level is None or level is PermissionLevel.CAN_VIEW:
-            name = call.caller.principal.name
-            raise PermissionDenied(f"{name} does not have CAN_QUERY permission on endpoint '{endpoint.name}'.")
+        require_query(call.caller, endpoint.acl, endpoint.name)
         task = _task(call, endpoint)
         asked = call.read(task, call.body)
         trip.task, trip.asked = task, asked

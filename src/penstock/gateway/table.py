@@ -1,8 +1,10 @@
 """What is served, in memory: the newest snapshot of every endpoint, and who waits for a newer one."""
 
 import asyncio
+from dataclasses import replace
 from types import TracebackType
 
+from penstock.domain.acl import Acl
 from penstock.domain.routing import EndpointRoute
 from penstock.gateway.gate import Gate
 from penstock.gateway.limits import Limits
@@ -54,9 +56,11 @@ class Table:
         self._hearers = tuple(one for one in (gate, limits) if one is not None)
         self._by_name: dict[str, EndpointRoute] = {}
         self._places: dict[str, _Place] = {}
+        self._permitted: dict[str, Acl] = {}
 
     def publish(self, endpoint: EndpointRoute) -> None:
         """Replaces what is known of the endpoint, and wakes who waits for it."""
+        endpoint = self._as_permitted(endpoint)
         for hearer in self._hearers:
             hearer.publish(endpoint)
         place = self._places.get(endpoint.id)
@@ -73,10 +77,26 @@ class Table:
         self._by_name[endpoint.name] = endpoint
         _wake(place)
 
+    def permit(self, endpoint_id: str, acl: Acl) -> None:
+        """From now on, whatever is published of the endpoint, these are the grants on it."""
+        self._permitted[endpoint_id] = acl
+        place = self._places.get(endpoint_id)
+        if place is not None:
+            known = self._by_name.get(place.route.name) is place.route
+            place.route = self._as_permitted(place.route)
+            if known:
+                self._by_name[place.route.name] = place.route
+
+    def _as_permitted(self, endpoint: EndpointRoute) -> EndpointRoute:
+        # What is published may have been read before the grants changed.
+        acl = self._permitted.get(endpoint.id)
+        return endpoint if acl is None or acl == endpoint.acl else replace(endpoint, acl=acl)
+
     def withdraw(self, endpoint_id: str) -> None:
         """Forgets the endpoint, and wakes who waits for it."""
         for hearer in self._hearers:
             hearer.withdraw(endpoint_id)
+        self._permitted.pop(endpoint_id, None)
         place = self._places.pop(endpoint_id, None)
         if place is not None:
             # A new endpoint may have taken the name already.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from penstock.domain.acl import Acl
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.rate_limit import RateLimit
 
@@ -74,4 +75,8 @@ class EndpointRows(Protocol):
 
     async def set_limits(self, endpoint_id: str, limits: Sequence[RateLimit], *, legacy: bool) -> None:
         """Replaces the rate limits, and whether they came in the older form."""
+        ...
+
+    async def set_acl(self, endpoint_id: str, acl: Acl) -> None:
+        """Replaces the grants."""
         ...

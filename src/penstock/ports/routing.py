@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from penstock.domain.acl import Acl
 from penstock.domain.routing import EndpointRoute
 
 
@@ -10,6 +11,10 @@ class RouteTable(Protocol):
 
     def publish(self, endpoint: EndpointRoute) -> None:
         """Replaces what is known of the endpoint; requests waiting for a replica of it are woken."""
+        ...
+
+    def permit(self, endpoint_id: str, acl: Acl) -> None:
+        """Sets the grants on the endpoint, for the next request on. They win over those of what is published."""
         ...
 
     def withdraw(self, endpoint_id: str) -> None:

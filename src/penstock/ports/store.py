@@ -13,6 +13,7 @@ from penstock.ports.access_rows import AccessRows
 from penstock.ports.batch_rows import BatchRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
+from penstock.ports.group_rows import GroupRows
 from penstock.ports.ledger_rows import LedgerRows
 from penstock.ports.place_rows import PlaceRows
 from penstock.ports.profile_rows import ProfileRows
@@ -29,6 +30,11 @@ class Unit(Protocol):
     @property
     def access(self) -> AccessRows:
         """Principals, tokens and client secrets."""
+        ...
+
+    @property
+    def groups(self) -> GroupRows:
+        """Groups of principals."""
         ...
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from penstock.domain.acl import Acl
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists
 from penstock.domain.rate_limit import RateLimit
@@ -103,6 +104,10 @@ class FakeEndpointRows:
         """Replaces the rate limits."""
         bare = self.by_key[endpoint_id]
         self.by_key[endpoint_id] = replace(bare, limits=tuple(limits), limits_legacy=legacy)
+
+    async def set_acl(self, endpoint_id: str, acl: Acl) -> None:
+        """Replaces the grants."""
+        self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], acl=acl)
 
     def _touch(self, endpoint_id: str, now_ms: int) -> None:
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], updated_at=now_ms)

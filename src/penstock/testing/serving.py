@@ -20,6 +20,7 @@ from penstock.control.remeasuring import Remeasuring
 from penstock.control.temporary import TemporaryEngines
 from penstock.control.throughput import Throughput
 from penstock.control.watch import Watch
+from penstock.domain.acl import Acl
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.model import ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
@@ -41,11 +42,16 @@ class FakeTable:
         self.now: dict[str, EndpointRoute] = {}
         self.history: list[EndpointRoute | None] = []
         self.idle: dict[str, float] = {}
+        self.permitted: dict[str, Acl] = {}
 
     def publish(self, endpoint: EndpointRoute) -> None:
         """Notes it."""
         self.now[endpoint.id] = endpoint
         self.history.append(endpoint)
+
+    def permit(self, endpoint_id: str, acl: Acl) -> None:
+        """Notes it."""
+        self.permitted[endpoint_id] = acl
 
     def withdraw(self, endpoint_id: str) -> None:
         """Notes it."""

@@ -12,6 +12,7 @@ from penstock.testing.access_rows import FakeAccessRows
 from penstock.testing.batch_rows import FakeBatchRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
+from penstock.testing.group_rows import FakeGroupRows
 from penstock.testing.ledger_rows import FakeLedgerRows
 from penstock.testing.place_rows import FakePlaceRows
 from penstock.testing.profile_rows import FakeProfileRows
@@ -31,6 +32,7 @@ class FakeUnit:
     """
 
     access: FakeAccessRows = field(default_factory=FakeAccessRows)
+    groups: FakeGroupRows = field(default_factory=FakeGroupRows)
     endpoints: FakeEndpointRows = field(default_factory=FakeEndpointRows)
     places: FakePlaceRows = field(default_factory=FakePlaceRows)
     replicas: FakeReplicaRows = field(default_factory=FakeReplicaRows)

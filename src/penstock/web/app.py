@@ -11,7 +11,9 @@ from starlette.types import Receive, Scope, Send
 from penstock.control.authenticator import Authenticator
 from penstock.control.batches import Batches
 from penstock.control.client_secrets import ClientSecrets
+from penstock.control.groups import Groups
 from penstock.control.health import Health
+from penstock.control.permissions import EndpointPermissions
 from penstock.control.principals import Principals
 from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
@@ -25,7 +27,9 @@ from penstock.web.databricks import (
     client_secrets,
     endpoint_throughput,
     oauth,
+    permissions,
     scim,
+    scim_groups,
     secrets,
     serving_endpoints,
     tokens,
@@ -60,6 +64,8 @@ class Parts:
     health: Health
     tokens: Tokens
     principals: Principals
+    groups: Groups
+    permissions: EndpointPermissions
     client_secrets: ClientSecrets
     catalogue: catalogue.Catalogue
     serving: serving_endpoints.Serving
@@ -113,7 +119,9 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield health.router(parts.health)
     yield oauth.router(parts.client_secrets, parts.workspace_id, parts.public_url)
     yield tokens.router(parts.tokens)
-    yield scim.router(parts.principals)
+    yield scim.router(parts.principals, parts.groups)
+    yield scim_groups.router(parts.groups)
+    yield permissions.router(parts.permissions)
     yield client_secrets.router(parts.client_secrets)
     yield secrets.router(parts.secrets, parts.secret_scopes)
     yield from catalogue.routers(parts.catalogue, parts.public_url)

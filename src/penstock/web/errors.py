@@ -26,6 +26,12 @@ STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 _RPC = "type.googleapis.com/google.rpc."
+_SCIM_ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
+_SCIM_TYPES = {
+    "INVALID_PARAMETER_VALUE": "invalidValue",
+    "MALFORMED_REQUEST": "invalidSyntax",
+    "RESOURCE_ALREADY_EXISTS": "uniqueness",
+}
 # A client parses this as a whole number of seconds, and gives up above two minutes.
 MAX_RETRY_AFTER_S = 60
 
@@ -74,6 +80,18 @@ def error_answer(
     if retry_after_s is not None:
         headers.append((b"retry-after", str(min(max(retry_after_s, 1), MAX_RETRY_AFTER_S)).encode()))
     return ErrorAnswer(status or STATUS[code], tuple(headers), body)
+
+
+def as_scim(answer: ErrorAnswer) -> ErrorAnswer:
+    """The same as clients of SCIM expect it: with its fields besides the API's own."""
+    content = json.loads(answer.body)
+    content |= {"schemas": [_SCIM_ERROR], "detail": content["message"], "status": str(answer.status)}
+    kind = _SCIM_TYPES.get(content["error_code"])
+    if kind is not None:
+        content["scimType"] = "invalidFilter" if content["message"].startswith("filter ") else kind
+    body = json.dumps(content).encode()
+    headers = [pair for pair in answer.headers if pair[0] != b"content-length"]
+    return ErrorAnswer(answer.status, (*headers, (b"content-length", str(len(body)).encode())), body)
 
 
 def answer_to(error: PenstockError, request_id: str = "") -> ErrorAnswer:

@@ -9,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from penstock.domain.errors import PenstockError, Unauthenticated
-from penstock.web.errors import ErrorAnswer, answer_to, crash_answer, error_answer
+from penstock.web.errors import ErrorAnswer, answer_to, as_scim, crash_answer, error_answer
 
+SCIM = "/api/2.0/preview/scim/"
 _log = structlog.stdlib.get_logger("penstock.web")
 
 
@@ -22,7 +23,9 @@ def answer_failures(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_crash)
 
 
-def _response(answer: ErrorAnswer) -> Response:
+def _response(request: Request, answer: ErrorAnswer) -> Response:
+    if request.url.path.startswith(SCIM):
+        answer = as_scim(answer)
     response = Response(answer.body, answer.status)
     response.raw_headers = list(answer.headers)
     return response
@@ -32,7 +35,7 @@ async def _on_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
     if error.code == "INTERNAL_ERROR":
         _log.error("request failed", exc_info=error)
-    response = _response(answer_to(error, request.state.request_id))
+    response = _response(request, answer_to(error, request.state.request_id))
     if isinstance(error, Unauthenticated) and getattr(request.state, "challenge", False):
         response.headers["www-authenticate"] = 'Basic realm="Penstock", charset="UTF-8"'
     return response
@@ -40,13 +43,13 @@ async def _on_ours(request: Request, error: Exception) -> Response:
 
 async def _on_crash(request: Request, _error: Exception) -> Response:
     # the boundary logs it
-    return _response(crash_answer(request.state.request_id))
+    return _response(request, crash_answer(request.state.request_id))
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     code, message = validation_message(error.errors())
-    return _response(error_answer(code, message, request.state.request_id))
+    return _response(request, error_answer(code, message, request.state.request_id))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -56,7 +59,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
         404: ("ENDPOINT_NOT_FOUND", f"No API found for '{method} {path}'."),
         405: ("METHOD_NOT_ALLOWED", f"'{path}' does not take {method}."),
     }.get(error.status_code, ("BAD_REQUEST", str(error.detail)))
-    response = _response(error_answer(code, message, request.state.request_id))
+    response = _response(request, error_answer(code, message, request.state.request_id))
     if error.status_code == 405:  # noqa: PLR2004 - Method Not Allowed
         response.headers.update(error.headers or {})
     return response

@@ -21,6 +21,7 @@ from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
+from penstock.testing.acl import OPEN
 from penstock.testing.engine import SocketEngine
 from penstock.testing.journal import FakeJournal
 from penstock.testing.provider import FakeProvider, FakeSecrets
@@ -85,7 +86,7 @@ class Plane:
     def publish(self, *engines, name="guide", task=Task.CHAT, to_zero=False, entity="guide-1"):
         replicas = tuple(ReadyReplica(f"r{place}", one.address, 2, 2) for place, one in enumerate(engines))
         entities = (EntityRoute(entity, replicas, to_zero),)
-        self.table.publish(EndpointRoute(f"id-{name}", name, "boss", task, (Route(entity, 100),), entities))
+        self.table.publish(EndpointRoute(f"id-{name}", name, "boss", task, (Route(entity, 100),), entities, acl=OPEN))
 
     async def record(self):
         """The only record, when it is there."""

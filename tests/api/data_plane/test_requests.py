@@ -12,6 +12,7 @@ from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
+from penstock.testing.acl import OPEN
 from penstock.testing.provider import FakeProviderAnswer
 
 USER, SERVING = "dapi-user-token", "dapi-serving-token"
@@ -75,7 +76,7 @@ async def test_external_models_take_their_providers_fields_also_in_strict_mode(s
     plane = strictly_served.plane
     model = ExternalModel("m", ProviderKind.OPENAI, Task.CHAT)
     entities = (EntityRoute("far", (), scales_to_zero=False, external=ExternalEntity("far", model)),)
-    plane.table.publish(EndpointRoute("id-far", "far", "boss", Task.CHAT, (Route("far", 100),), entities))
+    plane.table.publish(EndpointRoute("id-far", "far", "boss", Task.CHAT, (Route("far", 100),), entities, acl=OPEN))
     plane.provider.will("m", FakeProviderAnswer(200, ANSWER))
     body = {**HELLO, "logit_bias": {}, "web_search_options": {}}
     async with strictly_served.session.post("/serving-endpoints/far/invocations", json=body) as answer:

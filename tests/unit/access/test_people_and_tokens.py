@@ -15,6 +15,7 @@ from penstock.domain.errors import (
     PermissionDenied,
     QuotaExceeded,
 )
+from penstock.domain.group import Group
 from penstock.testing.clock import FakeClock
 from penstock.testing.store import FakeStore
 
@@ -129,7 +130,14 @@ async def test_only_administrators_revoke_tokens_of_others(world):
     await world.tokens.delete(admin, token.id)
 
 
+async def test_nobody_is_in_a_group_that_is_not_there(world):
+    with pytest.raises(InvalidParameter, match="there is no group 'team'; make it first"):
+        await world.principals.add_user("u@x.org", "", frozenset({"team"}))
+
+
 async def test_users_and_service_principals(world):
+    async with world.store.unit() as unit:
+        await unit.groups.add(Group("77", "team"), 0)
     user = await world.principals.add_user("u@x.org", "", frozenset({"team"}))
     robot = await world.principals.add_service_principal("Robot", frozenset())
     assert (user.display_name, user.groups) == ("u@x.org", {"team", USERS})

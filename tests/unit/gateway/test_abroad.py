@@ -17,6 +17,7 @@ from penstock.gateway.abroad import error_of
 from penstock.gateway.call import Asked
 from penstock.gateway.interrupt import Cut
 from penstock.gateway.meter import Meter
+from penstock.testing.acl import OPEN
 from penstock.testing.provider import FakeProviderAnswer
 
 DONE = b"data: [DONE]\n\n"
@@ -40,7 +41,7 @@ def endpoint(*names, fallback=False, shares=None):
     shares = shares or {names[0]: 100}
     routes = tuple(Route(name, share) for name, share in shares.items())
     entities = tuple(external(name) for name in names)
-    return EndpointRoute("e1", "guide", "boss", Task.CHAT, routes, entities, fallback=fallback)
+    return EndpointRoute("e1", "guide", "boss", Task.CHAT, routes, entities, fallback=fallback, acl=OPEN)
 
 
 @pytest.fixture

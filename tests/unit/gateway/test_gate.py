@@ -20,6 +20,7 @@ from penstock.domain.usage import RequestOutcome
 from penstock.gateway.call import Asked
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Cut
+from penstock.testing.acl import OPEN
 from penstock.testing.clock import FakeClock
 
 COST = CostModel(c=0.0, a=0.001, e=0.0, b=0.01, d=0.0)
@@ -33,7 +34,7 @@ def sale(minimum=400.0, maximum=400.0, chunk_share=0.05):
 
 def endpoint(number, sold, *replicas, to_zero=False):
     entity = EntityRoute("it", replicas, to_zero, sold)
-    return EndpointRoute(f"e{number}", f"n{number}", "boss@x.org", Task.CHAT, (Route("it", 100),), (entity,))
+    return EndpointRoute(f"e{number}", f"n{number}", "boss@x.org", Task.CHAT, (Route("it", 100),), (entity,), acl=OPEN)
 
 
 def asked(size=1000, out=100, *, streaming=False):

@@ -20,6 +20,7 @@ from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
 from penstock.gateway.interrupt import Cut
+from penstock.testing.acl import OPEN
 
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":3}}}'
 
@@ -103,7 +104,7 @@ async def test_an_unknown_endpoint_is_in_nobodys_account(world):
 
 
 async def test_an_endpoint_that_was_never_ready_says_why(world):
-    world.table.publish(EndpointRoute("e1", "guide", "boss", Task.CHAT, (), (), "its model is being built"))
+    world.table.publish(EndpointRoute("e1", "guide", "boss", Task.CHAT, (), (), "its model is being built", acl=OPEN))
     request = await world.ask()
     await request.task
     assert "its model is being built" in request.client.error.message
@@ -113,7 +114,7 @@ async def test_an_endpoint_that_was_never_ready_says_why(world):
 async def test_the_split_and_the_address_choose_the_entity(world):
     entities = (EntityRoute("a", (replica(1),), False), EntityRoute("b", (replica(2),), False))
     routes = (Route("a", 30), Route("b", 70))
-    world.table.publish(EndpointRoute("e1", "guide", "boss", Task.CHAT, routes, entities))
+    world.table.publish(EndpointRoute("e1", "guide", "boss", Task.CHAT, routes, entities, acl=OPEN))
     for point, entity, address in ((0.29, None, "r1"), (0.31, None, "r2"), (0.31, "a", "r1")):
         world.point = point
         request = await world.ask(entity=entity)

@@ -2,17 +2,20 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from world import DONE, endpoint, event, replica
 
+from penstock.domain.acl import Acl
 from penstock.domain.errors import Overloaded
 from penstock.domain.usage import Usage
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.table import Table
 from penstock.gateway.tail import Tail, usage_of
+from penstock.testing.acl import OPEN
 from penstock.testing.clock import FakeClock
 
 
@@ -78,6 +81,31 @@ async def test_the_gate_learns_how_long_requests_last():
         gate.enter([both])
     assert refused.value.retry_after_s == 20
     gate.leave(first)
+
+
+async def test_grants_that_changed_win_over_those_of_what_was_read_before():
+    table, none = Table(FakeClock()), Acl()
+    table.publish(endpoint(replica(1)))
+    assert table.find("guide").acl == OPEN
+    table.permit("e1", none)
+    assert table.find("guide").acl == table.current("e1").acl == none
+    table.publish(endpoint(replica(2)))
+    assert table.find("guide").acl == none
+    assert table.current("e1").entities == endpoint(replica(2)).entities
+    table.permit("e1", OPEN)
+    assert table.find("guide") == endpoint(replica(2))
+    table.permit("e2", none)
+    assert table.find("guide").acl == OPEN
+
+
+async def test_grants_of_an_endpoint_that_is_gone_do_not_bring_its_name_back():
+    table = Table(FakeClock())
+    old = endpoint(replica(1))
+    table.publish(old)
+    new = replace(old, id="e2")
+    table.publish(new)
+    table.permit("e1", Acl())
+    assert table.find("guide") is new
 
 
 async def test_a_name_given_to_a_new_endpoint_survives_the_withdrawal_of_the_old_one():

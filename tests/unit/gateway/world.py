@@ -17,6 +17,7 @@ from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
+from penstock.testing.acl import OPEN
 from penstock.testing.clock import FakeClock
 from penstock.testing.journal import FakeJournal
 from penstock.testing.provider import FakeProvider, FakeSecrets
@@ -39,7 +40,9 @@ def replica(number, *, running=2, queue=1):
 
 def endpoint(*replicas, name="guide", to_zero=False, task=Task.CHAT, problem="", startup_s=0.0, stuck="", limits=()):
     entity = EntityRoute("guide-1", replicas, to_zero, startup_s=startup_s, stuck=stuck)
-    return EndpointRoute("e1", name, "boss@x.org", task, (Route("guide-1", 100),), (entity,), problem, limits=limits)
+    return EndpointRoute(
+        "e1", name, "boss@x.org", task, (Route("guide-1", 100),), (entity,), problem, limits=limits, acl=OPEN
+    )
 
 
 @dataclass

@@ -80,7 +80,7 @@ class Stopped:
         await store.open()
         try:
             principals = Principals(store, SystemClock(), Authenticator(store, SystemClock()))
-            return await job(*await make_secrets(settings, store, principals))
+            return await job(*(await make_secrets(settings, store, principals))[:2])
         finally:
             await store.close()
 

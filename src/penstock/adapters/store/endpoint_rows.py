@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.database import unique
 from penstock.adapters.store.tables.endpoints import ENDPOINT_CONFIGS, ENDPOINTS
+from penstock.domain.access import PermissionLevel
+from penstock.domain.acl import Acl, Grantee, GranteeKind
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.external_model import ExternalEntity, ExternalModel
@@ -46,6 +48,7 @@ class SqlEndpointRows:
                     fallback=endpoint.fallback,
                     rate_limits=[asdict(one) for one in endpoint.limits],
                     rate_limits_legacy=endpoint.limits_legacy,
+                    acl=_acl_json(endpoint.acl),
                 )
             )
         if endpoint.latest is not None:
@@ -124,6 +127,10 @@ class SqlEndpointRows:
         stored = [asdict(one) for one in limits]
         await self._update(endpoint_id, rate_limits=stored, rate_limits_legacy=legacy)
 
+    async def set_acl(self, endpoint_id: str, acl: Acl) -> None:
+        """Replaces the grants."""
+        await self._update(endpoint_id, acl=_acl_json(acl))
+
     async def _add_config(self, endpoint_id: str, config: Config) -> None:
         async with unique(self._connection, f"Config version {config.version} already exists."):
             await self._connection.execute(
@@ -188,7 +195,12 @@ def _endpoint(row: Row[Any], configs: dict[tuple[str, int], Config]) -> Endpoint
         fallback=row.fallback,
         limits=tuple(RateLimit(**one | {"key": LimitKey(one["key"])}) for one in row.rate_limits),
         limits_legacy=row.rate_limits_legacy,
+        acl=Acl({Grantee(GranteeKind(kind), name): PermissionLevel(level) for kind, name, level in row.acl}),
     )
+
+
+def _acl_json(acl: Acl) -> list[list[str]]:
+    return [[who.kind.value, who.name, level.value] for who, level in acl.levels.items()]
 
 
 def _config(row: Row[Any]) -> Config:

@@ -14,6 +14,7 @@ from penstock.adapters.store.claim import claim_for
 from penstock.adapters.store.companion import make_schema
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.endpoint_rows import SqlEndpointRows
+from penstock.adapters.store.group_rows import SqlGroupRows
 from penstock.adapters.store.ledger_rows import SqlLedgerRows
 from penstock.adapters.store.migrate import migrate
 from penstock.adapters.store.place_rows import SqlPlaceRows
@@ -31,6 +32,7 @@ class SqlUnit:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.access = SqlAccessRows(connection)
+        self.groups = SqlGroupRows(connection)
         self.endpoints = SqlEndpointRows(connection)
         self.places = SqlPlaceRows(connection)
         self.replicas = SqlReplicaRows(connection)

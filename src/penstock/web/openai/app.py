@@ -13,8 +13,9 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from penstock.control.authenticator import Authenticator
-from penstock.domain.access import Caller, endpoint_level, require_scope
+from penstock.domain.access import Caller, require_scope
 from penstock.domain.access import Scope as TokenScope
+from penstock.domain.acl import may_query
 from penstock.domain.errors import InvalidParameter, InvalidRequest, PenstockError, TooLarge
 from penstock.domain.model import Task
 from penstock.gateway.call import Asked, Call
@@ -197,7 +198,7 @@ class DataPlane:
         models = [
             {"id": route.name, "object": "model", "created": 0, "owned_by": route.creator}
             for route in found
-            if route.entities and endpoint_level(caller, route.creator) is not None
+            if route.entities and may_query(caller, route.acl)
         ]
         return msgspec.json.encode({"object": "list", "data": models})
 

@@ -29,6 +29,14 @@ MEMBERSHIPS = Table(
     Column("group_name", String, primary_key=True),
 )
 
+GROUPS = Table(
+    "principal_groups",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("created_at", BIG, nullable=False),
+)
+
 TOKENS = Table(
     "tokens",
     METADATA,

@@ -23,6 +23,8 @@ ENDPOINTS = Table(
     Column("fallback", Boolean, nullable=False),
     Column("rate_limits", JSON_VALUE, nullable=False),
     Column("rate_limits_legacy", Boolean, nullable=False),
+    # Pairs of who and how much: [["user_name", "ann@x.org", "CAN_MANAGE"], ...]
+    Column("acl", JSON_VALUE, nullable=False),
 )
 
 ENDPOINT_CONFIGS = Table(
