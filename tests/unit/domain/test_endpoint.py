@@ -55,7 +55,7 @@ def test_bands_that_are_refused(low, high, field):
 def test_entities_need_names_of_their_own():
     one = ServedEntity("m-1", "a.b.m", "1", 0, 100)
     with pytest.raises(InvalidParameter, match="two entities named 'm-1'"):
-        check_entities([one, one])
+        check_entities([one.name, one.name])
     with pytest.raises(InvalidParameter, match="1 to 15"):
         check_entities([])
 
