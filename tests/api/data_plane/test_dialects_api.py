@@ -10,6 +10,7 @@ from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
+from penstock.testing.acl import OPEN
 from penstock.testing.provider import FakeProviderAnswer
 
 RESPONSES = "/serving-endpoints/responses"
@@ -175,7 +176,7 @@ def publish_external(plane):
     entity = ExternalEntity("far", ExternalModel("m", ProviderKind.OPENAI, Task.CHAT), "ann")
     routes = (Route("far", 100),)
     entities = (EntityRoute("far", (), scales_to_zero=False, external=entity),)
-    plane.table.publish(EndpointRoute("e9", "guide", "boss", Task.CHAT, routes, entities))
+    plane.table.publish(EndpointRoute("e9", "guide", "boss", Task.CHAT, routes, entities, acl=OPEN))
 
 
 def part(delta, finish=None):
