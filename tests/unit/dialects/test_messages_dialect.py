@@ -56,6 +56,11 @@ def test_choices_of_tools(kind, chats):
     assert chat(tools=[TOOL], tool_choice={"type": kind})["tool_choice"] == chats
 
 
+def test_without_tools_there_is_nothing_to_choose():
+    assert chat(tool_choice={"type": "auto", "disable_parallel_tool_use": True}) == chat()
+    assert chat(tool_choice={"type": "any"})["tool_choice"] == "required"
+
+
 def test_blocks_become_messages():
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
@@ -93,6 +98,7 @@ REFUSED = [
     ({"container": "c"}, "container"),
     ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking.type"),
     ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+    ({"tools": [{**TOOL, "input_examples": [{}]}]}, "tools[0].input_examples"),
     ({"tools": [{"name": "flow"}]}, "tools[0].input_schema"),
     ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "other"}}, "tool_choice.name"),
     ({"messages": []}, "messages"),

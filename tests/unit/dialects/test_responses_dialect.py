@@ -53,6 +53,11 @@ def test_every_field_arrives():
     }  # fmt: skip
 
 
+def test_without_tools_there_is_nothing_to_choose():
+    assert chat(tool_choice="none", parallel_tool_calls=True, tools=[]) == chat()
+    assert chat(tool_choice="required")["tool_choice"] == "required"
+
+
 def test_items_become_messages():
     items = [
         {"role": "developer", "content": "Rules"},
@@ -89,6 +94,7 @@ REFUSED = [
     ({"made_up": 1}, "made_up"),
     ({"text": {"made_up": 1}}, "text.made_up"),
     ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+    ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading"),
     ({"tools": [{"type": "function"}]}, "tools[0].name"),
     ({"tools": [TOOL] * 33}, "tools"),
     ({"tool_choice": {"type": "function", "name": "flow"}}, "tool_choice"),

@@ -93,7 +93,7 @@ def chat_body(request: MessagesRequest) -> bytes:
         "user": request.metadata.user_id if request.metadata else None,
         "tools": tools or None,
         "tool_choice": chat_choice(choice, {tool["function"]["name"] for tool in tools}),
-        "parallel_tool_calls": False if choice is not None and choice.disable_parallel_tool_use else None,
+        "parallel_tool_calls": False if tools and choice is not None and choice.disable_parallel_tool_use else None,
         "client_request_id": request.client_request_id,
         "usage_context": request.usage_context,
     }

@@ -8,7 +8,7 @@ from msgspec import Struct
 from penstock.web.openai.rules import TOOL_CHOICES, bad
 
 
-class Tool(Struct):
+class Tool(Struct, forbid_unknown_fields=True):
     """A tool that the model may call."""
 
     type: str
@@ -39,7 +39,9 @@ def chat_tools(tools: list[Tool] | None) -> list[dict[str, Any]]:
 
 
 def chat_choice(choice: Any, names: Collection[str]) -> Any:
-    """Which tool is to be called; raises InvalidRequest."""
+    """Which tool is to be called, None if there is nothing to choose; raises InvalidRequest."""
+    if not names and choice in ("auto", "none"):
+        return None
     if choice is None or (isinstance(choice, str) and choice in TOOL_CHOICES):
         return choice
     name = choice.get("name") if isinstance(choice, dict) and choice.get("type") == "function" else None
