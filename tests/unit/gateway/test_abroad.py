@@ -1,6 +1,7 @@
 """Requests to external models through the gateway: answers, fallback, and one record each."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from world import STRANGER, USER, World
@@ -9,6 +10,7 @@ from penstock.domain.errors import InvalidRequest, PermissionDenied, ProviderFai
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Task
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.secret import Hidden, SecretRef
 from penstock.domain.traffic import Route
@@ -267,3 +269,16 @@ def test_filter_results_without_choices_pass_though_usage_is_hidden():
     first = b'data: {"choices":[],"prompt_filter_results":[],"usage":null}\n\n'
     meter = Meter(1, hides_usage=True)
     assert meter.feed(first + USAGE) == first
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_limits_count_what_external_models_use(world, streaming):
+    world.table.publish(replace(endpoint("a"), limits=(RateLimit(calls=3, tokens=5000),)))
+    answer = FakeProviderAnswer(200, event("one", **json.loads(USAGE[6:])), DONE) if streaming else None
+    world.provider.will("m-a", answer or FakeProviderAnswer(200, WHOLE))
+    request = await ask(world, streaming=streaming)
+    await request.task
+    left = dict(world.limits.headers("e1", USER.principal))
+    assert left[b"x-ratelimit-remaining-tokens"] == str(5000 - (7 if streaming else 12)).encode()
+    assert left[b"x-ratelimit-remaining-requests"] == b"2"
+    assert request.client.limits[b"x-ratelimit-limit-tokens"] == b"5000"

@@ -181,21 +181,19 @@ async def test_a_stream_is_counted_while_it_comes(world):
     for number in range(1, 61):
         begun.feed(event(number, prompt=100))
         await world.settle()
-    assert world.limits._places["e1"].meter.left([[_only(world)]], world.clock.monotonic())["tokens"].left == 100
+    assert _left(world) == 100
     await world.clock.advance(WINDOW_S + SLOT_S)
-    left = world.limits._places["e1"].meter.left([[_only(world)]], world.clock.monotonic())["tokens"].left
+    left = _left(world)
     assert 140 < left <= 160  # what came a minute ago has aged, while the answer still comes
     begun.feed(event(61, prompt=100), DONE)
     begun.finish()
     await world.settle()
-    left = world.limits._places["e1"].meter.left([[_only(world)]], world.clock.monotonic())["tokens"].left
+    left = _left(world)
     assert 280 <= left <= 300  # 161 were used, of which some 50 have aged
 
 
-def _only(world):
-    from penstock.domain.rate_limit import applicable
-
-    return applicable(world.limits._places["e1"].limits, USER.principal)[0][0]
+def _left(world):
+    return int(dict(world.limits.headers("e1", USER.principal))[b"x-ratelimit-remaining-tokens"])
 
 
 @pytest.mark.parametrize("told", [Usage(100, 7), None])
@@ -209,7 +207,7 @@ async def test_a_client_that_leaves_pays_for_what_was_computed(world, told):
     await world.settle()
     request.interrupt.cut(Cut.GONE)
     await world.settle()
-    left = world.limits._places["e1"].meter.left([[_only(world)]], world.clock.monotonic())["tokens"].left
+    left = _left(world)
     assert left == 400 - (107 if told else 105)
 
 
@@ -227,7 +225,7 @@ async def test_an_engine_that_breaks_off_without_a_word_is_estimated(world):
     world.begin(request).break_off()
     await world.settle()
     assert world.record(request).outcome is RequestOutcome.FAILED
-    left = world.limits._places["e1"].meter.left([[_only(world)]], world.clock.monotonic())["tokens"].left
+    left = _left(world)
     assert left == 300
 
 
@@ -278,3 +276,11 @@ def test_the_last_word_wins(said):
     held = Held(None, None, None, 1, 77)
     read = msgspec.json.decode(held.body(body), type=ChatRequest)
     assert read.max_tokens == 77
+
+
+async def test_a_prompt_is_counted_by_characters_until_one_was_counted(world):
+    serve(world, RateLimit(tokens=1000))
+    request = await ask(world, counted=False)
+    assert _left(world) == 1000 - (int(100 * 1.1) + 16) - 50
+    await answer(world, request, prompt=25)
+    assert _left(world) == 1000 - 45
