@@ -56,6 +56,8 @@ class AccessSettings(BaseModel):
     """Lifetime of OAuth access tokens, in seconds."""
     write_uses_s: float = Field(default=60, gt=0)
     """How often the last use of tokens is written to the database, in seconds."""
+    audit_days: float = Field(default=365, ge=0)
+    """Days for which entries of the audit log are kept; docs/audit.md. 0: for ever."""
     new_endpoints: Literal["NO_PERMISSIONS", "CAN_VIEW", "CAN_QUERY"] = Field(default="NO_PERMISSIONS")
     """What the group `users` may do with endpoints made from now on, until their managers say otherwise."""
 

@@ -12,6 +12,7 @@ from penstock.adapters.crypto.cipher import AesGcmCipher
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.control.acl_changes import AclChanges
+from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
 from penstock.control.batches import Batches, BatchLimits
 from penstock.control.client_secrets import ClientSecrets
@@ -153,6 +154,7 @@ def parts(
         throughput=world.throughput,
         secrets=secrets,
         secret_scopes=SecretScopes(store, clock, memory),
+        audit=Audit(store, clock, days=365),
         data_plane=DataPlane(
             fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000, dialects=DIALECTS
         ),

@@ -178,6 +178,7 @@ def _parts(
         client_secrets=access.client_secrets,
         secrets=access.secrets,
         secret_scopes=access.secret_scopes,
+        audit=access.audit,
         health=health,
         catalogue=catalogue,
         serving=serving,

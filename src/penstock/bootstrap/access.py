@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from penstock.adapters.clock import SystemClock
 from penstock.bootstrap.secrets import make_secrets
 from penstock.control.acl_changes import AclChanges
+from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.groups import Groups
@@ -36,6 +37,7 @@ class AccessParts:
     client_secrets: ClientSecrets
     secrets: Secrets
     secret_scopes: SecretScopes
+    audit: Audit
     loops: tuple[Loop, ...]
 
 
@@ -44,6 +46,8 @@ async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -
     clock, given = SystemClock(), settings.access
     given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
     installation = await prepare(store, clock, given_token)
+    audit = Audit(store, clock, days=given.audit_days)
+    stack.push_async_callback(audit.finish)
     authenticator = Authenticator(store, clock)
     stack.push_async_callback(_last_uses, authenticator)
     tokens = Tokens(store, clock, authenticator, quota=given.token_quota, longest_s=given.token_lifetime_s or None)
@@ -61,7 +65,9 @@ async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -
         client_secrets=ClientSecrets(store, clock, token_s=given.oauth_lifetime_s),
         secrets=secrets,
         secret_scopes=secret_scopes,
+        audit=audit,
         loops=(
+            Loop("audit log", audit.step, clock, period_s=1),
             Loop("token uses", authenticator.write_uses, clock, period_s=given.write_uses_s),
             Loop("token sweep", tokens.sweep, clock, period_s=settings.sweep.period_s),
         ),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.audit import audit
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
 from penstock.cli.plan import plan
@@ -18,6 +19,7 @@ app = typer.Typer(help="A model serving platform that sells tokens per second.",
 app.command()(load)
 app.command()(profile)
 app.command()(bill)
+app.command()(audit)
 app.add_typer(ledger, name="ledger")
 app.command()(plan)
 app.add_typer(scaling, name="scaling")

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from penstock.ports.access_rows import AccessRows
+from penstock.ports.audit_rows import AuditRows
 from penstock.ports.batch_rows import BatchRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
@@ -90,6 +91,11 @@ class Unit(Protocol):
     @property
     def secrets(self) -> SecretRows:
         """Secret scopes and sealed secrets."""
+        ...
+
+    @property
+    def audit(self) -> AuditRows:
+        """The audit log."""
         ...
 
 

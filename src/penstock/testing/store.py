@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.domain.errors import PenstockError, Temporary
 from penstock.testing.access_rows import FakeAccessRows
+from penstock.testing.audit_rows import FakeAuditRows
 from penstock.testing.batch_rows import FakeBatchRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
@@ -44,6 +45,7 @@ class FakeUnit:
     scaling: FakeScalingRows = field(default_factory=FakeScalingRows)
     ledger: FakeLedgerRows = field(default_factory=FakeLedgerRows)
     secrets: FakeSecretRows = field(default_factory=FakeSecretRows)
+    audit: FakeAuditRows = field(default_factory=FakeAuditRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
+from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
 from penstock.control.batches import Batches
 from penstock.control.client_secrets import ClientSecrets
@@ -23,6 +24,7 @@ from penstock.ports.tracking import TrackingServer
 from penstock.web import health
 from penstock.web.boundary import Boundary
 from penstock.web.databricks import (
+    audit_logs,
     catalogue,
     client_secrets,
     endpoint_throughput,
@@ -72,6 +74,7 @@ class Parts:
     throughput: Throughput
     secrets: Secrets
     secret_scopes: SecretScopes
+    audit: Audit
     public_url: str = ""
     data_plane: PlainApp | None = None
     batches: Batches | None = None
@@ -107,12 +110,13 @@ def create_app(parts: Parts) -> Site:
     """The application, from its parts."""
     control = FastAPI(title="Penstock", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     control.state.authenticator = parts.authenticator
+    control.state.audit = parts.audit
     answer_failures(control)
     for router in _routers(parts):
         # Taken over as they are: FastAPI's own inclusion would wrap each route once more.
         control.router.routes.extend(router.routes)
     declared_routes(control.routes)
-    return Site(control, Boundary(control, parts.workspace_id), parts.data_plane)
+    return Site(control, Boundary(control, parts.workspace_id, parts.audit), parts.data_plane)
 
 
 def _routers(parts: Parts) -> Iterable[APIRouter]:
@@ -123,6 +127,7 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield scim_groups.router(parts.groups)
     yield permissions.router(parts.permissions)
     yield client_secrets.router(parts.client_secrets)
+    yield audit_logs.router(parts.audit)
     yield secrets.router(parts.secrets, parts.secret_scopes)
     yield from catalogue.routers(parts.catalogue, parts.public_url)
     yield serving_endpoints.router(parts.serving)

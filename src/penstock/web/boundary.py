@@ -1,4 +1,4 @@
-"""The boundary of a control-plane request: its id, its one log line, and the last resort for what goes wrong."""
+"""The boundary of a control-plane request: its id, its log line and audit entry, and the last resort for a crash."""
 
 import re
 import time
@@ -7,9 +7,13 @@ import uuid
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.control.audit import Audit
+from penstock.web.audited import entry_of
 from penstock.web.errors import crash_answer
 
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+GONE = 499
+"""The status that is told of a client that did not wait for its answer."""
 _log = structlog.stdlib.get_logger("penstock.web")
 
 
@@ -27,8 +31,9 @@ class Boundary:
     A trailing slash of the path is dropped: clients send it, and a redirect would turn their POST into a GET.
     """
 
-    def __init__(self, app: ASGIApp, workspace_id: str) -> None:
+    def __init__(self, app: ASGIApp, workspace_id: str, audit: Audit) -> None:
         self._app = app
+        self._audit = audit
         self._workspace_id = workspace_id.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,12 +58,15 @@ class Boundary:
                 self._tell(scope, path, answer, (time.perf_counter() - start) * 1000)
 
     def _tell(self, scope: Scope, path: str, answer: "_Answer", milliseconds: float) -> None:
+        entry = entry_of(scope, answer.status or GONE)
+        if entry is not None:
+            self._audit.record(entry)
         caller = scope["state"].get("caller")
         _log.info(
             "request",
             method=scope["method"],
             path=path,
-            status=answer.status or 499,
+            status=answer.status or GONE,
             ms=round(milliseconds, 1),
             caller=caller.principal.name if caller else None,
         )

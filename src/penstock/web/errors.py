@@ -43,6 +43,7 @@ class ErrorAnswer:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    code: str
 
 
 def error_body(code: str, message: str, request_id: str = "", facts: Mapping[str, str] | None = None) -> bytes:
@@ -79,7 +80,7 @@ def error_answer(
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if retry_after_s is not None:
         headers.append((b"retry-after", str(min(max(retry_after_s, 1), MAX_RETRY_AFTER_S)).encode()))
-    return ErrorAnswer(status or STATUS[code], tuple(headers), body)
+    return ErrorAnswer(status or STATUS[code], tuple(headers), body, code)
 
 
 def as_scim(answer: ErrorAnswer) -> ErrorAnswer:
@@ -91,7 +92,7 @@ def as_scim(answer: ErrorAnswer) -> ErrorAnswer:
         content["scimType"] = "invalidFilter" if content["message"].startswith("filter ") else kind
     body = json.dumps(content).encode()
     headers = [pair for pair in answer.headers if pair[0] != b"content-length"]
-    return ErrorAnswer(answer.status, (*headers, (b"content-length", str(len(body)).encode())), body)
+    return ErrorAnswer(answer.status, (*headers, (b"content-length", str(len(body)).encode())), body, answer.code)
 
 
 def answer_to(error: PenstockError, request_id: str = "") -> ErrorAnswer:

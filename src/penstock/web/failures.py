@@ -24,6 +24,8 @@ def answer_failures(app: FastAPI) -> None:
 
 
 def _response(request: Request, answer: ErrorAnswer) -> Response:
+    # for the audit log
+    request.state.error_code = answer.code
     if request.url.path.startswith(SCIM):
         answer = as_scim(answer)
     response = Response(answer.body, answer.status)

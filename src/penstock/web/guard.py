@@ -17,9 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import Message
 
+from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, Scope, require_admin, require_scope
+from penstock.domain.audit_entry import READS
 from penstock.domain.errors import PermissionDenied, TooLarge, Unauthenticated
+from penstock.web.audited import note_body, note_route
 
 DECLARATION = "x-penstock-access"
 _STREAMS = "x-penstock-streams"
@@ -82,11 +85,21 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             request.state.challenge = challenge
+            note_route(request, self.path)
             await _admit(request, access, scope, self.path)
+            if request.method not in READS:
+                audit = request.app.state.audit
+                assert isinstance(audit, Audit)
+                audit.require_room()
             if takes_json:
                 headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
                 request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
-            return await handle(request if streams else _bounded(request))
+            taken = request if streams else _bounded(request)
+            try:
+                return await handle(taken)
+            finally:
+                if takes_json and request.method not in READS:
+                    note_body(taken)
 
         return guarded
 
@@ -122,10 +135,10 @@ async def _admit(request: Request, access: Access, scope: Scope, path: str) -> N
             raise
         # A browser asks for another password only after this.
         raise Unauthenticated(error.message) from error
+    request.state.caller = caller
     require_scope(caller, scope)
     if access is Access.ADMIN:
         require_admin(caller, f"call {path}")
-    request.state.caller = caller
 
 
 def authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.adapters.store.access_rows import SqlAccessRows
+from penstock.adapters.store.audit_rows import SqlAuditRows
 from penstock.adapters.store.batch_rows import SqlBatchRows
 from penstock.adapters.store.catalog_rows import SqlCatalogRows
 from penstock.adapters.store.claim import claim_for
@@ -44,6 +45,7 @@ class SqlUnit:
         self.scaling = SqlScalingRows(connection)
         self.ledger = SqlLedgerRows(connection)
         self.secrets = SqlSecretRows(connection)
+        self.audit = SqlAuditRows(connection)
 
 
 class SqlStore:

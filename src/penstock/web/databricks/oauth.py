@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter, Request
@@ -10,9 +11,11 @@ from fastapi.responses import JSONResponse
 from penstock.control.client_secrets import ClientSecrets
 from penstock.domain.access import parse_scope
 from penstock.domain.errors import InvalidParameter
+from penstock.web.audited import note_object
 from penstock.web.guard import Access, allows, authorization, guarded_router
 
 _ANYONE = allows(Access.ANYONE)
+_APPLICATION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GRANT = "client_credentials"
 
 
@@ -55,6 +58,8 @@ async def _exchange(secrets: ClientSecrets, request: Request) -> JSONResponse:
     credentials = _credentials(authorization(request.scope["headers"]), form)
     if credentials is None:
         return _refusal(401, "invalid_client", "Send client_id and client_secret, as Basic credentials or in the form.")
+    if _APPLICATION.fullmatch(credentials[0]):  # anything else may be a secret in the wrong field
+        note_object(request, credentials[0])
     try:
         scope = parse_scope(form.get("scope", ""), "scope")
     except InvalidParameter as error:

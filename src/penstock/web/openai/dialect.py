@@ -74,7 +74,7 @@ class DialectReply(AsgiReply):
         body = self._translation.refusal(answer.status, answer.body)
         headers = [pair for pair in answer.headers if pair[0] != b"content-length"]
         length = (b"content-length", b"%d" % len(body))
-        await super().error(ErrorAnswer(answer.status, (*headers, length), body))
+        await super().error(ErrorAnswer(answer.status, (*headers, length), body, answer.code))
 
 
 def read_error(status: int, body: bytes) -> dict[str, object]:
