@@ -6,7 +6,7 @@ A bare ASGI callable: a framework would cost more than all that is done here.
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
@@ -16,15 +16,16 @@ from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, require_scope
 from penstock.domain.access import Scope as TokenScope
 from penstock.domain.acl import may_query
-from penstock.domain.errors import InvalidParameter, InvalidRequest, PenstockError, TooLarge
+from penstock.domain.errors import EndpointNotFound, InvalidParameter, InvalidRequest, PenstockError, TooLarge
 from penstock.domain.model import Task
-from penstock.gateway.call import Asked, Call
+from penstock.domain.routing import EndpointRoute
+from penstock.gateway.call import Asked, Call, Reply
 from penstock.gateway.interrupt import Interrupt
 from penstock.gateway.ledger import NOTHING
 from penstock.gateway.serve import Gateway
 from penstock.web.errors import crash_answer, error_answer
 from penstock.web.guard import Access, Declared
-from penstock.web.openai import requests
+from penstock.web.openai import forms, requests
 from penstock.web.openai.dialect import Dialect, DialectReply, Translation
 from penstock.web.openai.reply import AsgiReply, HangUp
 
@@ -44,6 +45,7 @@ class Target:
     """What a path addresses: an endpoint by name, a served entity of it, or a task whose body names the endpoint.
 
     What a `translation` stands beside is asked for and answered in another wire format.
+    What only `lists` answers with the endpoints as models, or with one of them.
     """
 
     endpoint: str | None = None
@@ -78,6 +80,7 @@ class DataPlane:
         Declared("POST", PREFIX + "{name}/served-models/{served_model}/invocations", Access.USER),
         *(Declared("POST", PREFIX + path, Access.USER) for path in _TASKS),
         Declared("GET", PREFIX + _MODELS, Access.USER),
+        Declared("GET", PREFIX + _MODELS + "/{model}", Access.USER),
     )
 
     def __init__(
@@ -137,12 +140,26 @@ class DataPlane:
             message = f"'{scope['path']}' does not take {scope['method']}."
             await reply.error(error_answer("METHOD_NOT_ALLOWED", message, request_id))
         elif target.lists:
-            await reply.whole(200, b"application/json", "", self._models(caller))
+            await reply.whole(200, b"application/json", "", self._models(caller, target.endpoint))
         else:
             call = await self._call(target, caller, receive, heads, request_id)
+            call, client = self._in_openais_form(call, reply)
             interrupt = Interrupt()
             with HangUp(receive, interrupt):
-                await self._gateway.serve(call, reply, interrupt)
+                await self._gateway.serve(call, client, interrupt)
+
+    def _in_openais_form(self, call: Call, reply: Reply) -> tuple[Call, Reply]:
+        """The call and its client's end, translated where the body has a form of custom models."""
+        if call.task is not None or not forms.may_hold_a_form(call.body):
+            return call, reply
+        endpoint = self._gateway.table.find(call.endpoint)
+        if endpoint is None or endpoint.task is None:
+            return call, reply
+        try:
+            body = forms.translated(endpoint.task, call.body)
+        except InvalidRequest as error:
+            return replace(call, read=_refusing(error)), reply
+        return (call, reply) if body is None else (replace(call, body=body), forms.PredictionsReply(reply))
 
     async def _call(self, target: Target, caller: Caller, receive: Receive, heads: Heads, request_id: str) -> Call:
         """The call, with its body. A body that cannot be taken is refused by the gateway, which keeps the account."""
@@ -191,16 +208,24 @@ class DataPlane:
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The request body is larger than the limit of {self._max_body} bytes.")
 
-    def _models(self, caller: Caller) -> bytes:
-        """The endpoints that the caller may query, as OpenAI lists models."""
+    def _models(self, caller: Caller, name: str | None) -> bytes:
+        """The endpoints that the caller may query, as OpenAI lists models, or that of the name alone.
+
+        Raises EndpointNotFound if that one is not among them.
+        """
         table = self._gateway.table
-        found = [route for name in table.names() if (route := table.find(name)) is not None]
-        models = [
-            {"id": route.name, "object": "model", "created": 0, "owned_by": route.creator}
-            for route in found
-            if route.entities and may_query(caller, route.acl)
-        ]
-        return msgspec.json.encode({"object": "list", "data": models})
+        found = [route for one in table.names() if (route := table.find(one)) is not None]
+        models = [_model(one) for one in found if one.entities and may_query(caller, one.acl)]
+        if name is None:
+            return msgspec.json.encode({"object": "list", "data": models})
+        for model in models:
+            if model["id"] == name:
+                return msgspec.json.encode(model)
+        raise EndpointNotFound
+
+
+def _model(route: EndpointRoute) -> dict[str, object]:
+    return {"id": route.name, "object": "model", "created": 0, "owned_by": route.creator}
 
 
 def _heads(scope: Scope) -> Heads:
@@ -281,4 +306,6 @@ def find(path: str) -> Target | None:
             return Target(endpoint=name, entity=entity)
         case [only] if only == _MODELS:
             return Target(lists=True)
+        case [listed, name] if listed == _MODELS and name:
+            return Target(endpoint=name, lists=True)
     return None
