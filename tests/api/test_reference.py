@@ -1,0 +1,81 @@
+"""The description of the API: whole, valid, and with nothing from elsewhere."""
+
+import json
+import re
+
+import pytest
+
+from penstock.web.reference.page import page
+
+
+@pytest.fixture
+async def document(anonymous):
+    answer = await anonymous.get("/openapi.json")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def references(node):
+    if isinstance(node, dict):
+        yield from ([node["$ref"]] if "$ref" in node else [])
+        for one in node.values():
+            yield from references(one)
+    elif isinstance(node, list):
+        for one in node:
+            yield from references(one)
+
+
+async def test_every_route_is_described_and_nothing_else(document, site):
+    described = {
+        (method.upper(), path, one["x-penstock-access"])
+        for path, operations in document["paths"].items()
+        for method, one in operations.items()
+    }
+    served = {
+        (route.method, re.sub(r":\w+\}", "}", route.path.rstrip("/") or "/"), route.access.value)
+        for route in site.routes
+    }
+    assert described == served
+
+
+async def test_references_lead_somewhere_and_ids_are_used_once(document):
+    schemas = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= schemas
+    ids = [one["operationId"] for operations in document["paths"].values() for one in operations.values()]
+    assert len(set(ids)) == len(ids)
+    assert document["openapi"].startswith("3.1")
+
+
+async def test_routes_that_need_a_credential_say_so_and_all_name_their_errors(document):
+    for operations in document["paths"].values():
+        for one in operations.values():
+            assert bool(one["security"]) is (one["x-penstock-access"] in ("user", "admin"))
+            assert {"400", "401", "403", "404", "409", "429", "500", "503"} <= set(one["responses"])
+            assert "422" not in one["responses"]
+
+
+async def test_requests_of_the_data_plane_are_described_by_what_checks_them(document):
+    chat = document["paths"]["/serving-endpoints/chat/completions"]["post"]
+    schema = chat["requestBody"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/ChatRequest"}
+    fields = document["components"]["schemas"]["ChatRequest"]
+    assert fields["required"] == ["messages"]
+    assert {"messages", "max_tokens", "tools", "response_format", "stream"} <= set(fields["properties"])
+
+
+async def test_the_page_shows_every_route_and_fetches_nothing(anonymous, document):
+    answer = await anonymous.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in answer.text
+    assert not re.findall(r"<script|<link|<img|https?://|url\(", answer.text)
+
+
+def test_what_is_written_on_the_page_is_text():
+    operation = {"tags": ["<b>"], "responses": {}, "x-penstock-access": "user", "summary": "<i>", "parameters": []}
+    made = page(
+        {"info": {"title": "<x>", "version": "1"}, "paths": {"/<p>": {"get": operation}}, "components": {"schemas": {}}}
+    )
+    assert not re.findall('<b>|<i>|<x>|<p>"', made)
+    assert json.dumps("&lt;i&gt;")[1:-1] in made
