@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from penstock.domain.errors import InvalidParameter
+from penstock.neighbour_settings import GROUP, ExternalSettings, MailSettings, MlflowSettings
 
 PREFIX = "PENSTOCK_"
 # Variables of the clients and of the command line, which the server passes over.
 NOT_SETTINGS = frozenset({"PENSTOCK_CONFIG", "PENSTOCK_URL", "PENSTOCK_TOKEN"})
-_GROUP = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
@@ -26,7 +26,7 @@ GIB = 1024 * MIB
 class AdminSettings(BaseModel):
     """The administrator."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     token: SecretStr | None = Field(default=None)
     """The administrator's token, at least 16 characters without spaces. A changed one replaces the former at the
@@ -46,7 +46,7 @@ class AdminSettings(BaseModel):
 class AccessSettings(BaseModel):
     """Tokens and OAuth."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     token_quota: int = Field(default=600, ge=1)
     """Most personal tokens that one principal may have."""
@@ -65,7 +65,7 @@ class AccessSettings(BaseModel):
 class GatewaySettings(BaseModel):
     """The data plane."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     strict: bool = Field(default=False)
     """Refuse requests with unknown fields, as Databricks does, instead of passing over the usual ones."""
@@ -80,7 +80,7 @@ class GatewaySettings(BaseModel):
 class ServingSettings(BaseModel):
     """Endpoints and their replicas."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     scale_to_zero_idle_s: float = Field(default=1800, gt=0)
     """Idle time after which a served entity that may scale to zero does, in seconds."""
@@ -94,6 +94,10 @@ class ServingSettings(BaseModel):
     """Time over which the cost of requests is compared with the profile, in seconds."""
     device_memory_fraction: float = Field(default=0.8, gt=0, le=1)
     """Share of a device's memory that replicas may take."""
+    max_endpoints: int = Field(default=1000, ge=1)
+    """Most serving endpoints at a time."""
+    max_changes: int = Field(default=0, ge=0)
+    """Most times that endpoints may be created or updated within 5 minutes. 0: no limit."""
     devices: int = Field(default=1, ge=1)
     """Devices that this machine's cores and memory are divided into, in equal parts; each replica runs on one."""
 
@@ -101,7 +105,7 @@ class ServingSettings(BaseModel):
 class ScalingSettings(BaseModel):
     """The autoscaler; docs/scaling.md says how it decides."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     period_s: float = Field(default=1, gt=0, le=60)
     """How often demand is looked at, in seconds; sooner, at most every 50 ms, when it exceeds an allotment."""
@@ -131,7 +135,7 @@ class ScalingSettings(BaseModel):
 class ArtifactSettings(BaseModel):
     """Files of model versions."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     max_upload_bytes: int = Field(default=64 * GIB, ge=1)
     """Largest file that may be uploaded, in bytes."""
@@ -146,7 +150,7 @@ class ArtifactSettings(BaseModel):
 class BatchSettings(BaseModel):
     """OpenAI's Batch API."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     max_file_bytes: int = Field(default=200 * MIB, ge=1)
     """Largest file of rows, in bytes."""
@@ -165,7 +169,7 @@ class BatchSettings(BaseModel):
 class LedgerSettings(BaseModel):
     """How long the ledger's rows are kept; docs/ledger.md says what can be proven from what is left. 0: for ever."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     requests_days: float = Field(default=30, ge=0)
     """Days for which the rows of single requests are kept."""
@@ -188,7 +192,7 @@ class LedgerSettings(BaseModel):
 class LimitsSettings(BaseModel):
     """Rate limits; docs/limits.md."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     wait_s: float = Field(default=2, ge=0, le=60)
     """How long a request that finds no room waits for some, in seconds, if there may be some by then."""
@@ -206,7 +210,7 @@ class LimitsSettings(BaseModel):
 class SecretsSettings(BaseModel):
     """The master key of secrets; docs/secrets.md. Without one, a key is made in data_dir/master.key."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     master_key_file: Path | None = Field(default=None)
     """File with the master key, 32 bytes in base64."""
@@ -214,37 +218,10 @@ class SecretsSettings(BaseModel):
     """Command, run without a shell, that prints the master key, such as one that asks a key management service."""
 
 
-class ExternalSettings(BaseModel):
-    """External models; docs/external-models.md says what they are."""
-
-    model_config = _GROUP
-
-    allow_private_addresses: bool = Field(default=False)
-    """Let external models be at addresses of private networks and of this machine. Who may make endpoints could then
-    reach what only this machine reaches."""
-    connect_s: float = Field(default=5, gt=0)
-    """Longest time for a connection to a provider, in seconds."""
-    silence_s: float = Field(default=300, gt=0)
-    """Longest time until a provider's answer begins, and between two parts of it, in seconds."""
-    total_s: float = Field(default=597, gt=0)
-    """Longest time for a whole answer of a provider, in seconds."""
-
-
-class MlflowSettings(BaseModel):
-    """MLflow's tracking server beside ours; docs/mlflow.md. It is started when it is first asked."""
-
-    model_config = _GROUP
-
-    python: str = Field(default="")
-    """Python interpreter that has MLflow. Empty: the server's own, with penstock[mlflow]."""
-    start_timeout_s: float = Field(default=100, gt=0)
-    """Longest time for it to start, in seconds. Clients wait meanwhile, two minutes unless they are told otherwise."""
-
-
 class SweepSettings(BaseModel):
     """The janitor."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     period_s: float = Field(default=300, gt=0)
     """How often what is no longer needed is looked for, in seconds."""
@@ -255,7 +232,7 @@ class SweepSettings(BaseModel):
 class Settings(BaseModel):
     """All settings of a server."""
 
-    model_config = _GROUP
+    model_config = GROUP
 
     host: str = Field(default="127.0.0.1", min_length=1)
     """Address to listen on. 0.0.0.0 is every IPv4 address of the machine."""
@@ -291,6 +268,7 @@ class Settings(BaseModel):
     secrets: SecretsSettings = SecretsSettings()
     external: ExternalSettings = ExternalSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    mail: MailSettings = MailSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -150,6 +150,7 @@ def parts(
             ScalingDecisions(store),
             world.profiles,
             EndpointLimits(store, hint=world.reconciler.hint),
+            world.settings,
         ),
         throughput=world.throughput,
         secrets=secrets,

@@ -11,12 +11,14 @@ from penstock.domain.errors import AlreadyExists, DoesNotExist, PenstockError
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
+from penstock.domain.notification import Notifications
 from penstock.domain.placement import Claim
 from penstock.domain.profile import CostModel, Fingerprint, Point, Profile
 from penstock.domain.rate_limit import LimitKey, RateLimit
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.telemetry import Telemetry
 from penstock.domain.traffic import Route
 
 GUIDE = ServedEntity("guide-1", "main.default.guide", "1", 0, 5_000_000_000, True, (("A", "b"),), Precision.BF16)
@@ -138,6 +140,43 @@ async def test_tags_are_replaced(with_endpoint):
         await unit.endpoints.set_tags("0" * 32, [("b", "2"), ("a", "1")])
     async with with_endpoint.unit() as unit:
         assert (await unit.endpoints.by_name("one")).tags == (("b", "2"), ("a", "1"))
+
+
+async def test_a_stopped_endpoint_keeps_what_it_served_until_another_serves(with_endpoint):
+    key = "0" * 32
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.stop(key, 1_500)
+        assert (await unit.endpoints.by_id(key)).stopped is None, "nothing serves yet"
+        await unit.endpoints.end(key, 1, Outcome.ACTIVE, "", 2_000)
+        await unit.endpoints.stop(key, 3_000)
+        await unit.endpoints.want(key, replace(FIRST, version=2), 4_000)
+    async with with_endpoint.unit() as unit:
+        found = await unit.endpoints.by_id(key)
+        assert (found.active, found.stopped.version, found.pending.version) == (None, 1, 2)
+        await unit.endpoints.end(key, 2, Outcome.FAILED, "no room", 5_000)
+        assert (await unit.endpoints.by_id(key)).suspended
+        await unit.endpoints.want(key, replace(FIRST, version=3), 6_000)
+        await unit.endpoints.end(key, 3, Outcome.ACTIVE, "", 7_000)
+        found = await unit.endpoints.by_id(key)
+        assert (found.active.version, found.stopped, found.updated_at) == (3, None, 7_000)
+
+
+async def test_notifications_telemetry_and_policy(store):
+    told = Notifications(("a@x.org",), ("b@x.org", "c@x.org"))
+    telemetry = Telemetry(("TELEMETRY_FEATURE_LOGS",), "p", (("logs_table", "main.default.logs"),))
+    made = replace(endpoint(), notifications=told, telemetry=telemetry, usage_policy="policy")
+    async with store.unit() as unit:
+        await unit.endpoints.add(made)
+    async with store.unit() as unit:
+        assert await unit.endpoints.by_name("one") == made
+        await unit.endpoints.set_notifications(made.id, Notifications())
+        await unit.endpoints.set_telemetry(made.id, None)
+        found = await unit.endpoints.by_name("one")
+        assert (found.notifications, found.telemetry) == (Notifications(), None)
+        await unit.endpoints.set_notifications(made.id, told)
+        await unit.endpoints.set_telemetry(made.id, telemetry)
+    async with store.unit() as unit:
+        assert await unit.endpoints.by_name("one") == made
 
 
 async def test_replicas_come_back_oldest_first_and_only_step_forward(with_endpoint):

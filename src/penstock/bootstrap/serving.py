@@ -10,16 +10,20 @@ from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.cpu import CpuRecipe
 from penstock.adapters.engines.gauge import CpuGauge
+from penstock.adapters.mail.smtp import Security, Server, SmtpMailer
 from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
 from penstock.control.carry_over import carry_over
 from penstock.control.configurations import Configurations
 from penstock.control.credentials import new_id
+from penstock.control.endpoint_bounds import EndpointBounds
 from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.endpoint_logs import EndpointLogs
+from penstock.control.endpoint_settings import EndpointSettings
 from penstock.control.endpoints import Endpoints
 from penstock.control.external_models import ExternalModels
 from penstock.control.loop import Loop
+from penstock.control.notices import Notices
 from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
@@ -37,6 +41,8 @@ from penstock.gateway.table import Table
 from penstock.settings import Settings
 from penstock.web.databricks.serving_endpoints import Serving
 
+MAIL_S = 15.0
+"""How often letters are looked for that are to be sent again."""
 REMEASURE_S = 2.0
 """How often it is looked for what is to be measured again."""
 
@@ -84,33 +90,59 @@ async def make_serving(
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
     ground = _ground(settings, store, artifacts, cluster, gate)
     offers, clock = ground.offers, ground.clock
-    reconciler = _reconciler(settings, ground, table)
+    notices = Notices(_mailer(settings), clock)
+    reconciler = _reconciler(settings, ground, table, notices)
     await carry_over(store, offers)
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
+    stack.callback(notices.close)
     remeasuring = _remeasuring(settings, ground, reconciler)
     stack.push_async_callback(remeasuring.close)
+    endpoints = Endpoints(
+        store,
+        Configurations(store, offers, externals, clock),
+        clock,
+        hint=reconciler.hint,
+        settle=reconciler.step,
+        new_id=new_id,
+        bounds=EndpointBounds(clock, endpoints=settings.serving.max_endpoints, changes=settings.serving.max_changes),
+        notices=notices,
+        everybody=_everybody(settings),
+    )
     serving = Serving(
-        Endpoints(
-            store,
-            Configurations(store, offers, externals, clock),
-            clock,
-            hint=reconciler.hint,
-            settle=reconciler.step,
-            new_id=new_id,
-            everybody=_everybody(settings),
-        ),
+        endpoints,
         EndpointLogs(store, cluster, ground.folders.logs),
         Optimization(store, offers),
         ScalingDecisions(store),
         Profiles(store, offers, ground.profiler, remeasuring),
         EndpointLimits(store, hint=reconciler.hint),
+        EndpointSettings(store, endpoints, clock, hint=reconciler.hint, settle=reconciler.step),
     )
     measuring = Loop("profiler", ground.profiler.step, clock, period_s=60)
     ground.profiler.on_request(measuring.hint)
     again = Loop("measuring again", remeasuring.step, clock, period_s=REMEASURE_S)
     sweeping = Loop("replica sweep", reconciler.sweep, clock, period_s=settings.sweep.period_s)
-    return serving, reconciler, [measuring, again, sweeping]
+    mailing = Loop("notifications", notices.step, clock, period_s=MAIL_S)
+    notices.on_letter(mailing.hint)
+    return serving, reconciler, [measuring, again, sweeping, mailing]
+
+
+def _mailer(settings: Settings) -> SmtpMailer | None:
+    given = settings.mail
+    if not given.host:
+        return None
+    password = given.password.get_secret_value() if given.password else ""
+    return SmtpMailer(
+        Server(
+            given.host,
+            given.port,
+            Security(given.security),
+            given.sender,
+            user=given.user,
+            password=password,
+            timeout_s=given.timeout_s,
+        )
+    )
 
 
 def _everybody(settings: Settings) -> PermissionLevel | None:
@@ -132,7 +164,7 @@ def _ground(
     return _Ground(store, artifacts, cluster, recipe, client, clock, folders, quiet, offers, profiler)
 
 
-def _reconciler(settings: Settings, ground: _Ground, table: Table) -> Reconciler:
+def _reconciler(settings: Settings, ground: _Ground, table: Table, notices: Notices) -> Reconciler:
     watch = Watch(ground.cluster, ground.client, ground.profiler, ground.clock)
     acts = Acts(
         store=ground.store,
@@ -145,6 +177,7 @@ def _reconciler(settings: Settings, ground: _Ground, table: Table) -> Reconciler
         folders=ground.folders,
         new_id=new_id,
         drain_s=settings.drain_s,
+        notices=notices,
     )
     return Reconciler(
         store=ground.store,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from penstock.control.notices import Notices
 from penstock.control.offers import Appraisal
 from penstock.control.profiler import Job, Profiler
 from penstock.control.watch import Watch, build_log, loaded, log_folder, process_of, server_log
@@ -60,6 +61,7 @@ class Acts:
         folders: Folders,
         new_id: Callable[[], str],
         drain_s: float,
+        notices: Notices | None = None,
     ) -> None:
         self._store = store
         self._artifacts = artifacts
@@ -71,6 +73,7 @@ class Acts:
         self._folders = folders
         self._new_id = new_id
         self._drain_s = drain_s
+        self._notices = notices
         self._stopping: dict[str, asyncio.Task[None]] = {}
 
     async def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
@@ -96,10 +99,7 @@ class Acts:
             case Start():
                 await self._add(action)
             case End():
-                async with self._store.unit() as unit:
-                    await unit.endpoints.end(
-                        endpoint.id, action.version, action.outcome, action.message, self._clock.now_ms()
-                    )
+                await self._end(endpoint, action)
             case Remove():
                 await self._remove(endpoint)
             case Build() | Serve():
@@ -135,6 +135,13 @@ class Acts:
             wake()
 
         return done
+
+    async def _end(self, endpoint: Endpoint, action: End) -> None:
+        async with self._store.unit() as unit:
+            now = self._clock.now_ms()
+            ended = await unit.endpoints.end(endpoint.id, action.version, action.outcome, action.message, now)
+        if ended and self._notices is not None and endpoint.latest is not None:
+            self._notices.hear(endpoint, endpoint.latest, action.outcome, action.message)
 
     async def _add(self, start: Start) -> None:
         now = self._clock.now_ms()

@@ -60,7 +60,7 @@ class EndpointLogs:
 def _entity(endpoint: Endpoint, name: str, version: int | None, older: Config | None) -> ServedEntity:
     if version is not None and older is None:
         raise DoesNotExist(f"Endpoint '{endpoint.name}' has no config version {version}.")
-    configs = (endpoint.latest, endpoint.active) if version is None else (older,)
+    configs = (endpoint.latest, endpoint.active, endpoint.stopped) if version is None else (older,)
     if any(one.name == name for config in configs if config is not None for one in config.externals):
         raise InvalidParameter(
             f"'{name}' is an external model: its provider runs it, and there are no logs of it here."

@@ -21,7 +21,8 @@ class ConfigView:
 class EndpointView:
     """An endpoint with the caller's level.
 
-    `config` is what serves, or else the last one that failed or was cancelled; `pending` is being rolled out.
+    `config` is what serves, or did before it was stopped, or else the last one that failed or was cancelled; `pending`
+    is being rolled out.
     """
 
     endpoint: Endpoint
@@ -32,7 +33,7 @@ class EndpointView:
 
 def view(endpoint: Endpoint, replicas: Sequence[Replica], level: PermissionLevel) -> EndpointView:
     """The endpoint as shown to a caller; `replicas` are those in its places, oldest first."""
-    shown = endpoint.active or (None if endpoint.pending else endpoint.latest)
+    shown = endpoint.active or (None if endpoint.pending else endpoint.current)
     return EndpointView(
         endpoint,
         level,

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from penstock.domain.external_model import ExternalModel
 from penstock.domain.model import Precision
+from penstock.domain.notification import NOBODY, Notifications
 from penstock.domain.rate_limit import RateLimit
 from penstock.domain.sizing import Sizing
+from penstock.domain.telemetry import Telemetry
 from penstock.domain.traffic import Route
 
 
@@ -66,3 +68,6 @@ class EndpointWish:
     fallback: bool = False
     limits: tuple[RateLimit, ...] = ()
     limits_legacy: bool = False
+    notifications: Notifications = NOBODY
+    telemetry: Telemetry | None = None
+    usage_policy: str = ""

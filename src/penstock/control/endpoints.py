@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from penstock.control.configurations import Configurations
+from penstock.control.endpoint_bounds import EndpointBounds
 from penstock.control.endpoint_views import EndpointView, view
 from penstock.control.endpoint_wishes import ConfigWish, EndpointWish
+from penstock.control.notices import Notices
 from penstock.domain.access import USERS, Caller, PermissionLevel
 from penstock.domain.acl import endpoint_level, new_acl, require_manage, require_view
 from penstock.domain.catalog import check_tag
-from penstock.domain.endpoint import Config, Endpoint, Outcome, check_endpoint_name
+from penstock.domain.endpoint import RESERVED_PREFIX, Config, Endpoint, Outcome, check_endpoint_name
 from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter, PenstockError
 from penstock.domain.placement import known_specs
 from penstock.domain.replica import Replica
@@ -37,6 +39,8 @@ class Endpoints:
         hint: Callable[[str], None],
         settle: Callable[[str], Awaitable[object]],
         new_id: Callable[[], str],
+        bounds: EndpointBounds,
+        notices: Notices,
         everybody: PermissionLevel | None = None,
     ) -> None:
         self._everybody = everybody
@@ -46,13 +50,17 @@ class Endpoints:
         self._hint = hint
         self._settle = settle
         self._new_id = new_id
+        self._bounds = bounds
+        self._notices = notices
 
     async def create(self, caller: Caller, wish: EndpointWish) -> EndpointView:
         """Adds an endpoint and returns it as it is at once.
 
         Raises InvalidParameter naming the field and the rule, AlreadyExists if the name is taken, DoesNotExist if a
-        model or version is unknown.
+        model or version is unknown, QuotaExceeded if there are as many as there may be, Overloaded if too many changes
+        were made.
         """
+        self._bounds.take()
         check_endpoint_name(wish.name)
         if len(wish.description) > DESCRIPTION_LIMIT:
             raise InvalidParameter(
@@ -62,6 +70,7 @@ class Endpoints:
         async with self._store.unit() as unit:
             if await unit.endpoints.by_name(wish.name):
                 raise AlreadyExists(f"Serving endpoint with name '{wish.name}' already exists.")
+            self._bounds.check_count(len(await unit.endpoints.list()))
         if wish.fallback:
             _check_fallback(bool(wish.config and wish.config.externals))
         config = None
@@ -83,11 +92,15 @@ class Endpoints:
             limits=wish.limits,
             limits_legacy=wish.limits_legacy,
             acl=new_acl(caller.principal, USERS, self._everybody),
+            notifications=wish.notifications,
+            telemetry=wish.telemetry if config is not None and config.entities else None,
+            usage_policy=wish.usage_policy,
         )
         async with self._uprooting(config), self._store.unit() as unit:
             await unit.endpoints.add(endpoint)
             await self._ready_at_once(unit, endpoint.id, config)
             made = await self._of_name(unit, wish.name)
+        self._tell(made)
         await self._wake(made)
         return view(made, (), PermissionLevel.CAN_MANAGE)
 
@@ -96,9 +109,10 @@ class Endpoints:
 
         Raises Conflict while another update is in progress, and what `create` raises.
         """
+        self._bounds.take()
         endpoint = await self._managed(caller, name)
         self._check_idle(endpoint)
-        before, known = endpoint.active or endpoint.latest, _version(endpoint)
+        before, known = endpoint.current, _version(endpoint)
         made = await self._configurations.after(caller, before, wish)
         async with self._uprooting(made, before), self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
@@ -111,6 +125,7 @@ class Endpoints:
             await self._ready_at_once(unit, endpoint.id, wanted)
             endpoint = await self._of_name(unit, name)
             replicas = await _replicas(unit, endpoint)
+        self._tell(endpoint)
         await self._wake(endpoint)
         await self._configurations.discard(before, made)
         return view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
@@ -144,9 +159,10 @@ class Endpoints:
         return view(endpoint, replicas, level)
 
     async def list(self, caller: Caller) -> Sequence[EndpointView]:
-        """All endpoints that the caller may see, by name; without their replicas."""
+        """All endpoints that the caller may see, those of the system first, then by name; without their replicas."""
         async with self._store.unit() as unit:
-            endpoints = await unit.endpoints.list()
+            found = await unit.endpoints.list()
+        endpoints = sorted(found, key=lambda endpoint: not endpoint.name.startswith(RESERVED_PREFIX))
         levels = [(endpoint, endpoint_level(caller, endpoint.acl)) for endpoint in endpoints]
         return [view(endpoint, (), level) for endpoint, level in levels if level is not None]
 
@@ -196,6 +212,11 @@ class Endpoints:
         if endpoint.active is not None and endpoint.active.externals:
             with suppress(PenstockError):  # the reconciler's own loop takes that step again
                 await self._settle(endpoint.id)
+
+    def _tell(self, endpoint: Endpoint) -> None:
+        """Who is to know of updates hears of one that has ended already."""
+        if endpoint.latest is not None and endpoint.pending is None:
+            self._notices.hear(endpoint, endpoint.latest, endpoint.latest.outcome, endpoint.latest.message)
 
     async def _ready_at_once(self, unit: Unit, endpoint_id: str, config: Config | None) -> None:
         """External models wait for nothing."""

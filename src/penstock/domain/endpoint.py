@@ -8,8 +8,10 @@ from penstock.domain.acl import Acl
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
+from penstock.domain.notification import NOBODY, Notifications
 from penstock.domain.rate_limit import RateLimit
 from penstock.domain.served_entity import ServedEntity, check_name
+from penstock.domain.telemetry import Telemetry
 from penstock.domain.traffic import Route
 
 RESERVED_PREFIX = "databricks-"
@@ -90,6 +92,8 @@ class Endpoint:
     Timestamps are epoch milliseconds; `id` is 32 hexadecimal digits. A `deleted` endpoint waits for its replicas' end.
     With `fallback`, a request that one of its external models fails is tried with the others.
     `limits_legacy` says that its rate limits came in the older form, which is not shown.
+    `stopped` served until the endpoint was stopped, and nothing has served since. `usage_policy` is a name that usage
+    is attributed by.
     """
 
     id: str
@@ -107,6 +111,10 @@ class Endpoint:
     limits: tuple[RateLimit, ...] = ()
     limits_legacy: bool = False
     acl: Acl = field(default_factory=Acl)
+    stopped: Config | None = None
+    notifications: Notifications = NOBODY
+    telemetry: Telemetry | None = None
+    usage_policy: str = ""
 
     @property
     def pending(self) -> Config | None:
@@ -115,9 +123,18 @@ class Endpoint:
 
     @property
     def task(self) -> Task | None:
-        """The task its requests have, from the active configuration or else the latest."""
-        config = self.active or self.latest
-        return config.task if config else None
+        """The task its requests have."""
+        return self.current.task if self.current else None
+
+    @property
+    def current(self) -> Config | None:
+        """The configuration that serves, or did before the endpoint was stopped, or else the latest."""
+        return self.active or self.stopped or self.latest
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the endpoint was stopped and is not being started."""
+        return self.stopped is not None and self.pending is None
 
     @property
     def ready(self) -> Ready:

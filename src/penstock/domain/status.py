@@ -64,14 +64,12 @@ def entity_status(
 
     They may have run for other endpoints before: a failure counts from the moment when the configuration was wanted.
     """
-    if config.outcome is Outcome.FAILED:
-        return EntityStatus(Deployment.FAILED, config.message)
-    if config.outcome is Outcome.CANCELED:
-        return EntityStatus(Deployment.ABORTED, config.message)
+    ended = _ended(endpoint, config)
+    if ended is not None:
+        return ended
     mine = [one for one in replicas if one.spec == entity.spec and one.state is not ReplicaState.DRAINING]
     live = [one for one in mine if not one.ended]
-    ended = [one for one in mine if one.ended]
-    last = ended[-1] if ended else None
+    last = next((one for one in reversed(mine) if one.ended), None)
     failed = last if last and last.state is ReplicaState.FAILED and last.changed_at >= config.started_at else None
     why = f"The last replica failed: {failed.message}" if failed else ""
     if any(one.state is ReplicaState.READY for one in live):
@@ -87,6 +85,17 @@ def entity_status(
 def external_status(endpoint: Endpoint, config: Config) -> EntityStatus:
     """The state of an external model: nothing has to be started for it."""
     return EntityStatus(Deployment.READY, _news(endpoint, config))
+
+
+def _ended(endpoint: Endpoint, config: Config) -> EntityStatus | None:
+    """The state that all served entities of a configuration have which is no longer wanted."""
+    if config == endpoint.stopped:
+        return EntityStatus(Deployment.ABORTED, _joined("The endpoint is stopped.", _news(endpoint, config)))
+    if config.outcome is Outcome.FAILED:
+        return EntityStatus(Deployment.FAILED, config.message)
+    if config.outcome is Outcome.CANCELED:
+        return EntityStatus(Deployment.ABORTED, config.message)
+    return None
 
 
 def _news(endpoint: Endpoint, config: Config) -> str:
@@ -177,5 +186,7 @@ def _problem(endpoint: Endpoint) -> str:
         return f"Endpoint '{endpoint.name}' has no configuration yet."
     if latest.outcome is Outcome.PENDING:
         return f"Endpoint '{endpoint.name}' is not ready: its first deployment is in progress."
+    if endpoint.suspended:
+        return f"Endpoint '{endpoint.name}' is stopped; it serves again when it is started."
     ended = "failed" if latest.outcome is Outcome.FAILED else "was cancelled"
     return f"Endpoint '{endpoint.name}' is not ready: its deployment {ended}: {latest.message}"

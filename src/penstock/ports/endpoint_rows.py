@@ -5,7 +5,9 @@ from typing import Protocol
 
 from penstock.domain.acl import Acl
 from penstock.domain.endpoint import Config, Endpoint, Outcome
+from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import RateLimit
+from penstock.domain.telemetry import Telemetry
 
 
 class EndpointRows(Protocol):
@@ -47,7 +49,9 @@ class EndpointRows(Protocol):
         ...
 
     async def end(self, endpoint_id: str, version: int, outcome: Outcome, message: str, now_ms: int) -> bool:
-        """Ends a pending configuration; `ACTIVE` also makes it the serving one. False if it was not pending.
+        """Ends a pending configuration; `ACTIVE` also makes it the serving one, of a stopped endpoint too.
+
+        False if it was not pending.
 
         A configuration ends once: of two calls, one gets True.
         """
@@ -63,6 +67,18 @@ class EndpointRows(Protocol):
 
     async def remove(self, endpoint_id: str) -> None:
         """Removes the endpoint and its configurations."""
+        ...
+
+    async def stop(self, endpoint_id: str, now_ms: int) -> None:
+        """Makes the active configuration the stopped one; then nothing serves until another becomes active."""
+        ...
+
+    async def set_notifications(self, endpoint_id: str, notifications: Notifications) -> None:
+        """Replaces the addresses that are told of updates."""
+        ...
+
+    async def set_telemetry(self, endpoint_id: str, telemetry: Telemetry | None) -> None:
+        """Replaces the telemetry configuration."""
         ...
 
     async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:

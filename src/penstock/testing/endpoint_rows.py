@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from penstock.domain.acl import Acl
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists
+from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import RateLimit
+from penstock.domain.telemetry import Telemetry
 
 
 @dataclass
@@ -16,6 +18,7 @@ class FakeEndpointRows:
     by_key: dict[str, Endpoint] = field(default_factory=dict)
     configs: dict[tuple[str, int], Config] = field(default_factory=dict)
     pointers: dict[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    stopped: dict[str, int] = field(default_factory=dict)
 
     async def add(self, endpoint: Endpoint) -> None:
         """Adds the endpoint with its latest configuration, if any."""
@@ -38,7 +41,8 @@ class FakeEndpointRows:
         active, latest = (
             self.configs.get((endpoint_id, version)) if version else None for version in self.pointers[endpoint_id]
         )
-        return replace(bare, active=active, latest=latest)
+        stopped = self.configs.get((endpoint_id, self.stopped.get(endpoint_id, 0)))
+        return replace(bare, active=active, latest=latest, stopped=stopped)
 
     async def list(self, *, deleted: bool = False) -> Sequence[Endpoint]:
         """All of them."""
@@ -74,6 +78,7 @@ class FakeEndpointRows:
         self.configs[endpoint_id, version] = replace(config, outcome=outcome, message=message)
         if outcome is Outcome.ACTIVE:
             self.pointers[endpoint_id] = (version, self.pointers[endpoint_id][1])
+            self.stopped.pop(endpoint_id, None)
         self._touch(endpoint_id, now_ms)
         return True
 
@@ -91,6 +96,22 @@ class FakeEndpointRows:
         self.by_key.pop(endpoint_id, None)
         self.pointers.pop(endpoint_id, None)
         self.configs = {key: config for key, config in self.configs.items() if key[0] != endpoint_id}
+
+    async def stop(self, endpoint_id: str, now_ms: int) -> None:
+        """Makes the active configuration the stopped one."""
+        active, latest = self.pointers[endpoint_id]
+        if active is not None:
+            self.stopped[endpoint_id] = active
+            self.pointers[endpoint_id] = (None, latest)
+            self._touch(endpoint_id, now_ms)
+
+    async def set_notifications(self, endpoint_id: str, notifications: Notifications) -> None:
+        """Replaces the addresses that are told of updates."""
+        self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], notifications=notifications)
+
+    async def set_telemetry(self, endpoint_id: str, telemetry: Telemetry | None) -> None:
+        """Replaces the telemetry configuration."""
+        self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], telemetry=telemetry)
 
     async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:
         """Replaces the tags."""

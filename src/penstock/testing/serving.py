@@ -6,10 +6,13 @@ from pathlib import Path
 from penstock.control.acts import Acts, Folders
 from penstock.control.configurations import Configurations
 from penstock.control.drift import DriftWatch
+from penstock.control.endpoint_bounds import EndpointBounds
 from penstock.control.endpoint_logs import EndpointLogs
+from penstock.control.endpoint_settings import EndpointSettings
 from penstock.control.endpoints import Endpoints
 from penstock.control.external_models import ExternalModels, SecretKeeper
 from penstock.control.loop import Loop
+from penstock.control.notices import Notices
 from penstock.control.offers import Offers
 from penstock.control.optimization import Optimization
 from penstock.control.profiler import Profiler
@@ -29,6 +32,7 @@ from penstock.domain.steps import Limits
 from penstock.testing.capacity import FakeCapacity
 from penstock.testing.clock import FakeClock
 from penstock.testing.cluster import FakeCluster, FakeEngineClient, FakeGauge, FakeRecipe
+from penstock.testing.mail import FakeMailer
 from penstock.testing.provider import FakeProvider, FakeSecrets
 from penstock.testing.store import FakeStore
 
@@ -97,6 +101,8 @@ class World:
         self.provider = FakeProvider()
         self.secrets = secrets or FakeSecrets()
         self.externals = ExternalModels(self.secrets, self.provider, strict=False)
+        self.mailer = FakeMailer()
+        self.bounds = EndpointBounds(clock)
         self._ids = (f"{number:032x}" for number in itertools.count(1))
         self.server()
 
@@ -107,6 +113,32 @@ class World:
         self.capacity = FakeCapacity()
         self.quiet = Quiet(self.capacity, self.clock)
         self.profiler = Profiler(self.store, self.client, self.cluster, self.clock, self.quiet, budget_s=20)
+        self.notices = Notices(self.mailer, self.clock)
+        self.reconciler = self._reconciler()
+        self.expanding = self.reconciler.expanding
+        self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
+        self.profiler.on_request(self.measuring.hint)
+        self.endpoints = Endpoints(
+            self.store,
+            Configurations(self.store, self.offers, self.externals, self.clock),
+            self.clock,
+            hint=self.reconciler.hint,
+            settle=self.reconciler.step,
+            new_id=lambda: next(self._ids),
+            bounds=self.bounds,
+            notices=self.notices,
+        )
+        self.settings = EndpointSettings(
+            self.store, self.endpoints, self.clock, hint=self.reconciler.hint, settle=self.reconciler.step
+        )
+        self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
+        self.optimization = Optimization(self.store, self.offers)
+        self.remeasuring = self._remeasuring()
+        self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
+        self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
+        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
+
+    def _reconciler(self) -> Reconciler:
         watch = Watch(self.cluster, self.client, self.profiler, self.clock)
         acts = Acts(
             store=self.store,
@@ -119,8 +151,9 @@ class World:
             folders=FOLDERS,
             new_id=lambda: next(self._ids),
             drain_s=10,
+            notices=self.notices,
         )
-        self.reconciler = Reconciler(
+        return Reconciler(
             store=self.store,
             cluster=self.cluster,
             table=self.table,
@@ -130,23 +163,6 @@ class World:
             clock=self.clock,
             limits=self.limits,
         )
-        self.expanding = self.reconciler.expanding
-        self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
-        self.profiler.on_request(self.measuring.hint)
-        self.endpoints = Endpoints(
-            self.store,
-            Configurations(self.store, self.offers, self.externals, self.clock),
-            self.clock,
-            hint=self.reconciler.hint,
-            settle=self.reconciler.step,
-            new_id=lambda: next(self._ids),
-        )
-        self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
-        self.optimization = Optimization(self.store, self.offers)
-        self.remeasuring = self._remeasuring()
-        self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
-        self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
-        self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
 
     def _remeasuring(self) -> Remeasuring:
         engines = TemporaryEngines(

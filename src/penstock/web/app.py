@@ -27,6 +27,7 @@ from penstock.web.databricks import (
     audit_logs,
     catalogue,
     client_secrets,
+    endpoint_settings,
     endpoint_throughput,
     oauth,
     permissions,
@@ -40,6 +41,8 @@ from penstock.web.databricks import (
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
 from penstock.web.openai import batches, files
+from penstock.web.reference import routes as reference
+from penstock.web.reference.document import document
 
 DATA_PLANE = "/serving-endpoints/"
 # Files and batches lie under the data plane's address, where OpenAI's client looks for them. An endpoint that has the
@@ -115,6 +118,9 @@ def create_app(parts: Parts) -> Site:
     for router in _routers(parts):
         # Taken over as they are: FastAPI's own inclusion would wrap each route once more.
         control.router.routes.extend(router.routes)
+    plain = parts.data_plane.routes if parts.data_plane is not None else ()
+    described = reference.router(lambda: document(control.routes, plain), parts.serving.endpoints, parts.public_url)
+    control.router.routes.extend(described.routes)
     declared_routes(control.routes)
     return Site(control, Boundary(control, parts.workspace_id, parts.audit), parts.data_plane)
 
@@ -131,6 +137,7 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield secrets.router(parts.secrets, parts.secret_scopes)
     yield from catalogue.routers(parts.catalogue, parts.public_url)
     yield serving_endpoints.router(parts.serving)
+    yield endpoint_settings.router(parts.serving.settings)
     yield endpoint_throughput.router(parts.throughput)
     if parts.batches is not None:
         yield files.router(parts.batches)

@@ -15,10 +15,12 @@ from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.external_model import ExternalEntity, ExternalModel
 from penstock.domain.model import Precision, Task
+from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import LimitKey, RateLimit
 from penstock.domain.secret import SecretRef
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import Sizing
+from penstock.domain.telemetry import Telemetry
 from penstock.domain.traffic import Route
 
 
@@ -49,6 +51,9 @@ class SqlEndpointRows:
                     rate_limits=[asdict(one) for one in endpoint.limits],
                     rate_limits_legacy=endpoint.limits_legacy,
                     acl=_acl_json(endpoint.acl),
+                    notifications=_notifications_json(endpoint.notifications),
+                    telemetry=_telemetry_json(endpoint.telemetry),
+                    usage_policy=endpoint.usage_policy,
                 )
             )
         if endpoint.latest is not None:
@@ -97,7 +102,7 @@ class SqlEndpointRows:
         if done.rowcount != 1:
             return False
         if outcome is Outcome.ACTIVE:
-            await self._update(endpoint_id, active_version=version, updated_at=now_ms)
+            await self._update(endpoint_id, active_version=version, stopped_version=None, updated_at=now_ms)
         else:
             await self._update(endpoint_id, updated_at=now_ms)
         return True
@@ -113,6 +118,20 @@ class SqlEndpointRows:
     async def remove(self, endpoint_id: str) -> None:
         """Removes the endpoint and its configurations."""
         await self._connection.execute(delete(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id))
+
+    async def stop(self, endpoint_id: str, now_ms: int) -> None:
+        """Makes the active configuration the stopped one."""
+        active = (ENDPOINTS.c.id == endpoint_id) & ENDPOINTS.c.active_version.is_not(None)
+        moved = {"stopped_version": ENDPOINTS.c.active_version, "active_version": None, "updated_at": now_ms}
+        await self._connection.execute(update(ENDPOINTS).where(active).values(moved))
+
+    async def set_notifications(self, endpoint_id: str, notifications: Notifications) -> None:
+        """Replaces the addresses that are told of updates."""
+        await self._update(endpoint_id, notifications=_notifications_json(notifications))
+
+    async def set_telemetry(self, endpoint_id: str, telemetry: Telemetry | None) -> None:
+        """Replaces the telemetry configuration."""
+        await self._update(endpoint_id, telemetry=_telemetry_json(telemetry))
 
     async def set_tags(self, endpoint_id: str, tags: Sequence[tuple[str, str]]) -> None:
         """Replaces the tags."""
@@ -153,7 +172,7 @@ class SqlEndpointRows:
         await self._connection.execute(update(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id).values(**values))
 
     async def _endpoints(self, query: Select[Any]) -> Sequence[Endpoint]:
-        """The endpoints, each with the two configurations it points at."""
+        """The endpoints, each with the configurations it points at."""
         rows = (await self._connection.execute(query)).all()
         chosen = query.with_only_columns(ENDPOINTS.c.id)
         pointed = (
@@ -161,7 +180,9 @@ class SqlEndpointRows:
             .join(ENDPOINTS, ENDPOINTS.c.id == ENDPOINT_CONFIGS.c.endpoint_id)
             .where(
                 ENDPOINTS.c.id.in_(chosen),
-                ENDPOINT_CONFIGS.c.version.in_((ENDPOINTS.c.active_version, ENDPOINTS.c.latest_version)),
+                ENDPOINT_CONFIGS.c.version.in_(
+                    (ENDPOINTS.c.active_version, ENDPOINTS.c.latest_version, ENDPOINTS.c.stopped_version)
+                ),
             )
         )
         found = (await self._connection.execute(pointed)).all()
@@ -196,11 +217,42 @@ def _endpoint(row: Row[Any], configs: dict[tuple[str, int], Config]) -> Endpoint
         limits=tuple(RateLimit(**one | {"key": LimitKey(one["key"])}) for one in row.rate_limits),
         limits_legacy=row.rate_limits_legacy,
         acl=Acl({Grantee(GranteeKind(kind), name): PermissionLevel(level) for kind, name, level in row.acl}),
+        stopped=configs.get((row.id, row.stopped_version)),
+        notifications=_notifications(row.notifications),
+        telemetry=_telemetry(row.telemetry),
+        usage_policy=row.usage_policy,
     )
 
 
 def _acl_json(acl: Acl) -> list[list[str]]:
     return [[who.kind.value, who.name, level.value] for who, level in acl.levels.items()]
+
+
+def _notifications_json(notifications: Notifications) -> dict[str, object] | None:
+    if not notifications:
+        return None
+    return {"failure": list(notifications.on_update_failure), "success": list(notifications.on_update_success)}
+
+
+def _notifications(stored: dict[str, Any] | None) -> Notifications:
+    return Notifications(tuple(stored["failure"]), tuple(stored["success"])) if stored else Notifications()
+
+
+def _telemetry_json(telemetry: Telemetry | None) -> dict[str, object] | None:
+    if telemetry is None:
+        return None
+    return {
+        "features": list(telemetry.features),
+        "profile_id": telemetry.profile_id,
+        "tables": [list(pair) for pair in telemetry.tables],
+    }
+
+
+def _telemetry(stored: dict[str, Any] | None) -> Telemetry | None:
+    if not stored:
+        return None
+    tables = tuple((field, table) for field, table in stored["tables"])
+    return Telemetry(tuple(stored["features"]), stored["profile_id"], tables)
 
 
 def _config(row: Row[Any]) -> Config:

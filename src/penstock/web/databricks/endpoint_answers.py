@@ -8,10 +8,12 @@ from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.external_model import ExternalEntity
+from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import RateLimit
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.sizing import UNITS_PER_CHUNK
+from penstock.domain.telemetry import Telemetry
 from penstock.web.databricks.external_bodies import external_answer
 from penstock.web.databricks.gateway_bodies import limits_answer
 from penstock.web.databricks.profile_answers import profile_answer, terms_answer
@@ -25,6 +27,8 @@ def detailed(view: EndpointView) -> dict[str, Any]:
     body = _common(view.endpoint)
     body["permission_level"] = view.level.value
     body["route_optimized"] = view.endpoint.route_optimized
+    if view.endpoint.notifications:
+        body["email_notifications"] = notifications(view.endpoint.notifications)
     if view.config is not None:
         body["config"] = _config(view.config)
     if view.pending is not None:
@@ -35,6 +39,8 @@ def detailed(view: EndpointView) -> dict[str, Any]:
 def listed(view: EndpointView) -> dict[str, Any]:
     """ServingEndpoint, as in a list: served entities by name only."""
     body = _common(view.endpoint)
+    if view.endpoint.usage_policy:
+        body["usage_policy_id"] = view.endpoint.usage_policy
     shown = view.config or view.pending
     if shown is not None:
         config = shown.config
@@ -65,18 +71,20 @@ def _common(endpoint: Endpoint) -> dict[str, Any]:
         "creator": endpoint.creator,
         "creation_timestamp": endpoint.created_at,
         "last_updated_timestamp": endpoint.updated_at,
-        "state": {"ready": endpoint.ready.value, "config_update": endpoint.config_update.value},
+        "state": _state(endpoint),
         "description": endpoint.description,
     }
     if endpoint.tags:
         body["tags"] = tags(endpoint.tags)
     if endpoint.task is not None:
         body["task"] = endpoint.task.value
-    config = endpoint.active or endpoint.latest
+    config = endpoint.current
     if config is not None and config.externals:
         body["endpoint_type"] = "EXTERNAL_MODEL"
     if ai_gateway := gateway(shown_limits(endpoint), fallback=endpoint.fallback):
         body["ai_gateway"] = ai_gateway
+    if endpoint.telemetry is not None:
+        body["telemetry_config"] = _telemetry(endpoint.telemetry)
     return body
 
 
@@ -84,6 +92,22 @@ def gateway(limits: Sequence[RateLimit], *, fallback: bool) -> dict[str, Any]:
     """AiGatewayConfig, without what is off."""
     body: dict[str, Any] = {"rate_limits": limits_answer(limits)} if limits else {}
     return body | {"fallback_config": {"enabled": True}} if fallback else body
+
+
+def _state(endpoint: Endpoint) -> dict[str, str]:
+    state = {"ready": endpoint.ready.value, "config_update": endpoint.config_update.value}
+    return {**state, "suspend": "STOPPED"} if endpoint.suspended else state
+
+
+def notifications(wanted: Notifications) -> dict[str, list[str]]:
+    """The addresses; a list that is empty is absent."""
+    both = {"on_update_failure": wanted.on_update_failure, "on_update_success": wanted.on_update_success}
+    return {field: list(addresses) for field, addresses in both.items() if addresses}
+
+
+def _telemetry(telemetry: Telemetry) -> dict[str, Any]:
+    body: dict[str, Any] = {"enabled_telemetry_features": list(telemetry.features)}
+    return {**body, "telemetry_profile_id": telemetry.profile_id} if telemetry.profile_id else body
 
 
 def tags(pairs: Any) -> list[dict[str, str]]:

@@ -7,7 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from penstock.control.endpoint_wishes import ConfigWish, EndpointWish, EntityWish, ExternalWish
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import Precision
+from penstock.domain.notification import Notifications
 from penstock.domain.traffic import Route
+from penstock.web.databricks.endpoint_setting_bodies import AddressesBody, TelemetryBody
 from penstock.web.databricks.external_bodies import external_wish
 from penstock.web.databricks.gateway_bodies import GatewayBody, RateLimitBody, older_limits
 
@@ -20,6 +22,7 @@ def _text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_text)]
 _LENIENT = ConfigDict(extra="ignore", protected_namespaces=())
 _NOT_YET = "is not supported by this server yet"
+MAX_POLICY = 255
 
 
 class EntityBody(BaseModel):
@@ -49,7 +52,7 @@ class EntityBody(BaseModel):
     provisioned_model_units: int | None = None
     burst_scaling_enabled: bool | None = None
     instance_profile_arn: Any = None
-    environment_vars: Any = None
+    environment_vars: dict[str, Any] | None = None
 
     def external(self) -> ExternalWish:
         """The external model that is asked for; raises InvalidParameter naming the field."""
@@ -57,9 +60,13 @@ class EntityBody(BaseModel):
 
     def wish(self) -> EntityWish:
         """What is asked for; raises InvalidParameter naming the field."""
-        for field in ("instance_profile_arn", "environment_vars"):
-            if getattr(self, field):
-                raise InvalidParameter(f"{field} of a served entity {_NOT_YET}.")
+        if self.instance_profile_arn:
+            raise InvalidParameter("instance_profile_arn of a served entity has no effect here: no cloud is asked.")
+        if self.environment_vars:
+            raise InvalidParameter(
+                f"environment_vars of a served entity has no effect here ({', '.join(sorted(self.environment_vars))}): "
+                "models run in the server's own engine, which reads none."
+            )
         entity_name = self.entity_name or self.model_name
         entity_version = self.entity_version or self.model_version
         if not entity_name or not entity_version:
@@ -163,10 +170,7 @@ class TagBody(BaseModel):
 
 
 class CreateBody(BaseModel):
-    """A new endpoint.
-
-    `email_notifications`, `budget_policy_id` and unknown fields are read over.
-    """
+    """A new endpoint; unknown fields are read over."""
 
     model_config = _LENIENT
 
@@ -177,12 +181,13 @@ class CreateBody(BaseModel):
     tags: list[TagBody] | None = None
     rate_limits: list[RateLimitBody] | None = None
     ai_gateway: GatewayBody | None = None
-    telemetry_config: Any = None
+    telemetry_config: TelemetryBody | None = None
+    email_notifications: AddressesBody | None = None
+    budget_policy_id: str | None = None
+    usage_policy_id: str | None = None
 
     def wish(self) -> EndpointWish:
         """What is asked for; raises InvalidParameter naming the field."""
-        if self.telemetry_config:
-            raise InvalidParameter(f"telemetry_config {_NOT_YET}.")
         older, limits = older_limits(self.rate_limits), self.ai_gateway.limits() if self.ai_gateway is not None else ()
         if older and limits:
             raise InvalidParameter("Give ai_gateway.rate_limits or rate_limits, its older form, not both.")
@@ -195,7 +200,19 @@ class CreateBody(BaseModel):
             fallback=self.ai_gateway.fallback() if self.ai_gateway is not None else False,
             limits=older or limits,
             limits_legacy=bool(older),
+            notifications=self.email_notifications.wish() if self.email_notifications else Notifications(),
+            telemetry=self.telemetry_config.wish() if self.telemetry_config else None,
+            usage_policy=self._usage_policy(),
         )
+
+    def _usage_policy(self) -> str:
+        policies = {policy for policy in (self.budget_policy_id, self.usage_policy_id) if policy}
+        if len(policies) > 1:
+            raise InvalidParameter("Give budget_policy_id or usage_policy_id, not both: they mean the same.")
+        policy = next(iter(policies), "")
+        if len(policy) > MAX_POLICY:
+            raise InvalidParameter(f"usage_policy_id must have at most {MAX_POLICY} characters, but has {len(policy)}.")
+        return policy
 
 
 class UnitsConfigBody(BaseModel):

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.endpoint_logs import EndpointLogs
+from penstock.control.endpoint_settings import EndpointSettings
 from penstock.control.endpoints import Endpoints
 from penstock.control.optimization import Optimization
 from penstock.control.profiles import Profiles
@@ -49,6 +50,7 @@ class Serving:
     decisions: ScalingDecisions
     profiles: Profiles
     limits: EndpointLimits
+    settings: EndpointSettings
 
 
 def router(serving: Serving) -> APIRouter:

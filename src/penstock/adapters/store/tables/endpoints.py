@@ -25,6 +25,11 @@ ENDPOINTS = Table(
     Column("rate_limits_legacy", Boolean, nullable=False),
     # Pairs of who and how much: [["user_name", "ann@x.org", "CAN_MANAGE"], ...]
     Column("acl", JSON_VALUE, nullable=False),
+    Column("stopped_version", Integer),
+    # Addresses by what they are told of, and the telemetry configuration; null where there is none.
+    Column("notifications", JSON_VALUE),
+    Column("telemetry", JSON_VALUE),
+    Column("usage_policy", String, nullable=False, server_default=""),
 )
 
 ENDPOINT_CONFIGS = Table(

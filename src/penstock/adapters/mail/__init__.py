@@ -1,0 +1,1 @@
+"""Ways to send e-mail."""
