@@ -23,6 +23,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_at"), "audit", ["at"])
-    op.create_index(op.f("ix_audit_principal"), "audit", ["principal", "id"])
-    op.create_index(op.f("ix_audit_object_name"), "audit", ["object_name", "id"])
+    op.create_index(op.f("ix_audit_principal_id"), "audit", ["principal", "id"])
+    op.create_index(op.f("ix_audit_object_name_id"), "audit", ["object_name", "id"])
     op.create_index(op.f("ix_audit_request_id"), "audit", ["request_id"])
