@@ -3,11 +3,14 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from penstock.domain.model import Task
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.routing import EndpointRoute
+from penstock.testing.acl import OPEN
 from penstock_engine.answers import (
     CHAT_CHUNK,
     ChunkWriter,
@@ -36,9 +39,18 @@ async def answered(served, engine, body, path=INVOKE):
 
 
 async def test_trap_5_what_is_not_ready_is_a_bad_request_and_not_to_be_retried(served, plane):
-    plane.table.publish(EndpointRoute("i", "guide", "boss", Task.CHAT, (), (), "Endpoint 'guide' is not ready: why."))
+    why = "Endpoint 'guide' is not ready: why."
+    plane.table.publish(EndpointRoute("i", "guide", "boss", Task.CHAT, (), (), why, acl=OPEN))
     answer = await served.post(INVOKE, HELLO)
     assert (answer.status, (await answer.json())["error_code"]) == (400, "BAD_REQUEST")
+    assert "retry-after" not in answer.headers
+
+
+async def test_trap_5_a_limit_of_no_calls_is_forbidden_and_not_to_be_retried(served, plane, engine):
+    plane.publish(engine)
+    plane.table.publish(replace(plane.table.find("guide"), limits=(RateLimit(calls=0),)))
+    answer = await served.post(INVOKE, HELLO)
+    assert (answer.status, (await answer.json())["error_code"]) == (403, "PERMISSION_DENIED")
     assert "retry-after" not in answer.headers
 
 
@@ -56,7 +68,8 @@ async def test_trap_5_and_29_a_full_queue_says_when_to_come_back_in_a_few_whole_
 
 async def test_trap_8_nothing_in_the_data_plane_is_a_conflict(served, plane, engine):
     plane.publish(engine, task=Task.EMBEDDINGS)
-    plane.table.publish(EndpointRoute("i", "stopped", "boss", Task.CHAT, (), (), "Endpoint 'stopped' is stopped."))
+    why = "Endpoint 'stopped' is stopped."
+    plane.table.publish(EndpointRoute("i", "stopped", "boss", Task.CHAT, (), (), why, acl=OPEN))
     for path, body in (
         ("/serving-endpoints/none/invocations", HELLO),
         ("/serving-endpoints/stopped/invocations", HELLO),
