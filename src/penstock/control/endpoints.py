@@ -60,7 +60,6 @@ class Endpoints:
         model or version is unknown, QuotaExceeded if there are as many as there may be, Overloaded if too many changes
         were made.
         """
-        self._bounds.take()
         check_endpoint_name(wish.name)
         if len(wish.description) > DESCRIPTION_LIMIT:
             raise InvalidParameter(
@@ -71,6 +70,7 @@ class Endpoints:
             if await unit.endpoints.by_name(wish.name):
                 raise AlreadyExists(f"Serving endpoint with name '{wish.name}' already exists.")
             self._bounds.check_count(len(await unit.endpoints.list()))
+        self._bounds.take()
         if wish.fallback:
             _check_fallback(bool(wish.config and wish.config.externals))
         config = None
@@ -109,9 +109,9 @@ class Endpoints:
 
         Raises Conflict while another update is in progress, and what `create` raises.
         """
-        self._bounds.take()
         endpoint = await self._managed(caller, name)
         self._check_idle(endpoint)
+        self._bounds.take()
         before, known = endpoint.current, _version(endpoint)
         made = await self._configurations.after(caller, before, wish)
         async with self._uprooting(made, before), self._store.unit() as unit:
