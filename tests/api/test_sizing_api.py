@@ -2,6 +2,7 @@
 
 import pytest
 
+from penstock.domain.endpoint import Outcome
 from penstock.domain.scaling import Kind
 from penstock.domain.scaling_record import ScalingRecord
 from penstock.testing.serving import add_model
@@ -47,6 +48,33 @@ async def test_concurrency_is_a_quarter_of_a_chunk_each(admin, world, model):
     assert stored.band(850) == (0, 850)
     assert stored.scales_to_zero
     assert stored.bursts
+
+
+@pytest.mark.parametrize(
+    ("size", "to_zero", "band"),
+    [("Small", False, (850, 850)), ("Medium", True, (0, 3400)), ("Large", None, (3400, 13600))],
+)
+@pytest.mark.usefixtures("model")
+async def test_a_size_by_name_is_one_of_concurrency(admin, world, size, to_zero, band):
+    answer = await admin.post(ROOT, json=body(workload_size=size, scale_to_zero_enabled=to_zero))
+    one = answer.json()["pending_config"]["served_entities"][0]
+    assert one["workload_size"] == size
+    assert "max_provisioned_concurrency" not in one
+    stored = await entity_of(world)
+    assert (stored.band(850), stored.workload_size) == (band, size)
+
+
+async def test_a_size_by_name_is_kept_by_an_update_of_the_traffic_and_must_be_known(admin, clock, world, model):
+    refused = await admin.post(ROOT, json=body(workload_size="Huge"))
+    assert (refused.status_code, "workload_size" in refused.json()["message"]) == (400, True)
+    await admin.post(ROOT, json=body(workload_size="Small"))
+    name = (await entity_of(world)).name
+    async with world.store.unit() as unit:
+        made = await unit.endpoints.by_name("one")
+        await unit.endpoints.end(made.id, 1, Outcome.ACTIVE, "", 1)
+    routes = [{"served_entity_name": name, "traffic_percentage": 100}]
+    await admin.put(f"{ROOT}/one/config", json={"traffic_config": {"routes": routes}})
+    assert (await entity_of(world)).workload_size == "Small"
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def _again(entity: ServedEntity) -> EntityWish:
         max_concurrency=size.max_concurrency,
         model_units=size.model_units,
         burst=entity.burst_scaling_enabled,
+        workload_size=entity.workload_size,
     )
 
 
@@ -142,6 +143,7 @@ def _entity(wish: EntityWish) -> ServedEntity:
         precision=wish.precision,
         sizing=sizing if sizing.in_chunks else None,
         burst_scaling_enabled=wish.burst,
+        workload_size=wish.workload_size,
     )
 
 

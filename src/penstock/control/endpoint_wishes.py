@@ -6,7 +6,7 @@ from penstock.domain.external_model import ExternalModel
 from penstock.domain.model import Precision
 from penstock.domain.notification import NOBODY, Notifications
 from penstock.domain.rate_limit import RateLimit
-from penstock.domain.sizing import Sizing
+from penstock.domain.sizing import Sizing, of_workload
 from penstock.domain.telemetry import Telemetry
 from penstock.domain.traffic import Route
 
@@ -23,7 +23,8 @@ class ExternalWish:
 class EntityWish:
     """A served entity as asked for. Without a `name` it gets one; what is None was not said.
 
-    `minimum` and `maximum` are tokens per second; concurrencies and `model_units` are other ways to say the same.
+    `minimum` and `maximum` are tokens per second; concurrencies, `model_units` and `workload_size` are other ways to
+    say the same.
     """
 
     entity_name: str
@@ -37,10 +38,14 @@ class EntityWish:
     max_concurrency: int | None = None
     model_units: int | None = None
     burst: bool | None = None
+    workload_size: str | None = None
 
     @property
     def sizing(self) -> Sizing:
-        """The size as asked for."""
+        """The size as asked for; raises InvalidParameter for one by a name that is not known."""
+        if self.workload_size is not None:
+            name = self.name or self.entity_name
+            return of_workload(self.workload_size, scale_to_zero=bool(self.scale_to_zero), name=name)
         return Sizing(self.minimum, self.maximum, self.min_concurrency, self.max_concurrency, self.model_units)
 
 

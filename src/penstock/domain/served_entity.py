@@ -18,7 +18,8 @@ class ServedEntity:
 
     `entity_name` is a three-level name, `entity_version` a decimal string. Where `sizing` counts chunks, throughputs
     are what they were worth when they were asked for; `band` is what they are worth now. Without
-    `burst_scaling_enabled` the platform's default holds, which is true.
+    `burst_scaling_enabled` the platform's default holds, which is true. `workload_size` is the name of its size, if it
+    was said by one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ServedEntity:
     precision: Precision | None = None
     sizing: Sizing | None = None
     burst_scaling_enabled: bool | None = None
+    workload_size: str | None = None
 
     def band(self, chunk: int) -> tuple[int, int]:
         """The least and the most tokens per second, where a chunk is `chunk` of them."""

@@ -38,6 +38,20 @@ class Sizing:
         return self.model_units is not None or self.max_concurrency is not None
 
 
+WORKLOAD_SIZES = {"Small": (4, 4), "Medium": (8, 16), "Large": (16, 64)}
+"""The least and the most units of concurrency that the platform's sizes by name have."""
+
+
+def of_workload(size: str, *, scale_to_zero: bool, name: str) -> Sizing:
+    """A size by name, whose least is 0 where the served entity `name` may scale to zero; raises InvalidParameter."""
+    if size not in WORKLOAD_SIZES:
+        raise InvalidParameter(
+            f"workload_size of '{name}' must be one of {', '.join(WORKLOAD_SIZES)}, but is {size[:80]!r}."
+        )
+    least, most = WORKLOAD_SIZES[size]
+    return Sizing(min_concurrency=0 if scale_to_zero else least, max_concurrency=most)
+
+
 def check_sizing(sizing: Sizing, name: str) -> Sizing:
     """Returns the size of the served entity `name`, or raises InvalidParameter: one way, whole, in order."""
     given = [field for field, value in _fields(sizing).items() if value is not None]

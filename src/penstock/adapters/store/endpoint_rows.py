@@ -306,6 +306,7 @@ def _entity_json(entity: ServedEntity) -> dict[str, object]:
         "precision": entity.precision.value if entity.precision else None,
         "sizing": asdict(entity.sizing) if entity.sizing else None,
         "burst_scaling_enabled": entity.burst_scaling_enabled,
+        "workload_size": entity.workload_size,
     }
 
 
@@ -322,4 +323,5 @@ def _entity(stored: dict[str, Any]) -> ServedEntity:
         # Configurations of earlier versions have no such fields.
         sizing=Sizing(**stored["sizing"]) if stored.get("sizing") else None,
         burst_scaling_enabled=stored.get("burst_scaling_enabled"),
+        workload_size=stored.get("workload_size"),
     )

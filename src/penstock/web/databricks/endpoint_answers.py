@@ -169,9 +169,11 @@ def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
     return body
 
 
-def _size(entity: ServedEntity) -> dict[str, int | None]:
+def _size(entity: ServedEntity) -> dict[str, int | str | None]:
     """In the fields that it was asked for in. `burst_scaling_enabled` is written only: clients see a change in it."""
     size = entity.sizing
+    if entity.workload_size is not None:
+        return {"workload_size": entity.workload_size}
     if size is not None and size.model_units is not None:
         return {"provisioned_model_units": size.model_units}
     if size is not None:

@@ -28,9 +28,9 @@ MAX_POLICY = 255
 class EntityBody(BaseModel):
     """A served entity. `model_name` and `model_version` are its older names; `weight_precision` is ours.
 
-    The size is said in one of three ways: throughputs, concurrencies, or model units. Sizes of custom models
-    (`workload_size`, `workload_type`) have no meaning here; they are read over, as are unknown fields. One with
-    `external_model` has nothing else but a name.
+    The size is said in one of four ways: throughputs, concurrencies, model units, or `workload_size`, which counts only
+    where none of the others is said: older notebooks send it beside them. `workload_type` has no meaning here and is
+    read over, as are unknown fields. One with `external_model` has nothing else but a name.
     """
 
     model_config = _LENIENT
@@ -45,7 +45,7 @@ class EntityBody(BaseModel):
     scale_to_zero_enabled: bool | None = None
     weight_precision: str | None = None
     external_model: dict[str, Any] | None = None
-    workload_size: Any = None
+    workload_size: str | None = None
     workload_type: Any = None
     min_provisioned_concurrency: int | None = None
     max_provisioned_concurrency: int | None = None
@@ -84,7 +84,14 @@ class EntityBody(BaseModel):
             max_concurrency=self.max_provisioned_concurrency,
             model_units=self.provisioned_model_units,
             burst=self.burst_scaling_enabled,
+            workload_size=self.workload_size if self._unsized() else None,
         )
+
+    def _unsized(self) -> bool:
+        """Whether no size is said in numbers."""
+        throughputs = (self.min_provisioned_throughput, self.max_provisioned_throughput)
+        concurrencies = (self.min_provisioned_concurrency, self.max_provisioned_concurrency)
+        return all(one is None for one in (*throughputs, *concurrencies, self.provisioned_model_units))
 
 
 def read_precision(value: str | None, field: str) -> Precision | None:
