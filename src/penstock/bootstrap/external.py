@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from penstock.adapters.clock import SystemClock
 from penstock.adapters.providers.anthropic import Anthropic
+from penstock.adapters.providers.bedrock import Bedrock
 from penstock.adapters.providers.entra import EntraTokens
 from penstock.adapters.providers.openai_wire import OpenAiWire
 from penstock.adapters.providers.registry import Providers
@@ -44,4 +45,5 @@ def _providers(wire: Wire, *, allow_private: bool) -> dict[ProviderKind, Provide
         ProviderKind.DATABRICKS: openai,
         ProviderKind.CUSTOM: openai,
         ProviderKind.ANTHROPIC: Anthropic(wire, clock, allow_private=allow_private),
+        ProviderKind.AMAZON_BEDROCK: Bedrock(wire, clock, allow_private=allow_private),
     }

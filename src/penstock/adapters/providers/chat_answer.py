@@ -68,15 +68,6 @@ def whole_chat(heading: Heading, spoken: Sequence[tuple[Spoken, str]], usage: di
     return _encode(heading, "chat.completion", choices, usage)
 
 
-def whole_embeddings(model: str, vectors: Sequence[Any], prompt: int | None) -> bytes:
-    """Embeddings, in the order of their inputs; usage is told where it is known."""
-    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
-    found: dict[str, Any] = {"object": "list", "model": model, "data": data}
-    if prompt is not None:
-        found["usage"] = {"prompt_tokens": prompt, "total_tokens": prompt}
-    return msgspec.json.encode(found)
-
-
 class ChatWriter:
     """Writes the events of one stream. The first that says something is preceded by the role."""
 

@@ -9,7 +9,7 @@ from penstock.adapters.providers.event_reader import EventReader
 from penstock.adapters.providers.wire import WireAnswer
 from penstock.domain.errors import ProviderFailed
 
-_ERROR = 400
+_OK, _ERROR = 200, 400
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
 _END = b"\n\n"
@@ -19,7 +19,10 @@ _LINE = b"data: "
 class Translator(Protocol):
     """Turns a provider's stream into events of OpenAI's. `done` once the last one was told."""
 
-    done: bool
+    @property
+    def done(self) -> bool:
+        """Whether all was told."""
+        ...
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that are whole with this chunk, translated. Raises ProviderFailed."""
@@ -33,7 +36,10 @@ class Translator(Protocol):
 class EventTranslator(Protocol):
     """Turns events, each a JSON object, into events of OpenAI's."""
 
-    done: bool
+    @property
+    def done(self) -> bool:
+        """Whether all was told."""
+        ...
 
     def event(self, data: bytes) -> bytes:
         """One event, translated; may be nothing. Raises ProviderFailed, or msgspec.DecodeError for another shape."""
@@ -58,10 +64,6 @@ class SseTranslator:
     def done(self) -> bool:
         """Whether all was told."""
         return self._events.done
-
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._events.done = value
 
     def feed(self, chunk: bytes) -> bytes:
         """The events that are whole with this chunk."""
@@ -132,3 +134,26 @@ class TranslatedAnswer:
     def close(self) -> None:
         """Safe to repeat."""
         self._answer.close()
+
+
+class Said:
+    """A ProviderAnswer that is whole already, made of several answers, or the error that one of them was."""
+
+    __slots__ = ("_body", "content_type", "retry_after", "status")
+
+    def __init__(self, body: bytes, failed: WireAnswer | None = None) -> None:
+        self._body = body
+        self.status = failed.status if failed is not None else _OK
+        self.content_type = failed.content_type if failed is not None else _JSON
+        self.retry_after = failed.retry_after if failed is not None else b""
+
+    async def whole(self) -> bytes:
+        """The body."""
+        return self._body
+
+    async def events(self) -> bytes:
+        """None: what is made of several answers is no stream."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from penstock.domain.addresses import is_public
 from penstock.domain.errors import ProviderFailed, ProviderLate
@@ -84,6 +85,10 @@ class WireAnswer:
         self._whole = b"".join(parts)
         return self._whole
 
+    def header(self, name: str) -> str:
+        """A header, empty if it was not sent."""
+        return self._response.headers.get(name, "")
+
     async def chunk(self) -> bytes:
         """What has arrived, empty at the end."""
         try:
@@ -127,9 +132,9 @@ class Wire:
         )
 
     async def post(
-        self, who: str, url: str, headers: Mapping[str, str], body: bytes, content_type: str = _JSON
+        self, who: str, url: str | URL, headers: Mapping[str, str], body: bytes, content_type: str = _JSON
     ) -> WireAnswer:
-        """Posts, and returns when the answer begins; `who` is for sentences.
+        """Posts, and returns when the answer begins; `who` is for sentences. A URL that is no text goes as it is.
 
         A kept connection that turns out to be closed is replaced by a fresh one, once. Redirects are not followed.
 
@@ -157,7 +162,7 @@ class Wire:
         self._lingering.close()
         await self._session.close()
 
-    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+    async def _post(self, url: str | URL, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
         how: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False}
         seen = SimpleNamespace(reused=False)
         try:
