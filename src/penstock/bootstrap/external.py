@@ -9,6 +9,7 @@ from penstock.adapters.providers.bedrock import Bedrock
 from penstock.adapters.providers.entra import EntraTokens
 from penstock.adapters.providers.openai_wire import OpenAiWire
 from penstock.adapters.providers.registry import Providers
+from penstock.adapters.providers.vertex import Vertex
 from penstock.adapters.providers.wire import Patience, Wire
 from penstock.control.external_models import ExternalModels
 from penstock.control.secrets import Secrets
@@ -46,4 +47,5 @@ def _providers(wire: Wire, *, allow_private: bool) -> dict[ProviderKind, Provide
         ProviderKind.CUSTOM: openai,
         ProviderKind.ANTHROPIC: Anthropic(wire, clock, allow_private=allow_private),
         ProviderKind.AMAZON_BEDROCK: Bedrock(wire, clock, allow_private=allow_private),
+        ProviderKind.GOOGLE_VERTEX: Vertex(wire, clock, allow_private=allow_private),
     }

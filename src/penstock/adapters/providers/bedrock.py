@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,7 +16,8 @@ from penstock.adapters.providers.bedrock_embed import FAMILIES, read_answer, req
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.embed_request import read_embed
-from penstock.adapters.providers.translated import Said, TranslatedAnswer
+from penstock.adapters.providers.gathered import Said, Vectors, gather
+from penstock.adapters.providers.translated import TranslatedAnswer
 from penstock.adapters.providers.wire import Wire, WireAnswer
 from penstock.domain.errors import ProviderFailed
 from penstock.domain.external_model import ExternalModel
@@ -26,9 +28,6 @@ from penstock.ports.provider import ProviderAnswer, ProviderCall
 if TYPE_CHECKING:
     from botocore.eventstream import EventStreamMessage
 
-AT_ONCE = 8
-"""Requests for embeddings that are under way for one request of ours."""
-_ERROR = 400
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 _JSON = "application/json"
 _COUNT = "x-amzn-bedrock-input-token-count"
@@ -82,31 +81,15 @@ class Bedrock:
         return TranslatedAnswer(answer, who, lambda whole: answer_of(whole, heading), stream)
 
     async def _embed(self, call: ProviderCall) -> Said:
-        """All vectors, or the first error."""
         embed, vendor = read_embed(call.body), _vendor(call.model)
-        bodies = requests_of(embed, vendor)
-        vectors: list[list[float]] = []
-        total = 0
-        counted = True
-        for start in range(0, len(bodies), AT_ONCE):
-            group = bodies[start : start + AT_ONCE]
-            for answer, body in await asyncio.gather(*(self._invoke(call, one) for one in group)):
-                if answer.status >= _ERROR:
-                    return Said(body, answer)
-                found, tokens = _read(call, body, vendor)
-                vectors += found
-                header = answer.header(_COUNT)
-                tokens = int(header) if tokens is None and header.isdecimal() else tokens
-                counted = counted and tokens is not None
-                total += tokens or 0
-        return Said(embed.answer(call.model.name, vectors, total if counted else None))
 
-    async def _invoke(self, call: ProviderCall, body: dict[str, object]) -> tuple[WireAnswer, bytes]:
-        answer = await self._post(call, "invoke", body)
-        try:
-            return answer, await answer.whole()
-        finally:
-            answer.close()
+        def read(answer: WireAnswer, body: bytes) -> Vectors:
+            vectors, tokens = read_answer(body, vendor)
+            header = answer.header(_COUNT)
+            return vectors, int(header) if tokens is None and header.isdecimal() else tokens
+
+        asks = [partial(self._post, call, "invoke", body) for body in requests_of(embed, vendor)]
+        return await gather(call.model, embed, asks, read)
 
     async def _post(self, call: ProviderCall, operation: str, body: dict[str, object]) -> WireAnswer:
         fields = call.model.fields
@@ -154,13 +137,6 @@ def _load() -> None:
     import botocore.awsrequest
     import botocore.credentials
     import botocore.eventstream  # noqa: F401 - loaded for later
-
-
-def _read(call: ProviderCall, body: bytes, vendor: str) -> tuple[list[list[float]], int | None]:
-    try:
-        return read_answer(body, vendor)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ProviderFailed(f"The answer of {who_is(call.model)} has not the shape of its API.") from None
 
 
 class _Stream:

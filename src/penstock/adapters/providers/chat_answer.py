@@ -88,8 +88,12 @@ class ChatWriter:
 
     def call(self, call_id: str, name: str, arguments: str = "") -> bytes:
         """Begins a call of a function."""
+        return self.whole_call(tool_call(call_id, name, arguments))
+
+    def whole_call(self, call: dict[str, Any]) -> bytes:
+        """A call, with all of its fields."""
         place, self.calls = self.calls, self.calls + 1
-        return self.delta({"tool_calls": [{"index": place, **tool_call(call_id, name, arguments)}]})
+        return self.delta({"tool_calls": [{"index": place, **call}]})
 
     def arguments(self, text: str) -> bytes:
         """More of the last call's arguments."""

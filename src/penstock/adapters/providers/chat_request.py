@@ -38,10 +38,11 @@ class Function(Struct):
 
 
 class ToolCall(Struct):
-    """A call that the model made."""
+    """A call that the model made; `extra_content` is what its provider wants to see again."""
 
     id: str
     function: Function
+    extra_content: Any = None
 
 
 class Message(Struct):

@@ -9,7 +9,7 @@ from penstock.adapters.providers.event_reader import EventReader
 from penstock.adapters.providers.wire import WireAnswer
 from penstock.domain.errors import ProviderFailed
 
-_OK, _ERROR = 200, 400
+_ERROR = 400
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
 _END = b"\n\n"
@@ -134,26 +134,3 @@ class TranslatedAnswer:
     def close(self) -> None:
         """Safe to repeat."""
         self._answer.close()
-
-
-class Said:
-    """A ProviderAnswer that is whole already, made of several answers, or the error that one of them was."""
-
-    __slots__ = ("_body", "content_type", "retry_after", "status")
-
-    def __init__(self, body: bytes, failed: WireAnswer | None = None) -> None:
-        self._body = body
-        self.status = failed.status if failed is not None else _OK
-        self.content_type = failed.content_type if failed is not None else _JSON
-        self.retry_after = failed.retry_after if failed is not None else b""
-
-    async def whole(self) -> bytes:
-        """The body."""
-        return self._body
-
-    async def events(self) -> bytes:
-        """None: what is made of several answers is no stream."""
-        return b""
-
-    def close(self) -> None:
-        """Nothing is held."""
