@@ -19,6 +19,7 @@ from penstock.control.client_secrets import ClientSecrets
 from penstock.control.credentials import digest, new_id
 from penstock.control.endpoint_limits import EndpointLimits
 from penstock.control.files import Files, Limits
+from penstock.control.grants import CatalogGrants
 from penstock.control.groups import Groups
 from penstock.control.health import Health
 from penstock.control.models import Models
@@ -83,6 +84,7 @@ def catalogue(store: FakeStore, clock: FakeClock, tmp_path: Path) -> Catalogue:
         versions=Versions(store, clock, artifacts, FolderReader()),
         files=files,
         uploads=Uploads(store, clock, artifacts, files),
+        grants=CatalogGrants(store),
         clock=clock,
     )
 

@@ -11,12 +11,17 @@ from penstock.adapters.store.database import transaction
 from penstock.adapters.store.store import SqlStore
 from penstock.domain.access import PermissionLevel
 from penstock.domain.acl import Grantee, GranteeKind
+from penstock.domain.grant import OPEN
 from penstock.domain.placement import Claim
 from penstock.domain.replica import ReplicaState
 
 ENDPOINT = (
     "INSERT INTO endpoints (id, name, taken_name, creator, created_at, updated_at, description, route_optimized, tags, "
     "deleted) VALUES (:id, :id, :id, 'ann', 1, 1, '', false, '[]', false)"
+)
+CATALOG = (
+    "INSERT INTO catalogs (id, name, owner, comment, properties, creator, created_at, updated_by, updated_at) "
+    "VALUES ('c1', 'main', 'ann', '', '{}', 'ann', 1, 'ann', 1)"
 )
 REPLICA = (
     "INSERT INTO replicas (id, endpoint_id, spec, entity_name, entity_version, state, message, share, memory, address, "
@@ -102,3 +107,12 @@ async def test_who_could_query_an_endpoint_before_there_were_grants_still_can(bl
     async with blank.unit() as unit:
         assert [one.acl.levels for one in await unit.endpoints.list()] == [everybody | hers, everybody]
         assert [group.name for group in await unit.groups.list()] == ["admins", "team", "users"]
+
+
+async def test_catalogs_stay_open_to_everybody_when_grants_begin(blank):
+    async with transaction(blank._engine) as connection:
+        await connection.run_sync(upgraded("0020_endpoint_fields"))
+        await connection.execute(text(CATALOG))
+    await blank.open()
+    async with blank.unit() as unit:
+        assert await unit.grants.of(["c1"]) == {"c1": {"users": OPEN}}

@@ -38,6 +38,7 @@ from penstock.control.drift import DriftWatch
 from penstock.control.external_models import ExternalModels
 from penstock.control.files import Files
 from penstock.control.files import Limits as FileLimits
+from penstock.control.grants import CatalogGrants
 from penstock.control.health import Health
 from penstock.control.installation import Installation
 from penstock.control.janitor import Janitor
@@ -344,6 +345,7 @@ def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) 
         versions=Versions(store, clock, artifacts, FolderReader()),
         files=files,
         uploads=Uploads(store, clock, artifacts, files),
+        grants=CatalogGrants(store),
         clock=clock,
         sdk_repository=settings.artifacts.sdk_repository,
     )

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from penstock.control.endpoint_wishes import ConfigWish, EntityWish
 from penstock.control.external_models import ExternalModels
+from penstock.control.grants import require_model
 from penstock.control.offers import Appraisal, Offers, problem
 from penstock.domain.access import Caller
 from penstock.domain.catalog import ModelVersion, check_number
 from penstock.domain.endpoint import Config, Outcome, check_count, check_entities
 from penstock.domain.errors import DoesNotExist, InvalidParameter
+from penstock.domain.grant import Privilege
 from penstock.domain.model import Task
 from penstock.domain.names import ModelName
 from penstock.domain.packing import place
@@ -49,6 +51,13 @@ class Configurations:
         again = tuple(_again(entity) for entity in before.entities)
         return await self.make(caller, ConfigWish(again, wish.routes), version=0)
 
+    async def check_creator(self, creator: str, config: Config) -> None:
+        """Raises PermissionDenied if the endpoint's creator, who may be gone, may no longer serve one of the models."""
+        async with self._store.unit() as unit:
+            principal = await unit.access.principal_named(creator)
+            for entity in config.entities if principal is not None else ():
+                await require_model(unit, principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
+
     async def discard(self, config: Config | None, kept: Config | None = None) -> None:
         """Forgets secrets that were planted for a configuration, but for those of the one that is `kept`."""
         await self._externals.uproot(config, kept)
@@ -62,6 +71,8 @@ class Configurations:
         check_entities([entity.name for entity in entities])
         complete_routes = complete(wish.routes, [entity.name for entity in entities])
         async with self._store.unit() as unit:
+            for entity in entities:
+                await require_model(unit, caller.principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
             tasks = [_task(entity, await _version(unit, entity)) for entity in entities]
         if len(set(tasks)) > 1:
             listed = ", ".join(f"'{entity.name}' {task}" for entity, task in zip(entities, tasks, strict=True))

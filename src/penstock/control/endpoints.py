@@ -114,6 +114,7 @@ class Endpoints:
         self._bounds.take()
         before, known = endpoint.current, _version(endpoint)
         made = await self._configurations.after(caller, before, wish)
+        await self._configurations.check_creator(endpoint.creator, made)
         async with self._uprooting(made, before), self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
             self._check_idle(endpoint)

@@ -98,6 +98,7 @@ class Groups:
             changed = await _set_members(unit, group, GroupChange(members=()))
             await unit.groups.remove(group.id)
             await unit.secrets.forget_principal(group.name)
+            await unit.grants.forget_principal(group.name)
             await changing.forget(Grantee(GranteeKind.GROUP, group.name))
         self._memory.forget_name(group.name)
         self._tell(changed)

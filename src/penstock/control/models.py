@@ -109,6 +109,7 @@ class Models:
             check_unused(f"model '{name}'", await endpoints_using(unit, str(name)), "delete")
             versions = await unit.catalog.versions(VersionFilter(model=str(name)), limit=ALL)
             await unit.catalog.remove_model(name)
+            await unit.grants.forget(model.id)
         for version in versions:
             await self._artifacts.remove(version.storage)
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from penstock.control.credentials import new_id
 from penstock.control.usage_of_models import endpoints_using
-from penstock.domain.access import Caller
+from penstock.domain.access import USERS, Caller
 from penstock.domain.catalog import Catalog, Schema, Tags, check_owner, check_text, check_unused
 from penstock.domain.errors import Conflict, DoesNotExist
+from penstock.domain.grant import OPEN
 from penstock.domain.names import SchemaName
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.artifacts import ArtifactStore
@@ -39,6 +40,8 @@ class Namespaces:
         async with self._store.unit() as unit:
             catalog = _catalog(caller, name, self._clock.now_ms(), check_text(comment, "comment"), properties)
             await unit.catalog.add_catalog(catalog)
+            # Who owns it closes it, if need be.
+            await unit.grants.put(catalog.id, {USERS: OPEN})
             return catalog
 
     async def catalog(self, name: str) -> Catalog:
@@ -80,7 +83,9 @@ class Namespaces:
             storages = [storage for schema in schemas for storage in await _empty(unit, schema.name)]
             for schema in schemas:
                 await unit.catalog.remove_schema(schema.name)
+                await unit.grants.forget(schema.id)
             await unit.catalog.remove_catalog(name)
+            await unit.grants.forget(catalog.id)
         await self._remove(storages)
 
     async def create_schema(self, caller: Caller, name: SchemaName, comment: str, properties: Tags) -> Schema:
@@ -127,6 +132,7 @@ class Namespaces:
                 raise Conflict(f"Schema '{name}' is not empty: it holds registered models. Delete with force=true.")
             storages = await _empty(unit, name)
             await unit.catalog.remove_schema(name)
+            await unit.grants.forget(schema.id)
         await self._remove(storages)
 
     async def _remove(self, storages: Sequence[str]) -> None:
@@ -138,7 +144,9 @@ class Namespaces:
 async def ensure_parents(unit: Unit, caller: Caller, name: SchemaName, now_ms: int) -> None:
     """Makes the catalog and the schema unless they are there."""
     if await unit.catalog.catalog(name.catalog) is None:
-        await unit.catalog.add_catalog(_catalog(caller, name.catalog, now_ms))
+        catalog = _catalog(caller, name.catalog, now_ms)
+        await unit.catalog.add_catalog(catalog)
+        await unit.grants.put(catalog.id, {USERS: OPEN})
     if await unit.catalog.schema(name) is None:
         await unit.catalog.add_schema(_schema(caller, name, now_ms))
 
@@ -151,6 +159,7 @@ async def _empty(unit: Unit, name: SchemaName) -> list[str]:
         versions = await unit.catalog.versions(VersionFilter(model=str(model.name)), limit=ALL)
         storages += [version.storage for version in versions]
         await unit.catalog.remove_model(model.name)
+        await unit.grants.forget(model.id)
     return storages
 
 

@@ -108,6 +108,7 @@ class Principals:
             await unit.access.remove_principal(principal_id)
             # Whoever gets the name next gets neither the secrets nor the grants.
             await unit.secrets.forget_principal(found.name)
+            await unit.grants.forget_principal(found.name)
             await changing.forget(grantee(found))
             await keep_an_administrator(unit)
         self.tell([found])

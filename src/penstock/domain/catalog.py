@@ -135,7 +135,7 @@ def check_readable(version: ModelVersion) -> None:
 
 def check_owner(caller: Caller, owner: str, action: str) -> None:
     """Raises PermissionDenied unless the caller is the owner or an administrator; `action` completes "may not"."""
-    if not caller.principal.is_admin and caller.principal.name != owner:
+    if not caller.principal.is_admin and owner not in {caller.principal.name, *caller.principal.groups}:
         raise PermissionDenied(
             f"{caller.principal.name} may not {action}: only its owner {owner} and administrators may."
         )

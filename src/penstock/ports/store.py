@@ -14,6 +14,7 @@ from penstock.ports.audit_rows import AuditRows
 from penstock.ports.batch_rows import BatchRows
 from penstock.ports.catalog_rows import CatalogRows
 from penstock.ports.endpoint_rows import EndpointRows
+from penstock.ports.grant_rows import GrantRows
 from penstock.ports.group_rows import GroupRows
 from penstock.ports.ledger_rows import LedgerRows
 from penstock.ports.place_rows import PlaceRows
@@ -96,6 +97,11 @@ class Unit(Protocol):
     @property
     def audit(self) -> AuditRows:
         """The audit log."""
+        ...
+
+    @property
+    def grants(self) -> GrantRows:
+        """Grants on the catalogue."""
         ...
 
 

@@ -23,8 +23,10 @@ from penstock.control.remeasuring import Remeasuring
 from penstock.control.temporary import TemporaryEngines
 from penstock.control.throughput import Throughput
 from penstock.control.watch import Watch
+from penstock.domain.access import USERS
 from penstock.domain.acl import Acl
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
+from penstock.domain.grant import OPEN
 from penstock.domain.model import ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
 from penstock.domain.routing import EndpointRoute
@@ -214,6 +216,7 @@ async def add_model(
         rows = unit.catalog
         if await rows.catalog(parsed.catalog) is None:
             await rows.add_catalog(Catalog(id=parsed.catalog, name=parsed.catalog, owner="ann", **stamp))  # type: ignore[arg-type]
+            await unit.grants.put(parsed.catalog, {USERS: OPEN})
         if await rows.schema(parsed.parent) is None:
             await rows.add_schema(Schema(id=str(parsed.parent), name=parsed.parent, owner="ann", **stamp))  # type: ignore[arg-type]
         await rows.add_model(RegisteredModel(id=name, name=parsed, owner="ann", **stamp))  # type: ignore[arg-type]

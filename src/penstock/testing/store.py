@@ -13,6 +13,7 @@ from penstock.testing.audit_rows import FakeAuditRows
 from penstock.testing.batch_rows import FakeBatchRows
 from penstock.testing.catalog_rows import FakeCatalogRows
 from penstock.testing.endpoint_rows import FakeEndpointRows
+from penstock.testing.grant_rows import FakeGrantRows
 from penstock.testing.group_rows import FakeGroupRows
 from penstock.testing.ledger_rows import FakeLedgerRows
 from penstock.testing.place_rows import FakePlaceRows
@@ -46,6 +47,7 @@ class FakeUnit:
     ledger: FakeLedgerRows = field(default_factory=FakeLedgerRows)
     secrets: FakeSecretRows = field(default_factory=FakeSecretRows)
     audit: FakeAuditRows = field(default_factory=FakeAuditRows)
+    grants: FakeGrantRows = field(default_factory=FakeGrantRows)
 
     def copy(self) -> "FakeUnit":
         """The same rows, independent of these."""

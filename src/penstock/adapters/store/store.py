@@ -15,6 +15,7 @@ from penstock.adapters.store.claim import claim_for
 from penstock.adapters.store.companion import make_schema
 from penstock.adapters.store.database import open_engine, parse_url, transaction
 from penstock.adapters.store.endpoint_rows import SqlEndpointRows
+from penstock.adapters.store.grant_rows import SqlGrantRows
 from penstock.adapters.store.group_rows import SqlGroupRows
 from penstock.adapters.store.ledger_rows import SqlLedgerRows
 from penstock.adapters.store.migrate import migrate
@@ -46,6 +47,7 @@ class SqlUnit:
         self.ledger = SqlLedgerRows(connection)
         self.secrets = SqlSecretRows(connection)
         self.audit = SqlAuditRows(connection)
+        self.grants = SqlGrantRows(connection)
 
 
 class SqlStore:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from penstock.control.files import Files
+from penstock.control.grants import CatalogGrants
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.uploads import Uploads
@@ -13,6 +14,7 @@ from penstock.control.versions import Versions
 from penstock.ports.clock import Clock
 from penstock.web.databricks import (
     files,
+    grants,
     mlflow_models,
     mlflow_versions,
     signed_files,
@@ -31,16 +33,18 @@ class Catalogue:
     versions: Versions
     files: Files
     uploads: Uploads
+    grants: CatalogGrants
     clock: Clock
     sdk_repository: bool = False
 
 
 def routers(catalogue: Catalogue, public_url: str) -> Iterable[APIRouter]:
     """The routers. `public_url` empty: addresses lead where a request came in."""
-    yield mlflow_models.router(catalogue.models, sdk_repository=catalogue.sdk_repository)
-    yield mlflow_versions.router(catalogue.versions, catalogue.models, catalogue.clock)
-    yield uc_namespaces.router(catalogue.namespaces)
-    yield uc_models.router(catalogue.models)
-    yield uc_versions.router(catalogue.versions, catalogue.clock)
-    yield files.router(catalogue.files, catalogue.uploads)
-    yield signed_files.router(catalogue.files, catalogue.uploads, public_url)
+    yield mlflow_models.router(catalogue.models, catalogue.grants, sdk_repository=catalogue.sdk_repository)
+    yield mlflow_versions.router(catalogue.versions, catalogue.models, catalogue.grants, catalogue.clock)
+    yield uc_namespaces.router(catalogue.namespaces, catalogue.grants)
+    yield uc_models.router(catalogue.models, catalogue.grants)
+    yield uc_versions.router(catalogue.versions, catalogue.grants, catalogue.clock)
+    yield grants.router(catalogue.grants)
+    yield files.router(catalogue.files, catalogue.uploads, catalogue.grants)
+    yield signed_files.router(catalogue.files, catalogue.uploads, catalogue.grants, public_url)

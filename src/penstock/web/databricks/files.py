@@ -8,15 +8,18 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from penstock.control.files import Files
+from penstock.control.grants import CatalogGrants
 from penstock.control.uploads import Uploads
-from penstock.domain.artifact_path import decode
+from penstock.domain.access import Caller
+from penstock.domain.artifact_path import ArtifactPath, decode
 from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter, InvalidRequest
+from penstock.domain.grant import Privilege
 from penstock.domain.tracking_path import FilePath, parse_file
 from penstock.ports.artifacts import Entry, Part
 from penstock.web.databricks.downloads import answer_file
 from penstock.web.databricks.paging import after_text, page, page_size
-from penstock.web.guard import Access, allows, guarded_router
+from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
 BASE = "/api/2.0/fs"
 FILES = f"{BASE}/files"
@@ -50,6 +53,13 @@ def path_of(request: Request, prefix: str) -> FilePath:
     return parse_file(decode(path_in(request, prefix)))
 
 
+async def allowed(grants: CatalogGrants, caller: Caller, path: FilePath, wanted: Privilege) -> FilePath:
+    """Returns the path; raises PermissionDenied if it is of a model on which the caller lacks the privilege."""
+    if isinstance(path, ArtifactPath):
+        await grants.check(caller, path.model, wanted)
+    return path
+
+
 async def body_of(request: Request) -> AsyncIterator[bytes]:
     """The body piece by piece; InvalidRequest if the client goes away in the middle."""
     try:
@@ -59,26 +69,27 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         raise InvalidRequest("The upload ended before its body was complete; nothing was stored.") from error
 
 
-def router(files: Files, uploads: Uploads) -> APIRouter:
+def router(files: Files, uploads: Uploads, grants: CatalogGrants) -> APIRouter:
     """All of them."""
     routes = guarded_router()
-    _add_uploads(routes, files, uploads)
-    _add_downloads(routes, files)
-    _add_directories(routes, files)
+    _add_uploads(routes, files, uploads, grants)
+    _add_downloads(routes, files, grants)
+    _add_directories(routes, files, grants)
     return routes
 
 
-def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads) -> None:
+def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads, grants: CatalogGrants) -> None:
     @routes.put(f"{FILES}/{{path:path}}", openapi_extra=_STREAM)
     async def put(
         request: Request,
+        caller: CallerDep,
         *,
         overwrite: bool = True,
         upload_type: str = "",
         session_token: str = "",
         part_number: int = 0,
     ) -> Response:
-        path = path_of(request, FILES)
+        path = await allowed(grants, caller, path_of(request, FILES), Privilege.MODIFY)
         if session_token:
             _check_type(upload_type)
             etag = await uploads.put_part(path, session_token, part_number, body_of(request))
@@ -89,13 +100,14 @@ def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads) -> None:
     @routes.post(f"{FILES}/{{path:path}}", openapi_extra=_USER)
     async def act(
         request: Request,
+        caller: CallerDep,
         action: str,
         *,
         overwrite: bool = True,
         session_token: str = "",
         upload_type: str = "multipart",
     ) -> dict[str, Any]:
-        path = path_of(request, FILES)
+        path = await allowed(grants, caller, path_of(request, FILES), Privilege.MODIFY)
         if action == "initiate-upload":
             return {"multipart_upload": {"session_token": await uploads.begin(path, overwrite=overwrite)}}
         if action == "complete-upload":
@@ -110,8 +122,8 @@ def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads) -> None:
         )
 
     @routes.delete(f"{FILES}/{{path:path}}", openapi_extra=_USER)
-    async def delete(request: Request) -> Response:
-        await files.delete(path_of(request, FILES), directory=False)
+    async def delete(request: Request, caller: CallerDep) -> Response:
+        await files.delete(await allowed(grants, caller, path_of(request, FILES), Privilege.MODIFY), directory=False)
         return Response(status_code=204)
 
 
@@ -128,10 +140,10 @@ def _parts(body: bytes) -> list[Part]:
     return [Part(check_number(part.part_number, "part_number"), part.etag.strip('"')) for part in parsed.parts]
 
 
-def _add_downloads(routes: APIRouter, files: Files) -> None:
+def _add_downloads(routes: APIRouter, files: Files, grants: CatalogGrants) -> None:
     @routes.api_route(f"{FILES}/{{path:path}}", methods=["GET", "HEAD"], openapi_extra=_USER)
-    async def get(request: Request) -> Response:
-        return await send(request, files, path_of(request, FILES))
+    async def get(request: Request, caller: CallerDep) -> Response:
+        return await send(request, files, await allowed(grants, caller, path_of(request, FILES), Privilege.EXECUTE))
 
 
 async def send(request: Request, files: Files, path: FilePath) -> Response:
@@ -140,12 +152,15 @@ async def send(request: Request, files: Files, path: FilePath) -> Response:
     return await answer_file(request, entry, lambda start, length: files.read(path, start, length))
 
 
-def _add_directories(routes: APIRouter, files: Files) -> None:
+def _add_directories(routes: APIRouter, files: Files, grants: CatalogGrants) -> None:
     @routes.get(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
     async def list_entries(
-        request: Request, asked: Annotated[int | None, Query(alias="page_size")] = None, page_token: str | None = None
+        request: Request,
+        caller: CallerDep,
+        asked: Annotated[int | None, Query(alias="page_size")] = None,
+        page_token: str | None = None,
     ) -> dict[str, Any]:
-        path = path_of(request, DIRECTORIES)
+        path = await allowed(grants, caller, path_of(request, DIRECTORIES), Privilege.EXECUTE)
         size = page_size(asked, MAX_ENTRIES, "page_size")
         found = await files.list(path, after_text(page_token), size + 1)
         shown, token = page(found, size, lambda entry: entry.path.rsplit("/", 1)[-1])
@@ -153,18 +168,22 @@ def _add_directories(routes: APIRouter, files: Files) -> None:
         return {**answer, "next_page_token": token} if token else answer
 
     @routes.head(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
-    async def exists(request: Request) -> Response:
-        await files.stat(path_of(request, DIRECTORIES), directory=True)
+    async def exists(request: Request, caller: CallerDep) -> Response:
+        await files.stat(
+            await allowed(grants, caller, path_of(request, DIRECTORIES), Privilege.EXECUTE), directory=True
+        )
         return Response()
 
     @routes.put(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
-    async def make(request: Request) -> Response:
-        await files.make_directory(path_of(request, DIRECTORIES))
+    async def make(request: Request, caller: CallerDep) -> Response:
+        await files.make_directory(await allowed(grants, caller, path_of(request, DIRECTORIES), Privilege.MODIFY))
         return Response(status_code=204)
 
     @routes.delete(f"{DIRECTORIES}/{{path:path}}", openapi_extra=_USER)
-    async def delete(request: Request) -> Response:
-        await files.delete(path_of(request, DIRECTORIES), directory=True)
+    async def delete(request: Request, caller: CallerDep) -> Response:
+        await files.delete(
+            await allowed(grants, caller, path_of(request, DIRECTORIES), Privilege.MODIFY), directory=True
+        )
         return Response(status_code=204)
 
 

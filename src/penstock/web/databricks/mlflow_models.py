@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from penstock.control.grants import CatalogGrants
 from penstock.control.models import ModelChange, Models
 from penstock.domain.catalog import check_number
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.grant import Privilege
 from penstock.domain.names import ModelName
 from penstock.web.databricks.catalog_objects import (
     JOB,
@@ -64,12 +66,12 @@ class DeleteAlias(Body):
     alias: str
 
 
-def router(models: Models, *, sdk_repository: bool) -> APIRouter:
+def router(models: Models, grants: CatalogGrants, *, sdk_repository: bool) -> APIRouter:
     """All of them. `sdk_repository` is what clients are told to upload with: the Files API, or signed addresses."""
     routes = guarded_router()
-    _add_models(routes, models)
-    _add_aliases(routes, models)
-    _add_tags(routes, models)
+    _add_models(routes, models, grants)
+    _add_aliases(routes, models, grants)
+    _add_tags(routes, models, grants)
 
     @routes.get(f"{MODELS}:is-databricks-sdk-models-artifact-repository-enabled", openapi_extra=_USER)
     async def enabled() -> dict[str, bool]:
@@ -78,19 +80,26 @@ def router(models: Models, *, sdk_repository: bool) -> APIRouter:
     return routes
 
 
-def _add_models(routes: APIRouter, models: Models) -> None:
+def _add_models(routes: APIRouter, models: Models, grants: CatalogGrants) -> None:
     @routes.post(f"{MODELS}/create", openapi_extra=_USER)
     async def create(body: CreateModel, caller: CallerDep) -> dict[str, Any]:
         body.refuse(deployment_job_id=JOB)
-        made = await models.create(caller, ModelName.parse(body.name), body.description, tags_of(body.tags))
+        name = ModelName.parse(body.name)
+        await grants.check_create(caller, name)
+        made = await models.create(caller, name, body.description, tags_of(body.tags))
         return {"registered_model": mlflow_model(made)}
 
     @routes.get(f"{MODELS}/get", openapi_extra=_USER)
-    async def get(name: str) -> dict[str, Any]:
-        return {"registered_model": mlflow_model(await models.get(ModelName.parse(name)))}
+    async def get(name: str, caller: CallerDep) -> dict[str, Any]:
+        return {
+            "registered_model": mlflow_model(
+                await models.get(await grants.check(caller, ModelName.parse(name), Privilege.EXECUTE))
+            )
+        }
 
     @routes.get(f"{MODELS}/search", openapi_extra=_USER)
     async def search(
+        caller: CallerDep,
         max_results: int | None = None,
         page_token: str | None = None,
         only: Annotated[str, Query(alias="filter")] = "",
@@ -101,6 +110,7 @@ def _add_models(routes: APIRouter, models: Models) -> None:
         size, after = page_size(max_results, MAX_RESULTS), after_text(page_token)
         found = await models.list(after=ModelName.parse(after, "page_token") if after else None, limit=size + 1)
         shown, token = page(found, size, lambda model: str(model.name))
+        shown = await grants.visible(caller, shown, lambda model: model.name)
         return {"registered_models": [mlflow_model(model) for model in shown], "next_page_token": token}
 
     @routes.patch(f"{MODELS}/update", openapi_extra=_USER)
@@ -108,7 +118,10 @@ def _add_models(routes: APIRouter, models: Models) -> None:
         body.refuse(deployment_job_id=JOB)
         new_name = ModelName.parse(body.new_name, "new_name") if body.new_name else None
         change = ModelChange(name=new_name, description=body.description)
-        return {"registered_model": mlflow_model(await models.change(caller, ModelName.parse(body.name), change))}
+        name = await grants.check(caller, ModelName.parse(body.name), Privilege.MODIFY)
+        if new_name is not None:
+            await grants.check_create(caller, new_name)
+        return {"registered_model": mlflow_model(await models.change(caller, name, change))}
 
     @routes.delete(f"{MODELS}/delete", openapi_extra=_USER)
     async def delete(body: NamedModel, caller: CallerDep) -> dict[str, Any]:
@@ -116,29 +129,44 @@ def _add_models(routes: APIRouter, models: Models) -> None:
         return {}
 
 
-def _add_aliases(routes: APIRouter, models: Models) -> None:
+def _add_aliases(routes: APIRouter, models: Models, grants: CatalogGrants) -> None:
     @routes.post(f"{MODELS}/alias", openapi_extra=_USER)
-    async def set_alias(body: SetAlias) -> dict[str, Any]:
-        await models.set_alias(ModelName.parse(body.name), body.alias, check_number(body.version))
+    async def set_alias(body: SetAlias, caller: CallerDep) -> dict[str, Any]:
+        await models.set_alias(
+            await grants.check(caller, ModelName.parse(body.name), Privilege.MODIFY),
+            body.alias,
+            check_number(body.version),
+        )
         return {}
 
     @routes.get(f"{MODELS}/alias", openapi_extra=_USER)
-    async def by_alias(name: str, alias: str) -> dict[str, Any]:
-        return {"model_version": mlflow_version(await models.by_alias(ModelName.parse(name), alias))}
+    async def by_alias(name: str, alias: str, caller: CallerDep) -> dict[str, Any]:
+        return {
+            "model_version": mlflow_version(
+                await models.by_alias(await grants.check(caller, ModelName.parse(name), Privilege.EXECUTE), alias)
+            )
+        }
 
     @routes.delete(f"{MODELS}/alias", openapi_extra=_USER)
-    async def delete_alias(body: DeleteAlias) -> dict[str, Any]:
-        await models.remove_alias(ModelName.parse(body.name), body.alias)
+    async def delete_alias(body: DeleteAlias, caller: CallerDep) -> dict[str, Any]:
+        await models.remove_alias(await grants.check(caller, ModelName.parse(body.name), Privilege.MODIFY), body.alias)
         return {}
 
 
-def _add_tags(routes: APIRouter, models: Models) -> None:
+def _add_tags(routes: APIRouter, models: Models, grants: CatalogGrants) -> None:
     @routes.post(f"{MODELS}/set-tag", openapi_extra=_USER)
-    async def set_tag(body: OneTag) -> dict[str, Any]:
-        await models.change_tags(ModelName.parse(body.name), None, ((body.key, body.value),), ())
+    async def set_tag(body: OneTag, caller: CallerDep) -> dict[str, Any]:
+        await models.change_tags(
+            await grants.check(caller, ModelName.parse(body.name), Privilege.APPLY_TAG),
+            None,
+            ((body.key, body.value),),
+            (),
+        )
         return {}
 
     @routes.delete(f"{MODELS}/delete-tag", openapi_extra=_USER)
-    async def delete_tag(body: OneTag) -> dict[str, Any]:
-        await models.change_tags(ModelName.parse(body.name), None, (), (body.key,))
+    async def delete_tag(body: OneTag, caller: CallerDep) -> dict[str, Any]:
+        await models.change_tags(
+            await grants.check(caller, ModelName.parse(body.name), Privilege.APPLY_TAG), None, (), (body.key,)
+        )
         return {}

@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from penstock.control.files import DELETE, GET, PUT, Files, Ticket
+from penstock.control.grants import CatalogGrants
 from penstock.control.uploads import Uploads
 from penstock.domain.errors import InvalidParameter, MalformedBody
+from penstock.domain.grant import Privilege
 from penstock.domain.tracking_path import parse_file
-from penstock.web.databricks.files import BASE, body_of, path_of, send
-from penstock.web.guard import Access, allows, guarded_router
+from penstock.web.databricks.files import BASE, allowed, body_of, path_of, send
+from penstock.web.guard import Access, CallerDep, allows, guarded_router
 
 SIGNED = f"{BASE}/signed"
 _USER = allows(Access.USER)
@@ -39,15 +41,15 @@ class AskPartUrls(AskSessionUrl):
     count: int = 1
 
 
-def router(files: Files, uploads: Uploads, public_url: str) -> APIRouter:
+def router(files: Files, uploads: Uploads, grants: CatalogGrants, public_url: str) -> APIRouter:
     """All of them. `public_url` empty: addresses lead where the request came in."""
     routes = guarded_router()
-    _add_asking(routes, files, uploads, public_url)
+    _add_asking(routes, files, uploads, grants, public_url)
     _add_using(routes, files, uploads)
     return routes
 
 
-def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, public_url: str) -> None:
+def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, grants: CatalogGrants, public_url: str) -> None:
     def url(request: Request, ticket: Ticket) -> str:
         base = public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
         query: dict[str, str | int] = {"expires": ticket.expires_at, "signature": ticket.signature}
@@ -56,28 +58,36 @@ def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, public_url: s
         return f"{base}{SIGNED}{quote(str(ticket.path))}?{urlencode(query)}"
 
     @routes.post(f"{BASE}/create-upload-url", openapi_extra=_USER)
-    async def upload(request: Request, body: AskUrl) -> dict[str, Any]:
-        ticket = await files.ticket(PUT, parse_file(body.path), _time(body.expire_time))
+    async def upload(request: Request, body: AskUrl, caller: CallerDep) -> dict[str, Any]:
+        ticket = await files.ticket(
+            PUT, await allowed(grants, caller, parse_file(body.path), Privilege.MODIFY), _time(body.expire_time)
+        )
         return {"url": url(request, ticket), "headers": []}
 
     @routes.post(f"{BASE}/create-download-url", openapi_extra=_USER)
-    async def download(request: Request) -> dict[str, Any]:
+    async def download(request: Request, caller: CallerDep) -> dict[str, Any]:
         # MLflow sends a body, the SDK a query.
         asked = _asked(await request.body(), request)
-        ticket = await files.ticket(GET, parse_file(asked.path), _time(asked.expire_time))
+        ticket = await files.ticket(
+            GET, await allowed(grants, caller, parse_file(asked.path), Privilege.EXECUTE), _time(asked.expire_time)
+        )
         return {"url": url(request, ticket), "headers": []}
 
     @routes.post(f"{BASE}/create-upload-part-urls", openapi_extra=_USER)
-    async def parts(request: Request, body: AskPartUrls) -> dict[str, Any]:
+    async def parts(request: Request, body: AskPartUrls, caller: CallerDep) -> dict[str, Any]:
         tickets = await uploads.part_tickets(
-            parse_file(body.path), body.session_token, body.start_part_number, body.count, _time(body.expire_time)
+            await allowed(grants, caller, parse_file(body.path), Privilege.MODIFY),
+            body.session_token,
+            body.start_part_number,
+            body.count,
+            _time(body.expire_time),
         )
         urls = [{"url": url(request, ticket), "part_number": ticket.part, "headers": []} for ticket in tickets]
         return {"upload_part_urls": urls}
 
     @routes.post(f"{BASE}/create-abort-upload-url", openapi_extra=_USER)
-    async def abort(request: Request, body: AskSessionUrl) -> dict[str, Any]:
-        path = parse_file(body.path)
+    async def abort(request: Request, body: AskSessionUrl, caller: CallerDep) -> dict[str, Any]:
+        path = await allowed(grants, caller, parse_file(body.path), Privilege.MODIFY)
         ticket = await files.ticket(DELETE, path, _time(body.expire_time), session=body.session_token)
         return {"abort_upload_url": {"url": url(request, ticket), "headers": []}}
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from penstock.control.grants import CatalogGrants
 from penstock.control.namespaces import NamespaceChange, Namespaces
 from penstock.domain.catalog import Tags, check_tag, check_text
 from penstock.domain.names import SchemaName, check_level
@@ -40,11 +41,11 @@ class Change(Body):
     properties: dict[str, str] | None = None
 
 
-def router(namespaces: Namespaces) -> APIRouter:
+def router(namespaces: Namespaces, grants: CatalogGrants) -> APIRouter:
     """All of them."""
     routes = guarded_router()
-    _add_catalogs(routes, namespaces)
-    _add_schemas(routes, namespaces)
+    _add_catalogs(routes, namespaces, grants)
+    _add_schemas(routes, namespaces, grants)
     return routes
 
 
@@ -55,14 +56,14 @@ def _properties(given: dict[str, str] | None) -> Tags:
 def _change(body: Change) -> NamespaceChange:
     body.refuse(
         new_name="catalogs and schemas keep their names.",
-        isolation_mode="catalogs are open to every user of this server.",
+        isolation_mode="grants say who may use a catalog.",
         storage_root=STORED_HERE,
     )
     properties = None if body.properties is None else _properties(body.properties)
     return NamespaceChange(body.comment, check_text(body.owner or "", "owner") or None, properties)
 
 
-def _add_catalogs(routes: APIRouter, namespaces: Namespaces) -> None:
+def _add_catalogs(routes: APIRouter, namespaces: Namespaces, grants: CatalogGrants) -> None:
     @routes.post(f"{BASE}/catalogs", openapi_extra=_USER)
     async def create(body: NewNamespace, caller: CallerDep) -> dict[str, Any]:
         body.refuse(storage_root=STORED_HERE, provider_name=MANAGED, share_name=MANAGED, connection_name=MANAGED)
@@ -70,14 +71,18 @@ def _add_catalogs(routes: APIRouter, namespaces: Namespaces) -> None:
         return catalog_info(await namespaces.create_catalog(caller, name, body.comment, _properties(body.properties)))
 
     @routes.get(f"{BASE}/catalogs", openapi_extra=_USER)
-    async def list_all(max_results: int | None = None, page_token: str | None = None) -> dict[str, Any]:
+    async def list_all(
+        caller: CallerDep, max_results: int | None = None, page_token: str | None = None
+    ) -> dict[str, Any]:
         size = page_size(max_results, MAX_RESULTS)
         found = await namespaces.catalogs(after_text(page_token), size + 1)
         shown, token = page(found, size, lambda catalog: catalog.name)
+        shown = await grants.visible(caller, shown, lambda catalog: catalog.name)
         return {"catalogs": [catalog_info(catalog) for catalog in shown], "next_page_token": token}
 
     @routes.get(f"{BASE}/catalogs/{{name}}", openapi_extra=_USER)
-    async def get(name: str) -> dict[str, Any]:
+    async def get(name: str, caller: CallerDep) -> dict[str, Any]:
+        await grants.check_use(caller, check_level(name, "name"))
         return catalog_info(await namespaces.catalog(check_level(name, "name")))
 
     @routes.patch(f"{BASE}/catalogs/{{name}}", openapi_extra=_USER)
@@ -90,26 +95,31 @@ def _add_catalogs(routes: APIRouter, namespaces: Namespaces) -> None:
         return {}
 
 
-def _add_schemas(routes: APIRouter, namespaces: Namespaces) -> None:
+def _add_schemas(routes: APIRouter, namespaces: Namespaces, grants: CatalogGrants) -> None:
     @routes.post(f"{BASE}/schemas", openapi_extra=_USER)
     async def create(body: NewSchema, caller: CallerDep) -> dict[str, Any]:
         body.refuse(storage_root=STORED_HERE)
         name = SchemaName.of(body.catalog_name, body.name)
+        await grants.check_create(caller, name)
         return schema_info(await namespaces.create_schema(caller, name, body.comment, _properties(body.properties)))
 
     @routes.get(f"{BASE}/schemas", openapi_extra=_USER)
     async def list_all(
-        catalog_name: str, max_results: int | None = None, page_token: str | None = None
+        catalog_name: str, caller: CallerDep, max_results: int | None = None, page_token: str | None = None
     ) -> dict[str, Any]:
         size = page_size(max_results, MAX_RESULTS)
         catalog = check_level(catalog_name, "catalog_name")
+        await grants.check_use(caller, catalog)
         found = await namespaces.schemas(catalog, after_text(page_token), size + 1)
         shown, token = page(found, size, lambda schema: schema.name.schema)
+        shown = await grants.visible(caller, shown, lambda schema: schema.name)
         return {"schemas": [schema_info(schema) for schema in shown], "next_page_token": token}
 
     @routes.get(f"{BASE}/schemas/{{full_name}}", openapi_extra=_USER)
-    async def get(full_name: str) -> dict[str, Any]:
-        return schema_info(await namespaces.schema(SchemaName.parse(full_name)))
+    async def get(full_name: str, caller: CallerDep) -> dict[str, Any]:
+        name = SchemaName.parse(full_name)
+        await grants.check_use(caller, name)
+        return schema_info(await namespaces.schema(name))
 
     @routes.patch(f"{BASE}/schemas/{{full_name}}", openapi_extra=_USER)
     async def change(full_name: str, body: Change, caller: CallerDep) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from penstock.control.grants import CatalogGrants
 from penstock.control.versions import NewVersion, Versions
 from penstock.domain.catalog import Lineage, check_number, check_readable, check_writable
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.grant import Privilege
 from penstock.domain.names import ModelName
 from penstock.ports.clock import Clock
 from penstock.web.databricks.catalog_objects import Body, TagBody, Text, credentials, tags_of, version_info
@@ -73,18 +75,19 @@ class AskCredentials(Body):
     operation: str = READ
 
 
-def router(versions: Versions, clock: Clock) -> APIRouter:
+def router(versions: Versions, grants: CatalogGrants, clock: Clock) -> APIRouter:
     """All of them."""
     routes = guarded_router()
-    _add_life(routes, versions)
-    _add_queries(routes, versions)
+    _add_life(routes, versions, grants)
+    _add_queries(routes, versions, grants)
 
     @routes.post(f"{BASE}/temporary-model-version-credentials", openapi_extra=_USER)
-    async def ask(body: AskCredentials) -> dict[str, Any]:
+    async def ask(body: AskCredentials, caller: CallerDep) -> dict[str, Any]:
         if body.operation not in {READ, READ_WRITE}:
             raise InvalidParameter(f"operation must be {READ} or {READ_WRITE}, but is {body.operation[:80]!r}.")
         name = ModelName.of(body.catalog_name, body.schema_name, body.model_name)
-        found = await versions.get(name, check_number(body.version))
+        wanted = Privilege.MODIFY if body.operation == READ_WRITE else Privilege.EXECUTE
+        found = await versions.get(await grants.check(caller, name, wanted), check_number(body.version))
         check = check_writable if body.operation == READ_WRITE else check_readable
         check(found)
         return credentials(clock.now_ms() + CREDENTIALS_MS)
@@ -92,12 +95,14 @@ def router(versions: Versions, clock: Clock) -> APIRouter:
     return routes
 
 
-def _add_life(routes: APIRouter, versions: Versions) -> None:
+def _add_life(routes: APIRouter, versions: Versions, grants: CatalogGrants) -> None:
     one = f"{MODELS}/{{full_name}}/versions/{{number}}"
 
     @routes.post(f"{MODELS}/versions", openapi_extra=_USER)
     async def create(body: CreateVersion, caller: CallerDep) -> dict[str, Any]:
-        name = ModelName.of(body.catalog_name, body.schema_name, body.model_name)
+        name = await grants.check(
+            caller, ModelName.of(body.catalog_name, body.schema_name, body.model_name), Privilege.MODIFY
+        )
         listed = (body.model_version_dependencies or Dependencies()).dependencies or []
         needs = tuple(pair for need in listed for pair in need.pairs())
         lineage = Lineage(body.run_tracking_server_id, body.model_id, body.feature_deps, needs)
@@ -106,12 +111,12 @@ def _add_life(routes: APIRouter, versions: Versions) -> None:
 
     @routes.patch(f"{one}/finalize", openapi_extra=_USER)
     async def finalize(full_name: str, number: str, caller: CallerDep) -> dict[str, Any]:
-        name = ModelName.parse(full_name, "full_name")
+        name = await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.MODIFY)
         return version_info(await versions.finalize(name, check_number(number), caller.principal.name))
 
     @routes.patch(one, openapi_extra=_USER)
     async def change(full_name: str, number: str, body: ChangeVersion, caller: CallerDep) -> dict[str, Any]:
-        name = ModelName.parse(full_name, "full_name")
+        name = await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.MODIFY)
         return version_info(await versions.describe(caller, name, check_number(number), body.comment))
 
     @routes.delete(one, openapi_extra=_USER)
@@ -120,16 +125,20 @@ def _add_life(routes: APIRouter, versions: Versions) -> None:
         return {}
 
 
-def _add_queries(routes: APIRouter, versions: Versions) -> None:
+def _add_queries(routes: APIRouter, versions: Versions, grants: CatalogGrants) -> None:
     @routes.get(f"{MODELS}/{{full_name}}/versions", openapi_extra=_USER)
-    async def list_all(full_name: str, max_results: int | None = None, page_token: str | None = None) -> dict[str, Any]:
+    async def list_all(
+        full_name: str, caller: CallerDep, max_results: int | None = None, page_token: str | None = None
+    ) -> dict[str, Any]:
         size = page_size(max_results, MAX_RESULTS)
-        name = ModelName.parse(full_name, "full_name")
+        name = await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.EXECUTE)
         found = await versions.of_model(name, after_version(page_token), size + 1)
         shown, token = page(found, size, lambda version: [version.model, version.number])
         return {"model_versions": [version_info(version) for version in shown], "next_page_token": token}
 
     @routes.get(f"{MODELS}/{{full_name}}/versions/{{number}}", openapi_extra=_USER)
-    async def get(full_name: str, number: str, *, include_aliases: bool = True) -> dict[str, Any]:
-        found = await versions.get(ModelName.parse(full_name, "full_name"), check_number(number))
+    async def get(full_name: str, number: str, caller: CallerDep, *, include_aliases: bool = True) -> dict[str, Any]:
+        found = await versions.get(
+            await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.EXECUTE), check_number(number)
+        )
         return version_info(found, aliases=include_aliases)
