@@ -144,7 +144,12 @@ async def test_a_new_catalog_is_open_and_everybody_is_known_by_the_platforms_nam
 
 
 async def test_an_endpoint_needs_execute_of_who_makes_it(model, admin, user):
-    entity = {"entity_name": NAME, "entity_version": "1", "min_provisioned_throughput": 0, "max_provisioned_throughput": 100}
+    entity = {
+        "entity_name": NAME,
+        "entity_version": "1",
+        "min_provisioned_throughput": 0,
+        "max_provisioned_throughput": 100,
+    }
     body = {"name": "e", "config": {"served_entities": [entity]}}
     answer = await user.post("/api/2.0/serving-endpoints", json=body)
     assert answer.status_code == 403, answer.text

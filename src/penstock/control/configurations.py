@@ -55,7 +55,9 @@ class Configurations:
         """Raises PermissionDenied if the endpoint's creator, who may be gone, may no longer serve one of the models."""
         async with self._store.unit() as unit:
             principal = await unit.access.principal_named(creator)
-            for entity in config.entities if principal is not None else ():
+            if principal is None:
+                return
+            for entity in config.entities:
                 await require_model(unit, principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
 
     async def discard(self, config: Config | None, kept: Config | None = None) -> None:
