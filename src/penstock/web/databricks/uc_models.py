@@ -96,10 +96,8 @@ def _add_models(routes: APIRouter, models: Models, grants: CatalogGrants) -> Non
 
     @routes.get(f"{MODELS}/{{full_name}}", openapi_extra=_USER)
     async def get(full_name: str, caller: CallerDep, *, include_aliases: bool = True) -> dict[str, Any]:
-        return model_info(
-            await models.get(await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.EXECUTE)),
-            aliases=include_aliases,
-        )
+        name = await grants.check(caller, ModelName.parse(full_name, "full_name"), Privilege.EXECUTE)
+        return model_info(await models.get(name), aliases=include_aliases)
 
     @routes.patch(f"{MODELS}/{{full_name}}", openapi_extra=_USER)
     async def change(full_name: str, body: ChangeModel, caller: CallerDep) -> dict[str, Any]:
