@@ -51,7 +51,7 @@ PLACES = {
     "model": "guide",
     "version": "1",
     "number": "1",
-    "securable_type": "registered_models",
+    "securable_type": "registered_models",  # of tags; grants know it by other names
     "principal_id": "5",
     "group_id": "77",
     "alias": "best",
@@ -73,6 +73,9 @@ BODIES = {
     "PUT /api/2.0/serving-endpoints/pt/{name}/config": {"config": NEW["config"]},
     "PUT /api/2.0/serving-endpoints/{name}/rate-limits": {"rate_limits": []},
     "POST /api/2.0/token/delete": {"token_id": "token-creator"},
+    "PATCH /api/2.1/unity-catalog/permissions/{securable_type}/{full_name}": {
+        "changes": [{"principal": "viewer", "add": ["EXECUTE"]}]
+    },
     "DELETE /api/2.0/mlflow/unity-catalog/model-versions/delete": VERSION_BODY,
     "DELETE /api/2.0/mlflow/unity-catalog/registered-models/delete": MODEL_BODY,
 }
@@ -99,6 +102,8 @@ class Stage:
             **self.places,
             **({"name": NAMED_AFTER[nouns[0]], "full_name": NAMED_AFTER[nouns[0]]} if nouns else {}),
         }
+        if "permissions/" in path or "privilege-assignments/" in path:
+            places["securable_type"] = "function"
         filled = re.sub(r"\{(\w+)(:path)?\}", lambda found: places.get(found[1], "x"), path)
         queries = [query for word, query in QUERIES.items() if word in path]
         return "?".join([filled, *queries])
