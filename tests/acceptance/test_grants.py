@@ -22,8 +22,9 @@ def robot(sdk_admin):
     """A service principal: its application id, and a client of it."""
     made = sdk_admin.service_principals.create(display_name=f"robot-{uuid.uuid4().hex[:8]}")
     secret = sdk_admin.service_principal_secrets_proxy.create(made.id)
-    yield made.application_id, WorkspaceClient(
-        host=URL, auth_type="oauth-m2m", client_id=made.application_id, client_secret=secret.secret
+    yield (
+        made.application_id,
+        WorkspaceClient(host=URL, auth_type="oauth-m2m", client_id=made.application_id, client_secret=secret.secret),
     )
     sdk_admin.service_principals.delete(made.id)
 

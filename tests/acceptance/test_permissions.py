@@ -43,9 +43,7 @@ def robot(boss):
     """A service principal, and a client that is it."""
     made = boss.service_principals.create(display_name=unique("robot"))
     secret = boss.service_principal_secrets_proxy.create(made.id).secret
-    yield made, WorkspaceClient(
-        host=URL, auth_type="oauth-m2m", client_id=made.application_id, client_secret=secret
-    )
+    yield made, WorkspaceClient(host=URL, auth_type="oauth-m2m", client_id=made.application_id, client_secret=secret)
     boss.service_principals.delete(made.id)
 
 
