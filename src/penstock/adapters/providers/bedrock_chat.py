@@ -18,6 +18,7 @@ from penstock.adapters.providers.chat_request import (
     Chat,
     Message,
     Tool,
+    add_turn,
     arguments_of,
     image_url,
     inline_image,
@@ -90,10 +91,7 @@ def _messages(chat: Chat) -> list[_Shape]:
             {"toolUse": {"toolUseId": one.id, "name": one.function.name, "input": arguments_of(one)}}
             for one in message.tool_calls or ()
         ]
-        if found and found[-1]["role"] == role:
-            found[-1]["content"] += blocks
-        elif blocks:
-            found.append({"role": role, "content": blocks})
+        add_turn(found, role, "content", blocks)
     return found
 
 

@@ -173,6 +173,14 @@ def text_of(message: Message) -> str:
     return "\n".join(str(part.get("text", "")) for part in message.content)
 
 
+def add_turn(turns: list[dict[str, Any]], role: str, inside: str, pieces: list[dict[str, Any]]) -> None:
+    """Adds what a role says, as `inside` of a turn. Roles must alternate elsewhere: turns of one role become one."""
+    if turns and turns[-1]["role"] == role:
+        turns[-1][inside] += pieces
+    elif pieces:
+        turns.append({"role": role, inside: pieces})
+
+
 def arguments_of(call: ToolCall) -> dict[str, Any]:
     """A call's arguments. Raises InvalidRequest."""
     try:

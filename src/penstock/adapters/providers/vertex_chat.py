@@ -21,6 +21,7 @@ from penstock.adapters.providers.chat_request import (
     Message,
     Tool,
     ToolCall,
+    add_turn,
     arguments_of,
     image_url,
     inline_image,
@@ -112,10 +113,7 @@ def _contents(chat: Chat) -> list[_Shape]:
         for one in message.tool_calls or ():
             names[one.id] = one.function.name
             parts.append(_call(one))
-        if found and found[-1]["role"] == role:
-            found[-1]["parts"] += parts
-        elif parts:
-            found.append({"role": role, "parts": parts})
+        add_turn(found, role, "parts", parts)
     return found
 
 
