@@ -1,8 +1,7 @@
 """What an endpoint has beside its configuration: stop and start, notifications, telemetry, its policy, its limits."""
 
-import asyncio
-
 import pytest
+from endpoint_loops import running, settle
 
 from penstock.domain.errors import InvalidRequest, Temporary
 from penstock.testing.serving import add_model
@@ -20,20 +19,8 @@ BODY = {"name": "one", "config": {"served_entities": [ENTITY]}}
 @pytest.fixture(autouse=True)
 async def loops(store, world):
     await add_model(store)
-    tasks = [asyncio.create_task(world.reconciler.run()), asyncio.create_task(world.measuring.run())]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def settle(client, clock, name="one"):
-    for _ in range(300):
-        answer = (await client.get(f"{ROOT}/{name}")).json()
-        if answer["state"]["config_update"] != "IN_PROGRESS":
-            return answer
-        await clock.advance(1)
-    raise AssertionError(answer)
+    async with running(world):
+        yield
 
 
 @pytest.fixture

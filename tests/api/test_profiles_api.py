@@ -1,8 +1,7 @@
 """Measuring a version on demand: who may, what it answers meanwhile, and what `penstock profile` makes of it."""
 
-import asyncio
-
 import pytest
+from endpoint_loops import running
 
 from penstock.cli.profile import draw
 from penstock.testing.serving import add_model
@@ -21,11 +20,8 @@ PATH = f"{ROOT}/profiles/{GUIDE}/1"
 @pytest.fixture
 async def loops(world, store):
     await add_model(store)
-    tasks = [asyncio.create_task(world.reconciler.run()), asyncio.create_task(world.measuring.run())]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with running(world):
+        yield
 
 
 async def test_a_version_that_nobody_serves_is_measured_with_an_engine_of_its_own(admin, clock, world, loops):

@@ -1,9 +1,9 @@
 """The serving endpoints' routes: shapes, lenience and refusals, on engines of virtual time."""
 
-import asyncio
 import json
 
 import pytest
+from endpoint_loops import running, settle
 
 from penstock.domain.catalog import VersionStatus
 from penstock.domain.model import Task
@@ -34,20 +34,8 @@ async def model(store):
 
 @pytest.fixture
 async def loops(world, model):
-    tasks = [asyncio.create_task(world.reconciler.run()), asyncio.create_task(world.measuring.run())]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def settle(client, clock, name="one"):
-    for _ in range(300):
-        answer = (await client.get(f"{ROOT}/{name}")).json()
-        if answer["state"]["config_update"] != "IN_PROGRESS":
-            return answer
-        await clock.advance(1)
-    raise AssertionError(answer)
+    async with running(world):
+        yield
 
 
 async def test_an_endpoint_as_created_and_as_ready(admin, clock, loops):

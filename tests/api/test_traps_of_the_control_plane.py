@@ -1,11 +1,11 @@
 """What has broken real clients of the platform's control plane, by the number of the trap in docs/conformance.md."""
 
-import asyncio
 import json
 import re
 
 import httpx
 import pytest
+from endpoint_loops import running, settle
 
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Task
@@ -45,20 +45,8 @@ def world(store, clock):
 @pytest.fixture(autouse=True)
 async def loops(store, world):
     await add_model(store)
-    tasks = [asyncio.create_task(world.reconciler.run()), asyncio.create_task(world.measuring.run())]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def settle(client, clock, name="one"):
-    for _ in range(300):
-        answer = (await client.get(f"{ROOT}/{name}")).json()
-        if answer["state"]["config_update"] != "IN_PROGRESS":
-            return answer
-        await clock.advance(1)
-    raise AssertionError(answer)
+    async with running(world):
+        yield
 
 
 async def make(client, clock, **more):
