@@ -1,6 +1,7 @@
 """What every store promises: units, failures, claims, migrations."""
 
 import asyncio
+import random
 import threading
 from pathlib import Path
 
@@ -63,6 +64,29 @@ async def test_a_unit_rolls_back_when_its_task_is_cancelled(store):
         await task
     async with store.unit() as unit:
         assert await unit.access.principal("1") is None
+
+
+async def test_units_cancelled_at_any_moment_leave_the_database_free(store):
+    async def work() -> None:
+        while True:
+            async with store.unit() as unit:
+                with pytest.raises(AlreadyExists):
+                    await unit.access.add_principal(user(1), 5)
+                await unit.requests.count()
+            await asyncio.sleep(0)
+
+    async with store.unit() as unit:
+        await unit.access.add_principal(user(1), 5)
+    for _ in range(150):
+        tasks = [asyncio.create_task(work()) for _ in range(3)]
+        # Not virtual: the driver's own thread, or the database's process, is what this is about.
+        await asyncio.sleep(0.004 * random.random())
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(error) for error in ended] == [asyncio.CancelledError] * 3
+        async with asyncio.timeout(5), store.unit() as unit:
+            await unit.requests.count()
 
 
 async def test_a_duplicate_leaves_the_unit_usable(store):

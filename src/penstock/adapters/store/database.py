@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from penstock.adapters.store.uninterrupted import Uninterrupted, within
 from penstock.domain.errors import AlreadyExists, InvalidParameter, PenstockError, Temporary
 
 WAIT_S = 10
@@ -101,7 +102,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with failures():
         connection = await connect(engine)
         try:
-            async with connection.begin():
+            async with within(connection.begin()):
                 yield connection
         finally:
             await connection.close()
@@ -111,7 +112,7 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
     """A connection; raises Temporary if there is none. SQLAlchemy passes the driver's own errors on as they are."""
     try:
         with failures():
-            return await engine.connect()
+            return await Uninterrupted(engine).start()
     except _driver_errors(engine) as error:
         raise _unreachable(error) from error
 
@@ -151,7 +152,7 @@ def _unreachable(error: BaseException) -> Temporary:
 async def unique(connection: AsyncConnection, message: str) -> AsyncIterator[None]:
     """Within it a duplicate key raises AlreadyExists with that message, and leaves the unit usable."""
     try:
-        async with connection.begin_nested():
+        async with within(connection.begin_nested()):
             yield
     except IntegrityError as error:
         if _is_duplicate(error):
