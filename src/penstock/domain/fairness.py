@@ -10,6 +10,7 @@ and settled with what was really used; nothing is banked, so that who comes back
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -137,10 +138,13 @@ class Arbiter:
         priority: Priority = Priority.RESERVED,
         user: str = "",
         owed: bool = False,
+        claim: Callable[[], int] | None = None,
     ) -> Admitted | Refused:
         """Admits a request, or refuses it; raises KeyError for an endpoint that is not here.
 
         `owed`: it was admitted before and lost its place through no fault of its own, so it is not refused now.
+        `claim` tells by what a caller that was refused is known when it comes back at the time that it was told: then
+        its request is part of what was bought. It is asked only when that matters.
         """
         tenant = self.tenants[key]
         flow = tenant.flow(priority, user)
@@ -148,11 +152,12 @@ class Arbiter:
         seconds = ticket.charged
         if priority is Priority.RESERVED:
             tenant.expect(seconds, now)
-            ticket.within = tenant.share > 0 and tenant.arrivals >= min(seconds, tenant.depth) - _TINY
+            back = claim is not None and bool(tenant.returns) and tenant.returns.take(claim(), now)
+            ticket.within = tenant.share > 0 and (back or tenant.arrivals >= min(seconds, tenant.depth) - _TINY)
         if ticket.within:
             tenant.arrivals -= seconds
         elif not owed and self._is_full(flow, seconds):
-            return self._refusal(flow, seconds, now)
+            return self._refusal(flow, seconds, now, claim)
         self._tickets[request_id] = ticket
         flow.add(ticket)
         if flow.waiting == 1:
@@ -257,13 +262,13 @@ class Arbiter:
         )
         return flow.waiting_s + seconds > most
 
-    def _refusal(self, flow: Flow, seconds: float, now: float) -> Refused:
+    def _refusal(self, flow: Flow, seconds: float, now: float, claim: Callable[[], int] | None) -> Refused:
         tenant = flow.tenant
         rate = max(tenant.share, 0.01)
         room = (min(seconds, tenant.depth) - tenant.arrivals) / rate
-        at = now + (max(room, 0.05) if flow.priority is Priority.RESERVED else flow.waiting_s)
-        at = max(at, tenant.retry_at)
-        tenant.retry_at = at + seconds / rate
+        reserved = flow.priority is Priority.RESERVED
+        at = now + (max(room, 0.05) if reserved else flow.waiting_s)
+        at = tenant.returns.place(claim() if reserved and claim is not None else None, at, seconds / rate, now)
         wait = min(max(math.ceil(at - now), 1), _LONGEST_RETRY_S)
         tokens = flow.waiting_s * tenant.terms.throughput
         return Refused(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT, CostModel, Profile
+from penstock.domain.returns import Returns
 
 SMALLEST_SLOT = 0.1
 LEAST_PREFILL_S = 0.25
@@ -191,7 +192,7 @@ class Tenant:
         "mean_out",
         "mean_s",
         "model",
-        "retry_at",
+        "returns",
         "service",
         "share",
         "terms",
@@ -206,7 +207,7 @@ class Tenant:
         self.filled_at = now
         self.mean_out = self.mean_s = -1.0
         self.answers = 0
-        self.retry_at = now
+        self.returns = Returns(now)
         self.flows: dict[tuple[Priority, str], Flow] = {}
         self._size()
 
