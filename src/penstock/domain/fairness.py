@@ -7,6 +7,7 @@ after all reserved requests. In flight is counted in reference sequences: short 
 
 Estimates are made with the running mean of an endpoint's answers, charged ahead when an answer outgrows its estimate,
 and settled with what was really used; nothing is banked, so that who comes back gets its share at once and no more.
+What was bought is counted by the model's tariff, in which it was sold, and what is lent by what it really took.
 """
 
 import math
@@ -213,7 +214,8 @@ class Arbiter:
         tenant = ticket.flow.tenant
         self._land(ticket)
         used = tenant.terms.used_s(tokens_in, tokens_out, cached)
-        self._charge(ticket, self._measured.charge(used, measured_s), now)
+        took = self._measured.charge(used, measured_s)
+        self._charge(ticket, tenant.by_tariff(used, took), now, took)
         if whole:
             tenant.learn(tokens_out)
         self._sweep(ticket.flow)
@@ -336,9 +338,10 @@ class Arbiter:
         self._held[model] = self._held[model] - ticket.held if some else 0.0
         self.flying[model] = self.flying[model] - ticket.slot if some else 0.0
 
-    def _charge(self, ticket: Ticket, seconds: float, now: float) -> None:
-        """Brings what a request in flight was charged to `seconds`."""
+    def _charge(self, ticket: Ticket, seconds: float, now: float, took: float | None = None) -> None:
+        """Brings what a request in flight was charged to `seconds`; what is lent, to what it `took`, if that is known."""
         flow, more = ticket.flow, seconds - ticket.charged
+        lent = more if took is None else took - ticket.charged
         tenant = flow.tenant
         ticket.charged = seconds
         tenant.fill(now)
@@ -346,7 +349,7 @@ class Arbiter:
             tenant.arrivals = min(tenant.depth, tenant.arrivals - more)
         if ticket.lane is Lane.GUARANTEED:
             tenant.service = min(tenant.depth, tenant.service - more)
-        flow.start += more / flow.weight
+        flow.start += lent / flow.weight
         self._order.push(flow, now)
 
     def _expire(self, now: float) -> None:

@@ -6,7 +6,7 @@ flow's newest edition; older ones are dropped when they come up.
 
 import math
 from collections.abc import Callable
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heappush
 
 from penstock.domain.tenancy import Flow, Lane, Priority
 
@@ -41,12 +41,12 @@ class ServiceOrder:
             links[model] = []
             self._eligible.setdefault(model, [])
             self._due.setdefault(model, [])
-        _enter(links[model], (flow.start, edition, flow))
+        heappush(links[model], (flow.start, edition, flow))
         if tenant.share > 0 and flow.priority is Priority.RESERVED:
             tenant.fill(now)
             seconds, depth = head.charged, tenant.depth
             missing = (min(depth, seconds)) - tenant.service
-            _enter(self._eligible[model], (now + missing / tenant.share if missing > 0 else now, edition, flow))
+            heappush(self._eligible[model], (now + missing / tenant.share if missing > 0 else now, edition, flow))
 
     def due(self, now: float, has_room: Callable[[Flow], bool]) -> Flow | None:
         """Of the flows below their rate that there is room for, the one with the earliest deadline.
@@ -112,14 +112,6 @@ class ServiceOrder:
     def is_past(self, flow: Flow) -> bool:
         """Whether forgetting the flow's tag gives it nothing."""
         return flow.start <= self._virtual[flow.priority]
-
-
-def _enter(heap: list[_Entry], entry: _Entry) -> None:
-    """In place of the flow's older entry where that is on top, as after it was served: one sift instead of two."""
-    if heap and heap[0][2] is entry[2]:
-        heapreplace(heap, entry)
-    else:
-        heappush(heap, entry)
 
 
 def _top(heap: list[_Entry]) -> _Entry | None:
