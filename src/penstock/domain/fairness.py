@@ -89,7 +89,8 @@ class Arbiter:
         self._order = ServiceOrder()
         self._prefilling: dict[str, Ticket] = {}
         self._prefill_s = 0.0
-        self._overdue_at = math.inf
+        self._overdue_at = self._due_at = math.inf
+        self._stirred = False
         self._measured = Measured()
 
     # ---- who is here
@@ -99,6 +100,7 @@ class Arbiter:
         self.flying.setdefault(model, 0.0)
         self._counts.setdefault(model, 0)
         self._held.setdefault(model, 0.0)
+        self._stirred = True
         tenant = self.tenants.get(key)
         if tenant is None:
             self.tenants[key] = Tenant(key, model, terms, share, now)
@@ -162,13 +164,16 @@ class Arbiter:
         self._tickets[request_id] = ticket
         flow.add(ticket)
         if flow.waiting == 1:
+            self._stirred = True
             self._order.join(flow, now)
         return Admitted(ticket.within, seconds, flow.waiting - 1)
 
     def dispatch(self, now: float) -> list[Grant]:
-        """The requests to send now, in order."""
+        """The requests to send now, in order. Costs nothing where neither anything happened nor anything is due."""
         if now >= self._overdue_at:
             self._expire(now)
+        if not self._stirred and now < self._due_at:
+            return []
         order, sent = self._order, list[Grant]()
         while True:
             flow = order.due(now, self._has_room_when_due)
@@ -177,6 +182,7 @@ class Arbiter:
                 continue
             flow = order.next(self._has_room)
             if flow is None:
+                self._stirred, self._due_at = False, order.next_due(now)
                 return sent
             sent.append(self._send(flow, Lane.LENT, now))
 
@@ -235,12 +241,13 @@ class Arbiter:
             flow.tenant.fill(now)
             flow.tenant.arrivals = min(flow.tenant.depth, flow.tenant.arrivals + ticket.charged)
         if was_head:
+            self._stirred = True
             self._order.push(flow, now)
         self._sweep(flow)
 
     def wake(self, now: float) -> float | None:
         """When to dispatch again though nothing happens: a request becomes due, or a first token is overdue."""
-        at = self._order.next_due(now)
+        at = self._order.next_due(now) if self._stirred or now >= self._due_at else self._due_at
         if self._prefilling and now < self._overdue_at < at:
             at = self._overdue_at
         return at if at < math.inf else None
@@ -333,6 +340,7 @@ class Arbiter:
 
     def _land(self, ticket: Ticket) -> None:
         model = ticket.model
+        self._stirred = True
         self._counts[model] -= 1
         some = self._counts[model] > 0
         self._held[model] = self._held[model] - ticket.held if some else 0.0
@@ -350,6 +358,7 @@ class Arbiter:
         if ticket.lane is Lane.GUARANTEED:
             tenant.service = min(tenant.depth, tenant.service - more)
         flow.start += lent / flow.weight
+        self._stirred = True
         self._order.push(flow, now)
 
     def _expire(self, now: float) -> None:
@@ -361,6 +370,7 @@ class Arbiter:
 
     def _prefilled(self, ticket: Ticket | None) -> None:
         if ticket is not None:
+            self._stirred = True
             self._prefill_s = self._prefill_s - ticket.prefill_s if self._prefilling else 0.0
 
     def _sweep(self, flow: Flow) -> None:
