@@ -27,6 +27,11 @@ class Side:
         """Whether there is demand all the time, if the load is more than 1."""
         return self.cv <= 1 and not self.quiet_s
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest answers, nearly: one in 150 of those that end by themselves is longer."""
+        return 5 * self.ask.tokens_out if self.varied else self.ask.tokens_out
+
     def asks(self, seed: int, count: int = 500) -> Sequence[Ask]:
         """Its requests, to be sent again and again."""
         return _ending(self.ask, seed, count) if self.varied else (self.ask,)
