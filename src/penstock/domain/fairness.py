@@ -347,7 +347,7 @@ class Arbiter:
         self.flying[model] = self.flying[model] - ticket.slot if some else 0.0
 
     def _charge(self, ticket: Ticket, seconds: float, now: float, took: float | None = None) -> None:
-        """Brings what a request in flight was charged to `seconds`; what is lent, to what it `took`, if that is known."""
+        """Brings what a request in flight was charged to `seconds`; of what is lent, to what it `took`, if known."""
         flow, more = ticket.flow, seconds - ticket.charged
         lent = more if took is None else took - ticket.charged
         tenant = flow.tenant
