@@ -22,6 +22,7 @@ class LeasedWindow(Window):
         "_seen",
         "_told_at",
         "at_hand",
+        "gone",
         "good_until",
         "left",
         "needs",
@@ -34,6 +35,7 @@ class LeasedWindow(Window):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self.at_hand = 0
+        self.gone = False
         self.good_until = 0.0
         self.left = limit
         self.needs = self.total = 0

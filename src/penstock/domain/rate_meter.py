@@ -188,7 +188,7 @@ class RateMeter:
             if limit is None:
                 continue
             window = account.windows.get(unit)
-            if window is None:
+            if window is None or window.gone:
                 window = account.windows[unit] = self._window(holding, unit, limit)
             window.limit = limit
             found.append((unit, window))

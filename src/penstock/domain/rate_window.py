@@ -19,6 +19,8 @@ class Window:
     """One limit's count. `limit` may be changed at any time; `taken` is then more than it until enough has aged."""
 
     __slots__ = ("_slots", "_used", "limit", "open")
+    gone = False
+    """Whether nobody looks after it any more: whoever has it takes a new one."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit

@@ -73,7 +73,7 @@ class Leasing:
             window.reported = claim.spent
             window.granted(grant.granted, grant.left, grant.wait_s, sent_at + self._lease_s)
             if claim.last and window.idle(self._clock.monotonic()):
-                self._windows.pop(claim.key)
+                self._windows.pop(claim.key).gone = True
         self._tell()
         again, self._reached = not self._reached, True
         return "limits are shared again" if again else ""

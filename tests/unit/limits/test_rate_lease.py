@@ -230,6 +230,20 @@ async def test_requests_wait_for_the_first_lease_and_then_do_not():
         assert first.done()
 
 
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_limit_of_which_nothing_was_known_any_more_is_leased_again(used):
+    shared = Shared(RateLimit(tokens=10_000))
+    first = shared.enter(0)
+    await shared.pass_time(0.2)
+    shared.limits[0].leave(first.result(), Usage(10, 20), sent=used, whole=True)
+    await shared.pass_time(62)
+    assert not shared.leasings[0]._windows
+    again = shared.enter(0)
+    await shared.pass_time(0.2)
+    assert again.done()
+    shared.limits[0].leave(again.result(), Usage(10, 20), sent=True, whole=True)
+
+
 async def test_together_they_let_through_no_more_than_the_limit_and_no_less():
     shared = Shared(RateLimit(calls=10))
     waiting = [shared.enter(number % 2) for number in range(30)]
