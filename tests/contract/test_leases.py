@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from redis.asyncio import Redis
 
 from penstock.adapters.limits.redis import RedisLeases
 from penstock.domain.errors import PenstockError, Temporary
@@ -123,6 +124,40 @@ async def test_a_redis_that_began_lately_grants_nothing_and_hears_everything(red
     assert await trade(later, want=100) == (70, 0)
     for one in (first, later):
         await one.close()
+
+
+async def set_clock(server, prefix, seconds):
+    """As if the clock of Redis' machine had been set by so many seconds since the last trade."""
+    client = Redis.from_url(server.url)
+    await client.hincrbyfloat(f"{prefix}{{limits}}:clock", "wall", -seconds)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600, 10 * 86400])
+async def test_a_redis_whose_clock_is_set_neither_opens_nor_locks(redis, seconds):
+    prefix = f"set{next(KEYS)}:"
+    one, two = (RedisLeases(redis.url, LIFE_S, prefix=prefix, caution_s=0) for _ in range(2))
+    await trade(one, want=60)
+    await trade(one, spent=60)
+    assert await trade(two, want=30) == (30, 10)
+    await set_clock(redis, prefix, seconds)
+    assert await trade(two, held=30, want=40) == (10, 0)
+    (grant,) = await one.trade([claim(spent=60, want=10)])
+    assert grant.granted == 0
+    assert 0 < grant.wait_s <= 60.25
+    for leases in (one, two):
+        await leases.close()
+
+
+async def test_a_new_gateway_takes_the_time_in_which_nobody_asked_as_it_was(redis):
+    prefix = f"idle{next(KEYS)}:"
+    one, two = (RedisLeases(redis.url, LIFE_S, prefix=prefix, caution_s=0) for _ in range(2))
+    await trade(one, want=60)
+    await trade(one, spent=60)
+    await set_clock(redis, prefix, 61)
+    assert await trade(two, want=100) == (100, 0)
+    for leases in (one, two):
+        await leases.close()
 
 
 async def test_what_a_silent_gateway_held_is_free_after_its_life(redis):

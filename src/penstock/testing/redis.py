@@ -1,6 +1,7 @@
 """A Redis server of the tests' own, from the system's package, on a free port of the loopback."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -38,6 +39,18 @@ class RedisServer:
             if time.monotonic() > ends_at or self._process.poll() is not None:
                 raise RuntimeError("Redis did not start.")
             time.sleep(0.02)
+
+    def freeze(self) -> None:
+        """From now on it answers nobody, and forgets nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Goes on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def stop(self) -> None:
         """Ends it at once."""

@@ -6,9 +6,13 @@
 
 A Redis that has lost its memory knows neither. The key `born` says since when it remembers: for a minute from then
 nothing is granted, in which gateways tell what they hold and have used. So it is on the very first start too.
+
+The clock of Redis' machine may be set. So time here is what has passed by it between trades, added up in the key
+`clock`: never back, and no further than a gateway says that has traded before, by a clock that is not set.
 """
 
 import importlib
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -21,14 +25,24 @@ _PREFIX = "penstock:limits:"
 _TIMEOUT_S = 2.0
 _TRADE = """
 local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local wall = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local now, passed = wall, tonumber(ARGV[10])
+local kept = redis.call('HMGET', KEYS[3], 'now', 'wall')
+if kept[1] then
+  local moved = math.max(wall - tonumber(kept[2]), 0)
+  if passed >= 0 and moved > passed + 1 then
+    moved = passed
+  end
+  now = tonumber(kept[1]) + moved
+end
+redis.call('HSET', KEYS[3], 'now', string.format('%.6f', now), 'wall', string.format('%.6f', wall))
 local slot = math.floor(now * 4)
 local key, gateway = KEYS[1], ARGV[1]
 local limit, spent, recent = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local holds, want, life = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local born = redis.call('GET', KEYS[2])
 if not born then
-  born = t[1] .. '.' .. string.format('%06d', t[2])
+  born = string.format('%.6f', now)
   redis.call('SET', KEYS[2], born)
 end
 local all, used, others, slots = redis.call('HGETALL', key), 0, 0, {}
@@ -85,7 +99,7 @@ else
   redis.call('HSET', key, 'h:' .. gateway, string.format('%.0f:%.3f', holds + grant, now + life),
     't:' .. gateway, string.format('%.0f', spent))
 end
-redis.call('EXPIRE', key, math.ceil(life) + 120)
+redis.call('EXPIRE', key, math.ceil(life) + 86400)
 return {string.format('%.0f', grant), string.format('%.0f', math.max(left - grant, 0)), string.format('%.3f', wait)}
 """
 
@@ -104,6 +118,7 @@ class RedisLeases:
         self._prefix = prefix
         self._caution_s = caution_s
         self._gateway = uuid4().hex
+        self._traded_at: float | None = None
 
     @property
     def gateway(self) -> str:
@@ -112,15 +127,18 @@ class RedisLeases:
 
     async def trade(self, claims: Sequence[Claim]) -> Sequence[Grant]:
         """All claims in one round trip."""
+        now = time.monotonic()
+        # One that is new cannot tell how long it was.
+        passed_s = -1.0 if self._traded_at is None else now - self._traded_at
         redis_error = importlib.import_module("redis.exceptions").RedisError
         try:
             async with self._client.pipeline(transaction=False) as pipe:
                 for one in claims:
                     await self._script(
-                        keys=[f"{self._prefix}{{limits}}:{one.key}", f"{self._prefix}{{limits}}:born"],
+                        keys=[self._key(one.key), self._key("born"), self._key("clock")],
                         args=[
                             self._gateway, one.limit, one.spent, one.recent, one.held, one.want, self._life_s,
-                            int(one.last), self._caution_s,
+                            int(one.last), self._caution_s, passed_s,
                         ],
                         client=pipe,
                     )  # fmt: skip
@@ -129,7 +147,11 @@ class RedisLeases:
             raise Temporary(
                 f"Redis, where gateways share rate limits, cannot be reached: {str(error).rstrip('.')}."
             ) from error
+        self._traded_at = now
         return [Grant(int(granted), int(left), float(wait_s)) for granted, left, wait_s in answers]
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}{{limits}}:{name}"
 
     async def close(self) -> None:
         """Lets go of connections."""
