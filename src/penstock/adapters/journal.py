@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.domain.errors import Temporary
+from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.usage import RequestRecord
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 BATCH = 500
 MOST_UNWRITTEN = 16 * 1024 * 1024
-"""Bytes that are kept in memory while the disk takes nothing; then nothing more is admitted."""
+"""Bytes that are kept in memory while the disk takes nothing; then no more is admitted, and refusals go unrecorded."""
+RETRY_S = 5
 _SUFFIX = ".journal"
 _ADMITTED = b"A "
 _ENDED = b"E "
@@ -40,10 +41,20 @@ class _Position:
 class FileJournal:
     """See `penstock.ports.journal.Journal`. Belongs to one event loop; `recover` comes before all else."""
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        batch: int = BATCH,
+        most_unwritten: int = MOST_UNWRITTEN,
+    ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._batch = batch
+        self._most_unwritten = most_unwritten
+        self._refused = 0
+        self._complained = False
         self._open: dict[str, bytes] = {}
         self._unwritten = bytearray()
         self._file = -1
@@ -53,7 +64,13 @@ class FileJournal:
         self._taken: list[_Position] = []
 
     def recover(self) -> Sequence[RequestRecord]:
-        """Reads all segments once."""
+        """Reads all segments once; raises PenstockError if the folder cannot be written."""
+        try:
+            return self._recover()
+        except OSError as error:
+            raise PenstockError(f"The request ledger {self._folder} cannot be written: {error.strerror}.") from error
+
+    def _recover(self) -> Sequence[RequestRecord]:
         self._folder.mkdir(parents=True, exist_ok=True)
         segments = self._segments()
         unfinished: dict[str, RequestRecord] = {}
@@ -70,23 +87,29 @@ class FileJournal:
         self._next = _Position(segments[0] if segments else 1, 0)
         self._begin(segments[-1] + 1 if segments else 1)
         for record in left:
-            self.ended(record)
+            self._append(_ENDED, _encoder.encode(record))
         return left
 
     def admitted(self, record: RequestRecord) -> None:
         """Raises Temporary when the disk has taken nothing for long."""
-        if len(self._unwritten) > MOST_UNWRITTEN:
-            raise Temporary("The request ledger cannot be written: the disk takes nothing.", 5)
+        if self._is_full():
+            raise Temporary("The request ledger cannot be written: the disk takes nothing.", RETRY_S)
         line = _encoder.encode(record)
         self._open[record.request_id] = line
         self._append(_ADMITTED, line)
 
     def ended(self, record: RequestRecord) -> None:
         """Never raises: what the disk does not take now is kept for the next time."""
-        self._open.pop(record.request_id, None)
+        if self._open.pop(record.request_id, None) is None and self._is_full():
+            # It was refused: nobody was promised anything, and memory has an end.
+            self._refused += 1
+            return
         self._append(_ENDED, _encoder.encode(record))
         if self._size >= self._segment_bytes and not self._unwritten:
-            self._begin(self._segment + 1)
+            try:
+                self._begin(self._segment + 1)
+            except OSError as error:
+                self._complain(error)
 
     def take(self) -> Sequence[RequestRecord]:
         """The next ended records, at most a batch."""
@@ -120,10 +143,17 @@ class FileJournal:
         """Closes the file; deletes it when all is stored, else the next `recover` finds the rest. Safe to repeat."""
         if self._file >= 0:
             all_stored = not self.take() and not self._open and not self._unwritten
+            if self._unwritten:
+                _log.error("%d bytes of the request ledger are lost: the disk took nothing", len(self._unwritten))
             os.close(self._file)
             self._file = -1
             if all_stored:
                 self._forget(self._segment)
+
+    def _is_full(self) -> bool:
+        if len(self._unwritten) > self._most_unwritten:
+            self._write()
+        return len(self._unwritten) > self._most_unwritten
 
     def _append(self, kind: bytes, line: bytes) -> None:
         whole = kind + line + b"\n"
@@ -141,6 +171,8 @@ class FileJournal:
 
     def _write(self) -> None:
         """Writes what the disk did not take before."""
+        if not self._unwritten:
+            return
         while self._unwritten:
             try:
                 written = os.write(self._file, self._unwritten)
@@ -149,15 +181,22 @@ class FileJournal:
                 return
             self._size += written
             del self._unwritten[:written]
+        if self._complained:
+            _log.warning("the request ledger is written again; %d refusals are not in it", self._refused)
+            self._complained, self._refused = False, 0
 
     def _complain(self, error: OSError) -> None:
-        _log.error("the request ledger cannot be written: %s; %d bytes wait", error, len(self._unwritten))
+        # Once: a line for each request would make things worse, where logs are on the same disk.
+        if not self._complained:
+            _log.error("the request ledger cannot be written: %s; requests are kept in memory", error)
+            self._complained = True
 
     def _begin(self, segment: int) -> None:
-        """Starts a segment, with what is open."""
+        """Starts a segment, with what is open; raises OSError, and goes on with the old one, if there can be none."""
+        file = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if self._file >= 0:
             os.close(self._file)
-        self._file = os.open(self._path(segment), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = file
         self._segment = segment
         self._size = 0
         for line in list(self._open.values()):

@@ -75,10 +75,13 @@ class Entry:
         return self._sent >= 0
 
     def admit(self) -> None:
-        """From here on the request is in the ledger whatever happens to this process. Safe to repeat."""
+        """From here on the request is in the ledger whatever happens to this process. Safe to repeat.
+
+        Raises Temporary if the ledger can take no more: the request is refused.
+        """
         if not self.admitted:
-            self.admitted = True
             self._journal.admitted(self._record(RequestOutcome.FAILED, 500, Cut.STOPPED, self.began))
+            self.admitted = True
 
     def send(self) -> None:
         """The request goes to an engine now; the last time counts."""

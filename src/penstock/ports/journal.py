@@ -10,11 +10,17 @@ class Journal(Protocol):
     """Appends survive the death of the process (not of the machine); appending never waits for the disk."""
 
     def admitted(self, record: RequestRecord) -> None:
-        """A request was accepted; `record` is how it stands in the ledger if nothing more is heard of it."""
+        """A request was accepted; `record` is how it stands in the ledger if nothing more is heard of it.
+
+        Raises Temporary when no more can be kept: the request must be refused.
+        """
         ...
 
     def ended(self, record: RequestRecord) -> None:
-        """A request ended, admitted before or refused at once."""
+        """A request ended, admitted before or refused at once.
+
+        Never raises. A refusal may go unrecorded while nothing more can be kept; what was admitted never does.
+        """
         ...
 
     def take(self) -> Sequence[RequestRecord]:

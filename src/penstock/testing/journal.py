@@ -2,19 +2,26 @@
 
 from collections.abc import Sequence
 
+from penstock.domain.errors import Temporary
 from penstock.domain.usage import RequestRecord
 
 
 class FakeJournal:
-    """See `penstock.ports.journal.Journal`. `began` and `records` have all that was ever written."""
+    """See `penstock.ports.journal.Journal`. `began` and `records` have all that was ever written.
+
+    While it is `full`, nothing is admitted.
+    """
 
     def __init__(self) -> None:
         self.began: list[RequestRecord] = []
         self.records: list[RequestRecord] = []
+        self.full = False
         self._stored = 0
 
     def admitted(self, record: RequestRecord) -> None:
         """Notes it."""
+        if self.full:
+            raise Temporary("The request ledger cannot be written.", 5)
         self.began.append(record)
 
     def ended(self, record: RequestRecord) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import resource
 
 import pytest
 
@@ -183,3 +184,22 @@ def test_patience_spreads_those_who_wait_and_bounds_the_wait():
     assert [after(503, None, tries, 0.0).delay_s for tries in (1, 2, 3, 9)] == [1, 2, 4, 60]
     assert after(500, None, 4, 0.0).what is Next.ERROR
     assert {after(status, None, 1, 0.0).what for status in (401, 403, 404)} == {Next.STOP}
+
+
+def test_half_a_line_that_a_full_disk_took_does_not_spoil_the_next(tmp_path):
+    out = tmp_path / "out.jsonl"
+    answer = {"response": {"status_code": 200, "body": "x" * 100}, "error": None}
+    with AnswerFile(out) as answers:
+        answers.add(1, "a", answer)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (out.stat().st_size + 50, before[1]))
+        try:
+            with pytest.raises(PenstockError, match="cannot be written: File too large"):
+                answers.add(2, "b", answer)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        answers.add(3, "c", {**answer, "more": 1})
+        assert not answers.has(2, "b")
+        assert answers.read(3)["more"] == 1
+    with AnswerFile(out) as answers:
+        assert [answers.has(number, name) for number, name in ((1, "a"), (2, "b"), (3, "c"))] == [True, False, True]

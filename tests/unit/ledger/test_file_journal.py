@@ -1,6 +1,8 @@
 """The journal on files: kills at any byte, full disks, segments."""
 
+import errno
 import os
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 
 from penstock.adapters import journal as module
 from penstock.adapters.journal import FileJournal
-from penstock.domain.errors import Temporary
+from penstock.domain.errors import PenstockError, Temporary
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
+
+WRITE = os.write
 
 
 def record(name, outcome=RequestOutcome.COMPLETED, reason=""):
@@ -118,18 +122,95 @@ def test_a_disk_that_takes_nothing_loses_nothing(tmp_path, monkeypatch):
     assert taken(journal) == [record("a"), record("b")]
 
 
-def test_nothing_is_admitted_when_too_much_waits_for_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_UNWRITTEN", 1000)
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that can be made full."""
+    made, write, opening = SimpleNamespace(full=False), os.write, os.open
+
+    def check():
+        if made.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def checked(what):
+        def do(*given, **named):
+            check()
+            return what(*given, **named)
+
+        return do
+
+    monkeypatch.setattr(module.os, "write", checked(write))
+    monkeypatch.setattr(module.os, "open", checked(opening))
+    return made
+
+
+def admit_on(journal, admitted):
+    for number in range(1000):
+        journal.admitted(failed(str(number)))
+        admitted.append(str(number))
+
+
+def test_nothing_is_admitted_when_too_much_waits_for_the_disk_and_all_that_was_is_kept(tmp_path, disk):
+    journal, _ = opened(tmp_path, most_unwritten=3000)
+    disk.full = True
+    admitted = []
+    with pytest.raises(Temporary, match="the disk takes nothing"):
+        admit_on(journal, admitted)
+    assert len(admitted) > 2
+    for number in range(1000):
+        journal.ended(record(f"refused{number}", RequestOutcome.REJECTED))
+    assert len(journal._unwritten) < 4000
+    for name in admitted:
+        journal.ended(record(name))
+    disk.full = False
+    journal.admitted(failed("after"))
+    assert taken(journal) == [record(name) for name in admitted]
+    _, left = opened(tmp_path)
+    assert left == [failed("after")]
+
+
+def test_a_refusal_is_recorded_while_there_is_room_in_memory(tmp_path, disk):
     journal, _ = opened(tmp_path)
+    disk.full = True
+    journal.ended(record("no", RequestOutcome.REJECTED))
+    disk.full = False
+    assert taken(journal) == [record("no", RequestOutcome.REJECTED)]
 
-    def write(_file, _data):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "write", write)
-    for number in range(5):
+def test_a_segment_that_cannot_be_begun_is_begun_later(tmp_path, disk, monkeypatch):
+    journal, _ = opened(tmp_path, segment_bytes=1000)
+    journal.admitted(failed("long"))
+    disk.full = True
+    monkeypatch.setattr(module.os, "write", WRITE)
+    for number in range(20):
+        journal.admitted(failed(str(number)))
         journal.ended(record(str(number)))
-    with pytest.raises(Temporary, match="disk"):
-        journal.admitted(failed("late"))
+    assert len(list(tmp_path.iterdir())) == 1
+    disk.full = False
+    journal.ended(record("late", RequestOutcome.REJECTED))
+    assert len(list(tmp_path.iterdir())) == 2
+    assert taken(journal) == [*(record(str(number)) for number in range(20)), record("late", RequestOutcome.REJECTED)]
+    again, left = opened(tmp_path)
+    assert left == [failed("long")]
+    assert taken(again) == [failed("long")]
+
+
+def test_a_folder_that_cannot_be_written_at_start_is_told_in_a_sentence(tmp_path, disk):
+    disk.full = True
+    with pytest.raises(PenstockError, match=r"The request ledger .* cannot be written: No space left on device\."):
+        opened(tmp_path)
+
+
+def test_a_full_disk_is_told_once_and_so_is_its_end(tmp_path, disk, caplog):
+    journal, _ = opened(tmp_path, most_unwritten=1)
+    disk.full = True
+    journal.admitted(failed("a"))
+    for _ in range(9):
+        journal.ended(record("no", RequestOutcome.REJECTED))
+    journal.ended(record("a"))
+    disk.full = False
+    journal.take()
+    assert [one.levelname for one in caplog.records] == ["ERROR", "WARNING"]
+    assert "9 refusals are not in it" in caplog.text
 
 
 actions = st.lists(st.tuples(st.sampled_from("aets"), st.integers(0, 9)), max_size=40)

@@ -4,6 +4,7 @@ A line is whole or not there: one that `kill -9` cut off is dropped when the fil
 again. What has been written survives the death of the program; every few seconds it is also brought to the disk.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -84,6 +85,9 @@ class AnswerFile:
             while left:
                 left = left[self._opened.write(left) :]
         except OSError as error:
+            # Half a line would spoil the next one.
+            with contextlib.suppress(OSError):
+                self._opened.truncate(self._end)
             raise PenstockError(f"The file of answers {self._path} cannot be written: {error.strerror}.") from error
         self._note(line)
 
