@@ -178,25 +178,81 @@ async def test_a_file_that_cannot_be_opened_is_temporary(tmp_path: Path):
             await asyncio.to_thread(thread.join)
 
 
-async def test_lost_connections_heal(postgresql):
-    store = SqlStore(await asyncio.to_thread(postgresql.fresh))
-    await store.open()
-    async with store.unit() as unit:
-        await unit.access.add_principal(user(1), 5)
-    name = store._url.database
+async def lose_connections(postgresql, store):
     await asyncio.to_thread(
         postgresql._query,
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{store._url.database}'",
     )
-    with pytest.raises(Temporary):
-        await store.ping()
-    await store.ping()
-    async with store.unit() as unit:
-        assert await unit.access.principal("1") == user(1)
-    other = SqlStore(store._url.render_as_string())
+
+
+async def refused(url):
+    other = SqlStore(url)
     with pytest.raises(Conflict):
         await other.open()
     await other.close()
+
+
+@pytest.mark.parametrize("by", ["unit", "ping"])
+async def test_lost_connections_heal_and_so_does_the_claim(postgresql, by):
+    url = await asyncio.to_thread(postgresql.fresh)
+    store = SqlStore(url)
+    await store.open()
+    async with store.unit() as unit:
+        await unit.access.add_principal(user(1), 5)
+    await lose_connections(postgresql, store)
+    if by == "ping":
+        await store.ping()
+    async with store.unit() as unit:
+        assert await unit.access.principal("1") == user(1)
+    await refused(url)
+    await store.close()
+
+
+async def test_a_server_whose_database_another_one_took_meanwhile_changes_nothing_in_it(postgresql):
+    url = await asyncio.to_thread(postgresql.fresh)
+    first, second = SqlStore(url), SqlStore(url)
+    await first.open()
+    async with first.unit() as unit:
+        await unit.requests.count()
+    await lose_connections(postgresql, first)
+    await second.open()
+    for _ in range(2):
+        with pytest.raises(Temporary, match="Another Penstock server has taken the database"):
+            async with first.unit():
+                pass
+    with pytest.raises(Temporary, match="Another Penstock server"):
+        await first.ping()
+    async with second.unit() as unit:
+        await unit.access.add_principal(user(1), 5)
+    await second.close()
+    async with first.unit() as unit:
+        assert await unit.access.principal("1") == user(1)
+    await refused(url)
+    await first.close()
+
+
+async def test_a_session_that_the_database_does_not_know_to_be_lost_does_not_keep_its_own_server_out(postgresql):
+    url = await asyncio.to_thread(postgresql.fresh)
+    store = SqlStore(url)
+    await store.open()
+    claim = store._claim
+    lost, claim._connection = claim._connection, None
+    await store.ping()
+    await refused(url)
+    again, claim._connection = claim._connection, lost
+    await claim._forget()
+    claim._connection = again
+    await refused(url)
+    await store.close()
+
+
+async def test_the_claim_survives_many_who_ask_at_once(postgresql):
+    url = await asyncio.to_thread(postgresql.fresh)
+    store = SqlStore(url)
+    await store.open()
+    held = store._claim._connection
+    await asyncio.gather(*(store.ping() for _ in range(20)))
+    assert store._claim._connection is held
     await store.close()
 
 

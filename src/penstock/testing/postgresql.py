@@ -5,10 +5,13 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
+
+import psutil
 
 _TEMPLATE = "template_penstock"
 
@@ -28,16 +31,38 @@ class PostgresServer:
         """Makes the data directory and starts the server."""
         if os.getuid() == 0:
             shutil.chown(self._folder, self._user)
+        self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
+        self.resume()
+
+    def resume(self) -> None:
+        """Starts the server again after `halt`, as it was."""
         # Durability off: the tests ask what a transaction does, not whether a disk keeps it.
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c fsync=off"
         )
-        self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
         self._run("pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-o", options, "-w", "start")
 
+    def halt(self) -> None:
+        """Ends the server and every connection to it; what it holds stays."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "fast", "-w", "stop")
+
+    def freeze(self) -> None:
+        """From now on it answers nobody, and closes no connection."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Goes on after `freeze`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        master = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        for process in (master, *master.children()):
+            process.send_signal(number)
+
     def stop(self) -> None:
-        """Ends the server and removes its files."""
-        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+        """Ends the server, if it runs, and removes its files."""
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder)
 
     def url(self, database: str) -> str:

@@ -1,21 +1,25 @@
 """One server per database: the claim that a second one does not get."""
 
+import asyncio
 import contextlib
 import fcntl
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from penstock.adapters.store.database import connect, failures
+from penstock.adapters.store.database import WAIT_S, connect, failures
 from penstock.domain.errors import Conflict, Temporary
 
 # "PENSTOCK" in ASCII, as one 64-bit number
 _LOCK_NUMBER = int.from_bytes(b"PENSTOCK", "big")
+_LOCK = text("SELECT pg_try_advisory_lock(:number)")
+_SESSION = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+_END = text("SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :began")
 
 
 class Claim(Protocol):
@@ -69,30 +73,44 @@ class PostgresClaim:
     """An advisory lock, held by a connection of its own."""
 
     def __init__(self, url: URL) -> None:
-        self._engine: AsyncEngine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        patience = {"timeout": WAIT_S, "command_timeout": WAIT_S}
+        self._engine: AsyncEngine = create_async_engine(
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=patience
+        )
         self._connection: AsyncConnection | None = None
+        self._session: dict[str, Any] | None = None
+        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
         """Locks for as long as the connection lives."""
         connection = await connect(self._engine)
-        with failures():
-            locked = await connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": _LOCK_NUMBER})
-        if not locked:
+        try:
+            with failures():
+                await self._lock(connection)
+        except BaseException:
+            # A lock whose connection nobody knows would keep ourselves out.
             await connection.close()
-            raise Conflict("The database is in use by another Penstock server.")
+            raise
         self._connection = connection
+
+    async def _lock(self, connection: AsyncConnection) -> None:
+        locked = await connection.scalar(_LOCK, {"number": _LOCK_NUMBER})
+        if not locked and self._session is not None:
+            # Our own session may go on there though its connection broke: nobody may have told the database.
+            await connection.execute(_END, self._session)
+            locked = await connection.scalar(_LOCK, {"number": _LOCK_NUMBER})
+        if not locked:
+            raise Conflict("The database is in use by another Penstock server.")
+        pid, began = (await connection.execute(_SESSION)).one()
+        self._session = {"pid": pid, "began": began}
 
     async def confirm(self) -> None:
         """Asks on the lock's connection; a lost one is made anew and locked again."""
-        if self._connection is None:
-            await self._retake()
-            return
-        try:
-            with failures():
-                await self._connection.execute(text("SELECT 1"))
-        except Temporary:
-            await self._forget()
-            raise
+        async with self._turn:
+            if self._connection is not None and not await _answers(self._connection):
+                await self._forget()
+            if self._connection is None:
+                await self._retake()
 
     async def _retake(self) -> None:
         try:
@@ -111,6 +129,15 @@ class PostgresClaim:
         """Ends the connection and the lock with it."""
         await self._forget()
         await self._engine.dispose()
+
+
+async def _answers(connection: AsyncConnection) -> bool:
+    try:
+        with failures():
+            await connection.execute(text("SELECT 1"))
+    except Temporary:
+        return False
+    return True
 
 
 def claim_for(url: URL) -> Claim:

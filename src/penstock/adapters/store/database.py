@@ -5,7 +5,7 @@ unit see the whole of those before it, on both databases alike, without lock con
 routes, the request ledger) is in memory or written in batches, so the connection is idle most of the time.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -97,13 +97,24 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction: commits at the end, rolls back when the block raises; raises Temporary if it cannot be had."""
+async def transaction(
+    engine: AsyncEngine, check: Callable[[AsyncConnection], Awaitable[None]] | None = None
+) -> AsyncIterator[AsyncConnection]:
+    """One transaction: commits at the end, rolls back when the block raises; raises Temporary if it cannot be had.
+
+    `check` is asked before it begins, and raises if it must not.
+    """
     with failures():
         connection = await connect(engine)
         try:
+            if check is not None:
+                await check(connection)
             async with within(connection.begin()):
                 yield connection
+        except TimeoutError:
+            # One that hangs is not given to the next unit.
+            await connection.invalidate()
+            raise
         finally:
             await connection.close()
 
@@ -132,6 +143,9 @@ def failures() -> Iterator[None]:
         yield
     except PoolTimeoutError as error:
         raise Temporary("The database is busy.", RETRY_AFTER_S) from error
+    except TimeoutError as error:
+        # The driver's own, which SQLAlchemy passes on as it is.
+        raise Temporary(f"The database did not answer within {WAIT_S} s.", RETRY_AFTER_S) from error
     except IntegrityError:
         raise
     except DBAPIError as error:

@@ -28,6 +28,8 @@ from penstock.adapters.store.secret_rows import SqlSecretRows
 from penstock.adapters.store.upload_rows import SqlUploadRows
 from penstock.domain.errors import PenstockError
 
+_CLAIMED = "penstock.claimed"
+
 
 class SqlUnit:
     """One transaction; see `penstock.ports.store.Unit`."""
@@ -58,6 +60,7 @@ class SqlStore:
         self._engine = open_engine(self._url)
         self._claim = claim_for(self._url)
         self._holder: asyncio.Task[object] | None = None
+        self._opened = False
 
     async def open(self) -> None:
         """Claims the database for this process and brings its schema up to date.
@@ -67,6 +70,7 @@ class SqlStore:
         await self._claim.take()
         async with transaction(self._engine) as connection:
             await connection.run_sync(migrate)
+        self._opened = True
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[SqlUnit]:
@@ -74,12 +78,18 @@ class SqlStore:
         task = asyncio.current_task()
         if task is not None and task is self._holder:
             raise PenstockError("A unit was asked for inside a unit of the same task.")
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, self._claimed) as connection:
             self._holder = task
             try:
                 yield SqlUnit(connection)
             finally:
                 self._holder = None
+
+    async def _claimed(self, connection: AsyncConnection) -> None:
+        """What ended a connection may have ended the claim too: it is made sure of before a new one is used."""
+        if self._opened and _CLAIMED not in connection.info:
+            await self._claim.confirm()
+            connection.info[_CLAIMED] = True
 
     async def make_schema(self, name: str) -> None:
         """Makes a schema for another program's tables, where the database has schemas. Safe to repeat."""
@@ -94,5 +104,6 @@ class SqlStore:
 
     async def close(self) -> None:
         """Gives the connection and the claim back."""
+        self._opened = False
         await self._engine.dispose()
         await self._claim.give_back()
