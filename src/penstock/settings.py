@@ -177,6 +177,8 @@ class LedgerSettings(BaseModel):
     """Days for which minutes are kept; not fewer than those of requests."""
     hours_days: float = Field(default=0, ge=0, validate_default=True)
     """Days for which hours are kept; not fewer than those of minutes."""
+    unwritten_bytes: int = Field(default=16 * MIB, ge=1024)
+    """Bytes of the ledger that are kept in memory while the disk takes nothing; then requests are answered with 503."""
 
     @field_validator("minutes_days", "hours_days")
     @classmethod
@@ -250,7 +252,8 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info")
     """Least level of log lines."""
     drain_s: float = Field(default=20, ge=0)
-    """Longest time that running requests are given to end when the server stops, in seconds. 0: none."""
+    """Longest time that running requests are given to end when the server stops, or their endpoint is deleted, in
+    seconds. 0: none."""
     master_key: SecretStr | None = Field(default=None)
     """The key that secrets are encrypted under, 32 bytes in base64. Set it in the environment, not in a file. At most
     one of it, secrets.master_key_file and secrets.master_key_command is given."""

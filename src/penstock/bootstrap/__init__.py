@@ -66,6 +66,7 @@ from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
+from penstock.ports.clock import Clock
 from penstock.ports.expansion import Expansion
 from penstock.ports.tracking import TrackingServer
 from penstock.settings import Settings
@@ -93,11 +94,11 @@ class Started:
     first_token: str | None
 
 
-async def run(settings: Settings, tell: Callable[[Started], None]) -> None:
+async def run(settings: Settings, tell: Callable[[Started], None], clock: SystemClock | None = None) -> None:
     """Runs the server until SIGTERM or SIGINT; raises PenstockError if it cannot start."""
     with contextlib.closing(_listener(settings)) as listener:
         async with AsyncExitStack() as stack:
-            parts, installation, running = await _build(settings, stack)
+            parts, installation, running = await _build(settings, clock or SystemClock(), stack)
             server = HttpServer(create_app(parts), listener, drain_s=settings.drain_s, drain=running.drain)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
@@ -113,30 +114,30 @@ def _listener(settings: Settings) -> socket.socket:
         raise PenstockError(f"Penstock cannot listen on {where}: {error.strerror}.") from error
 
 
-async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Installation, Running]:
+async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) -> tuple[Parts, Installation, Running]:
     """Every part, from the ground up."""
     # The data folder and the database, for this process alone
     await claim_folder(settings, stack)
     store = await open_store(settings, stack)
 
     # Who is calling
-    access = await make_access(settings, store, stack)
+    access = await make_access(settings, store, clock, stack)
 
     # The catalogue and its files
     artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
-    catalogue, janitor = _catalogue(settings, store, artifacts)
+    catalogue, janitor = _catalogue(settings, store, artifacts, clock)
 
     # Endpoints and their engines
-    external = make_external(settings, access.secrets, stack)
-    served = await _served(settings, store, artifacts, external.models, stack)
+    external = make_external(settings, access.secrets, clock, stack)
+    served = await _served(settings, store, artifacts, external.models, clock=clock, stack=stack)
     access.acls.on_change(served.table.permit)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
-    batches, batching = await _batches(settings, store, gateway, stack)
+    batches, batching = await _batches(settings, store, gateway, clock, stack)
 
     # Loops
-    loops = [*served.loops, *batching, *keeping, *access.loops, *_housekeeping(settings, store, janitor)]
+    loops = [*served.loops, *batching, *keeping, *access.loops, *_housekeeping(settings, store, janitor, clock)]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
@@ -150,7 +151,7 @@ async def _build(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Inst
         throughput=served.throughput,
         data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
         batches=batches,
-        tracking=make_tracking(settings, store, artifacts, served.cluster, stack),
+        tracking=make_tracking(settings, store, artifacts, served.cluster, clock=clock, stack=stack),
     )
     return parts, access.installation, gateway.running
 
@@ -194,6 +195,8 @@ def _parts(
 class _Served:
     """Endpoints with their engines; `hearers` are told of requests that have ended."""
 
+    clock: Clock
+    running: Running
     table: Table
     gate: Gate
     limits: LimitParts
@@ -206,35 +209,42 @@ class _Served:
 
 
 async def _served(
-    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, externals: ExternalModels, stack: AsyncExitStack
+    settings: Settings,
+    store: SqlStore,
+    artifacts: FolderArtifacts,
+    externals: ExternalModels,
+    *,
+    clock: Clock,
+    stack: AsyncExitStack,
 ) -> _Served:
-    clock = SystemClock()
-    gate, limits = Gate(clock), make_limits(settings, stack)
-    table = Table(clock, gate, limits.limits)
+    gate, limits = Gate(clock), make_limits(settings, clock, stack)
+    running = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
+    table = Table(clock, gate, limits.limits, running)
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
-        settings, store, artifacts, cluster, externals, table=table, gate=gate, stack=stack
+        settings, store, artifacts, cluster, externals, table=table, gate=gate, clock=clock, stack=stack
     )
     offers = serving.optimization.offers
-    throughput, scaling, hearers = _scaling(settings, store, gate, offers, expansion=reconciler.expanding)
+    throughput, scaling, hearers = _scaling(settings, store, gate, offers, clock, expansion=reconciler.expanding)
     loops = (reconciler.loop, *measuring, *scaling)
-    return _Served(table, gate, limits, cluster, serving, reconciler, throughput, loops, hearers)
+    return _Served(clock, running, table, gate, limits, cluster, serving, reconciler, throughput, loops, hearers)
 
 
-def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor) -> list[Loop]:
-    clock, days = SystemClock(), settings.ledger
+def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor, clock: SystemClock) -> list[Loop]:
+    days = settings.ledger
     retention = Retention(store, clock, Keep(days.requests_days, days.minutes_days, days.hours_days))
     return [
+        Loop("clock", clock.step, clock, period_s=1),
         Loop("ledger retention", retention.step, clock, period_s=settings.sweep.period_s),
         Loop("janitor", janitor.step, clock, period_s=settings.sweep.period_s),
     ]
 
 
 def _scaling(
-    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, *, expansion: Expansion
+    settings: Settings, store: SqlStore, gate: Gate, offers: Offers, clock: Clock, *, expansion: Expansion
 ) -> tuple[Throughput, list[Loop], Sequence[Hearer]]:
     """The autoscaler, which remembers what it decides, what is told of throughput, and who hears of ended requests."""
-    clock, wish = SystemClock(), settings.scaling
+    wish = settings.scaling
     policy = Policy(
         target=wish.target,
         burst_s=wish.burst_s,
@@ -266,8 +276,9 @@ async def _gateway(
     settings: Settings, store: SqlStore, served: _Served, abroad: Abroad, stack: AsyncExitStack
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
-    clock = SystemClock()
-    journal = FileJournal(settings.data_dir.absolute() / "requests")
+    clock, running = served.clock, served.running
+    folder = settings.data_dir.absolute() / "requests"
+    journal = FileJournal(folder, most_unwritten=settings.ledger.unwritten_bytes)
     journal.recover()
     keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, served.gate.readings))
     keeper.on_stored(*served.hearers)
@@ -283,10 +294,10 @@ async def _gateway(
         waits=Waits(request_s=settings.gateway.request_timeout_s),
         pick=random.random,
     )
-    running = Running(clock, settings.gateway.request_timeout_s)
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),
         Loop("request limit", running.step, clock, period_s=1),
+        Loop("secrets", lambda: abroad.prepare(served.table), clock, period_s=30),
         *served.limits.loops,
     ]
     ledger, engines = Ledger(journal, clock), HttpEngineClient()
@@ -313,10 +324,10 @@ def _told(error: PenstockError) -> tuple[int, bytes]:
 
 
 async def _batches(
-    settings: Settings, store: SqlStore, gateway: Gateway, stack: AsyncExitStack
+    settings: Settings, store: SqlStore, gateway: Gateway, clock: Clock, stack: AsyncExitStack
 ) -> tuple[Batches, list[Loop]]:
     """The use cases of batches, and the loop that takes up those of an earlier process."""
-    clock, given = SystemClock(), settings.batches
+    given = settings.batches
     limits = BatchLimits(
         given.max_file_bytes, given.max_rows, given.window, given.running, given.file_days * DAY_S, given.owner_bytes
     )
@@ -333,9 +344,10 @@ async def _batches(
     return batches, [loop, Loop("expired files", batches.expire, clock, period_s=settings.sweep.period_s)]
 
 
-def _catalogue(settings: Settings, store: SqlStore, artifacts: FolderArtifacts) -> tuple[Catalogue, Janitor]:
+def _catalogue(
+    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, clock: Clock
+) -> tuple[Catalogue, Janitor]:
     """The use cases of the catalogue, and who sweeps up after them."""
-    clock = SystemClock()
     signer = HmacSigner.open(settings.data_dir.absolute() / "signing.key")
     limits = FileLimits(settings.artifacts.max_upload_bytes, settings.artifacts.url_expiry_s * 1000)
     files = Files(store, clock, artifacts, signer, limits)

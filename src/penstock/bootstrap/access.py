@@ -4,7 +4,6 @@ import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from penstock.adapters.clock import SystemClock
 from penstock.bootstrap.secrets import make_secrets
 from penstock.control.acl_changes import AclChanges
 from penstock.control.audit import Audit
@@ -19,6 +18,7 @@ from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
 from penstock.control.tokens import Tokens
 from penstock.domain.errors import Temporary
+from penstock.ports.clock import Clock
 from penstock.ports.store import Store
 from penstock.settings import Settings
 
@@ -41,9 +41,9 @@ class AccessParts:
     loops: tuple[Loop, ...]
 
 
-async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -> AccessParts:
+async def make_access(settings: Settings, store: Store, clock: Clock, stack: AsyncExitStack) -> AccessParts:
     """All of it; raises InvalidParameter if the master key of secrets cannot be had."""
-    clock, given = SystemClock(), settings.access
+    given = settings.access
     given_token = settings.admin.token.get_secret_value() if settings.admin.token else None
     installation = await prepare(store, clock, given_token)
     audit = Audit(store, clock, days=given.audit_days)
@@ -53,7 +53,7 @@ async def make_access(settings: Settings, store: Store, stack: AsyncExitStack) -
     tokens = Tokens(store, clock, authenticator, quota=given.token_quota, longest_s=given.token_lifetime_s or None)
     acls = AclChanges()
     principals = Principals(store, clock, authenticator, acls)
-    secrets, secret_scopes, memory = await make_secrets(settings, store, principals)
+    secrets, secret_scopes, memory = await make_secrets(settings, store, principals, clock)
     return AccessParts(
         installation=installation,
         authenticator=authenticator,

@@ -3,7 +3,6 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.providers.anthropic import Anthropic
 from penstock.adapters.providers.bedrock import Bedrock
 from penstock.adapters.providers.entra import EntraTokens
@@ -15,6 +14,7 @@ from penstock.control.external_models import ExternalModels
 from penstock.control.secrets import Secrets
 from penstock.domain.external_forms import ProviderKind
 from penstock.gateway.abroad import Abroad
+from penstock.ports.clock import Clock
 from penstock.ports.provider import Provider
 from penstock.settings import Settings
 
@@ -27,19 +27,18 @@ class ExternalParts:
     abroad: Abroad
 
 
-def make_external(settings: Settings, secrets: Secrets, stack: AsyncExitStack) -> ExternalParts:
+def make_external(settings: Settings, secrets: Secrets, clock: Clock, stack: AsyncExitStack) -> ExternalParts:
     """Both, over one set of clients; must be called while the event loop runs."""
     given = settings.external
     patience = Patience(given.connect_s, given.silence_s, given.total_s)
     wire = Wire(patience, allow_private=given.allow_private_addresses)
     stack.push_async_callback(wire.close)
-    providers = Providers(_providers(wire, allow_private=given.allow_private_addresses))
+    providers = Providers(_providers(wire, clock, allow_private=given.allow_private_addresses))
     models = ExternalModels(secrets, providers, strict=settings.gateway.strict)
     return ExternalParts(models, Abroad(providers, secrets))
 
 
-def _providers(wire: Wire, *, allow_private: bool) -> dict[ProviderKind, Provider]:
-    clock = SystemClock()
+def _providers(wire: Wire, clock: Clock, *, allow_private: bool) -> dict[ProviderKind, Provider]:
     openai = OpenAiWire(wire, EntraTokens(wire, clock), allow_private=allow_private)
     return {
         ProviderKind.OPENAI: openai,

@@ -3,12 +3,12 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.limits.redis import RedisLeases
 from penstock.control.loop import Loop
 from penstock.domain.rate_window import WINDOW_S
 from penstock.gateway.leasing import PERIOD_S, Leasing
 from penstock.gateway.limits import Limits, Terms
+from penstock.ports.clock import Clock
 from penstock.settings import Settings
 
 FORGET_S = 30.0
@@ -23,9 +23,9 @@ class LimitParts:
     loops: tuple[Loop, ...]
 
 
-def make_limits(settings: Settings, stack: AsyncExitStack) -> LimitParts:
+def make_limits(settings: Settings, clock: Clock, stack: AsyncExitStack) -> LimitParts:
     """Limits of this server alone, or shared through Redis; raises PenstockError if its library is missing."""
-    clock, given = SystemClock(), settings.limits
+    given = settings.limits
     terms = Terms(given.wait_s, given.max_waiting, given.answer_tokens)
     if given.redis_url is None:
         limits = Limits(clock, terms)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import structlog
 
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.crypto.cipher import AesGcmCipher
 from penstock.adapters.crypto.master_key import ask_command, new_key, parse_keys, read_file, write_file
 from penstock.control.credentials import new_id
@@ -14,6 +13,7 @@ from penstock.control.principals import Principals
 from penstock.control.secret_memory import SecretMemory
 from penstock.control.secret_scopes import SecretScopes
 from penstock.control.secrets import Secrets
+from penstock.ports.clock import Clock
 from penstock.ports.store import Store
 from penstock.settings import Settings
 
@@ -21,7 +21,7 @@ _log = structlog.stdlib.get_logger("penstock.secrets")
 
 
 async def make_secrets(
-    settings: Settings, store: Store, principals: Principals
+    settings: Settings, store: Store, principals: Principals, clock: Clock
 ) -> tuple[Secrets, SecretScopes, SecretMemory]:
     """The use cases of secrets and of their scopes, and what these remember.
 
@@ -33,7 +33,7 @@ async def make_secrets(
             if not cipher.knows(key_id):
                 # The others work, and these again when they are put anew.
                 _log.error("secrets cannot be opened: their master key was not given", key_id=key_id, secrets=count)
-    memory, clock = SecretMemory(), SystemClock()
+    memory = SecretMemory()
     principals.on_change(memory.forget_person)
     return Secrets(store, clock, cipher, memory, new_id), SecretScopes(store, clock, memory), memory
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.cpu import CpuRecipe
@@ -38,6 +37,7 @@ from penstock.domain.access import PermissionLevel
 from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
+from penstock.ports.clock import Clock
 from penstock.settings import Settings
 from penstock.web.databricks.serving_endpoints import Serving
 
@@ -69,7 +69,7 @@ class _Ground:
     cluster: LocalCluster
     recipe: CpuRecipe
     client: HttpEngineClient
-    clock: SystemClock
+    clock: Clock
     folders: Folders
     quiet: Quiet
     offers: Offers
@@ -85,11 +85,12 @@ async def make_serving(
     *,
     table: Table,
     gate: Gate,
+    clock: Clock,
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
-    ground = _ground(settings, store, artifacts, cluster, gate)
-    offers, clock = ground.offers, ground.clock
+    ground = _ground(settings, store, artifacts, cluster, gate, clock=clock)
+    offers = ground.offers
     notices = Notices(_mailer(settings), clock)
     reconciler = _reconciler(settings, ground, table, notices)
     await carry_over(store, offers)
@@ -151,9 +152,14 @@ def _everybody(settings: Settings) -> PermissionLevel | None:
 
 
 def _ground(
-    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, cluster: LocalCluster, gate: Gate
+    settings: Settings,
+    store: SqlStore,
+    artifacts: FolderArtifacts,
+    cluster: LocalCluster,
+    gate: Gate,
+    *,
+    clock: Clock,
 ) -> _Ground:
-    clock = SystemClock()
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.store.companion import companion_url
 from penstock.adapters.store.store import SqlStore
 from penstock.adapters.tracking.place import Place
 from penstock.adapters.tracking.server import MlflowServer
 from penstock.domain.tracking_path import STORAGE
+from penstock.ports.clock import Clock
 from penstock.ports.cluster import Cluster
 from penstock.settings import Settings
 
@@ -19,7 +19,13 @@ SCHEMA = "mlflow"
 
 
 def make_tracking(
-    settings: Settings, store: SqlStore, artifacts: FolderArtifacts, cluster: Cluster, stack: AsyncExitStack
+    settings: Settings,
+    store: SqlStore,
+    artifacts: FolderArtifacts,
+    cluster: Cluster,
+    *,
+    clock: Clock,
+    stack: AsyncExitStack,
 ) -> MlflowServer:
     """The server, ended with us."""
     folder = settings.data_dir.absolute() / "mlflow"
@@ -28,7 +34,7 @@ def make_tracking(
     place = Place(python, folder, database, artifacts.open_folder(STORAGE))
     server = MlflowServer(
         cluster,
-        SystemClock(),
+        clock,
         place,
         prepare=partial(store.make_schema, SCHEMA),
         start_s=settings.mlflow.start_timeout_s,

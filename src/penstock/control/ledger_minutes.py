@@ -22,6 +22,8 @@ CLOSED_AFTER_S = 120
 KEPT_EVERY_S = 10
 """How often promises are written, so that a kill costs that much of what is known of them at most."""
 PAGE = 1000
+SET_MS = 1000
+"""By more than that, the clock did not run but was set."""
 DAY_MS = 24 * HOUR_MS
 
 
@@ -50,6 +52,7 @@ class LedgerMinutes:
         self._kept_at = 0.0
         self._held: Sequence[Reading] = ()
         self._held_at = 0
+        self._looked_at = clock.monotonic()
 
     def doubt(self) -> None:
         """What the database holds is not sure, a write having failed: it is read before anything else is counted."""
@@ -85,7 +88,9 @@ class LedgerMinutes:
         if not self._began:
             return
         now = self._clock.now_ms()
-        at = max(self._held_at, self._open_from)
+        # A clock that was set promises nothing for time that did not pass, nor twice for what it shows again.
+        passed_ms = round((self._clock.monotonic() - self._looked_at) * 1000)
+        at = max(self._held_at, self._open_from, now - passed_ms - SET_MS)
         while self._held and at < now:
             until = min(now, minute_of(at) + MINUTE_MS)
             for reading in self._held:
@@ -94,7 +99,8 @@ class LedgerMinutes:
                 self._promises[key] = before.held(reading.allotment, reading.chunk, until - at)
                 self._unkept.add(key)
             at = until
-        self._held, self._held_at = tuple(self._readings()), now
+        self._held, self._held_at = tuple(self._readings()), max(now, self._held_at)
+        self._looked_at = self._clock.monotonic()
 
     def placed(self, records: Sequence[RequestRecord]) -> Sequence[RequestRecord]:
         """The records as they are stored."""

@@ -4,6 +4,7 @@ There is no gate: what is asked elsewhere takes nothing of our devices.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -13,6 +14,7 @@ from penstock.domain.external_model import ExternalEntity
 from penstock.domain.secret import Hidden
 from penstock.domain.usage import RequestOutcome
 from penstock.gateway.meter import Meter
+from penstock.gateway.table import Table
 from penstock.gateway.tail import END
 from penstock.gateway.trip import Trip
 from penstock.ports.provider import Provider, ProviderAnswer, ProviderCall, SecretReader
@@ -71,6 +73,16 @@ class Abroad:
             await _stream(trip, opened)
         else:
             await _whole(trip, opened)
+
+    async def prepare(self, table: Table) -> str:
+        """A loop's step: reads the secrets that requests may need, which then need no database for them."""
+        for name in table.names():
+            route = table.find(name)
+            for entity in route.entities if route is not None else ():
+                if entity.external is not None:
+                    with suppress(InvalidRequest):  # told to who asks
+                        await self._read(entity.external)
+        return ""
 
     def close(self, trip: Trip) -> None:
         """The request has left its provider. Safe to repeat."""

@@ -1,8 +1,9 @@
-"""What ends a request from outside: its client left, its time is over, or the server stops."""
+"""What ends a request from outside: its client left, its time is over, its endpoint is gone, or the server stops."""
 
 import asyncio
 from enum import StrEnum
 
+from penstock.domain.routing import EndpointRoute
 from penstock.ports.clock import Clock
 
 
@@ -12,6 +13,7 @@ class Cut(StrEnum):
     GONE = "the client hung up"
     OVERDUE = "the time limit was reached"
     STOPPED = "the server stopped"
+    DELETED = "the endpoint was deleted"
 
 
 class Interrupt:
@@ -39,22 +41,28 @@ class Interrupt:
 
 
 class Running:
-    """The requests under way, oldest first, for the time limit and for a clean stop."""
+    """The requests under way, oldest first, for the time limit, for endpoints that go, and for a clean stop.
 
-    def __init__(self, clock: Clock, limit_s: float) -> None:
+    Hears of endpoints from the table.
+    """
+
+    def __init__(self, clock: Clock, limit_s: float, drain_s: float = 20.0) -> None:
+        """A request may take `limit_s` seconds, and `drain_s` from when its endpoint is deleted."""
         self.limit_s = limit_s
+        self.drain_s = drain_s
         self.draining = False
         self._clock = clock
-        self._since: dict[Interrupt, float] = {}
+        self._since: dict[Interrupt, tuple[float, str]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __len__(self) -> int:
         return len(self._since)
 
-    def enter(self, interrupt: Interrupt, now: float) -> None:
-        """A request begins at monotonic `now`."""
-        self._since[interrupt] = now
+    def enter(self, interrupt: Interrupt, now: float, endpoint_id: str) -> None:
+        """A request to an endpoint begins at monotonic `now`."""
+        self._since[interrupt] = now, endpoint_id
         self._empty.clear()
 
     def leave(self, interrupt: Interrupt) -> None:
@@ -63,11 +71,28 @@ class Running:
         if not self._since:
             self._empty.set()
 
+    def publish(self, endpoint: EndpointRoute) -> None:
+        """Nothing: what runs goes on as it began."""
+
+    def withdraw(self, endpoint_id: str) -> None:
+        """The endpoint is gone: what runs of it is interrupted when the drain time is over."""
+        left = [interrupt for interrupt, (_, whose) in self._since.items() if whose == endpoint_id]
+        if left:
+            task = asyncio.ensure_future(self._end(left))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    async def _end(self, left: list[Interrupt]) -> None:
+        # A replica of its own is killed as long after it is told to stop, which is a little later.
+        await self._clock.sleep(self.drain_s)
+        for interrupt in left:
+            interrupt.cut(Cut.DELETED)
+
     async def step(self) -> str:
         """A loop's step: interrupts requests whose time is over."""
         latest = self._clock.monotonic() - self.limit_s
         overdue = 0
-        for interrupt, since in self._since.items():
+        for interrupt, (since, _) in self._since.items():
             if since > latest:
                 break
             interrupt.cut(Cut.OVERDUE)

@@ -73,7 +73,7 @@ class Gateway:
             await reply.fail(EndpointNotFound(), NOTHING)
             return
         trip = Trip(call, endpoint, self.ledger.open(call, endpoint), reply)
-        self.running.enter(interrupt, trip.entry.began)
+        self.running.enter(interrupt, trip.entry.began, endpoint.id)
         try:
             await self._carry(trip)
         except asyncio.CancelledError:
@@ -182,13 +182,21 @@ class Gateway:
         if cut is Cut.GONE:
             trip.entry.end(RequestOutcome.CANCELLED, _CLIENT_GONE, cut)
             return
-        error: PenstockError
-        if cut is Cut.OVERDUE:
-            error = DeadlineExceeded(f"The request was not answered within {self.running.limit_s:.0f} seconds.")
-        else:
-            error = Temporary("The server is stopping and has ended this request.", DRAINING_RETRY_S)
-        trip.entry.end(RequestOutcome.FAILED, trip.reply.status(error), cut)
+        error = self._why(cut)
+        # Who deletes an endpoint ends what runs of it: no promise is broken.
+        outcome = RequestOutcome.CANCELLED if cut is Cut.DELETED else RequestOutcome.FAILED
+        trip.entry.end(outcome, trip.reply.status(error), cut)
         await trip.reply.fail(error, trip.entry.usage)
+
+    def _why(self, cut: Cut) -> PenstockError:
+        """What the client is told."""
+        if cut is Cut.OVERDUE:
+            return DeadlineExceeded(f"The request was not answered within {self.running.limit_s:.0f} seconds.")
+        if cut is Cut.DELETED:
+            return EndpointNotFound(
+                f"The endpoint was deleted, and this request did not end within {self.running.drain_s:.0f} seconds."
+            )
+        return Temporary("The server is stopping and has ended this request.", DRAINING_RETRY_S)
 
     async def _failed(self, trip: Trip, error: PenstockError) -> None:
         rejected = isinstance(error, _REJECTIONS) or not trip.entry.admitted

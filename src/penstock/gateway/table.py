@@ -3,12 +3,23 @@
 import asyncio
 from dataclasses import replace
 from types import TracebackType
+from typing import Protocol
 
 from penstock.domain.acl import Acl
 from penstock.domain.routing import EndpointRoute
-from penstock.gateway.gate import Gate
-from penstock.gateway.limits import Limits
 from penstock.ports.clock import Clock
+
+
+class Hearer(Protocol):
+    """A part of the gateway that keeps something of each endpoint."""
+
+    def publish(self, endpoint: EndpointRoute) -> None:
+        """The endpoint is there, or has changed."""
+        ...
+
+    def withdraw(self, endpoint_id: str) -> None:
+        """The endpoint is gone."""
+        ...
 
 
 class Activity:
@@ -50,10 +61,10 @@ class _Place:
 class Table:
     """Endpoints by name and by id; see `penstock.ports.routing.RouteTable`."""
 
-    def __init__(self, clock: Clock, gate: Gate | None = None, limits: Limits | None = None) -> None:
-        """`gate` and `limits` hear of endpoints first, so that nobody is woken for what they do not know."""
+    def __init__(self, clock: Clock, *hearers: Hearer) -> None:
+        """`hearers` hear of endpoints first, so that nobody is woken for what they do not know."""
         self._clock = clock
-        self._hearers = tuple(one for one in (gate, limits) if one is not None)
+        self._hearers = hearers
         self._by_name: dict[str, EndpointRoute] = {}
         self._places: dict[str, _Place] = {}
         self._permitted: dict[str, Acl] = {}

@@ -21,6 +21,10 @@ class FakeClock:
         """Epoch milliseconds."""
         return self._start_ms + round(self._passed * 1000)
 
+    def jump(self, seconds: float) -> None:
+        """Sets the wall clock, as if by hand: no time passes."""
+        self._start_ms += round(seconds * 1000)
+
     def monotonic(self) -> float:
         """Seconds since the clock was made."""
         return self._passed

@@ -81,11 +81,15 @@ class FakeProvider:
 
 
 class FakeSecrets:
-    """See `penstock.ports.provider.SecretReader` and `penstock.control.external_models.SecretKeeper`."""
+    """See `penstock.ports.provider.SecretReader` and `penstock.control.external_models.SecretKeeper`.
+
+    `asked` are the references that were read.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[SecretRef, str] = {}
         self.denied: set[str] = set()
+        self.asked: list[SecretRef] = []
         self._made = 0
 
     async def resolve(self, ref: SecretRef, reader: Principal) -> Hidden:
@@ -94,6 +98,7 @@ class FakeSecrets:
 
     async def resolve_as(self, ref: SecretRef, reader: str) -> Hidden:
         """By name."""
+        self.asked.append(ref)
         if reader in self.denied:
             raise PermissionDenied(f"{reader} does not have READ permission on scope {ref.scope}.")
         if ref not in self.texts:

@@ -282,3 +282,13 @@ async def test_limits_count_what_external_models_use(world, streaming):
     assert left[b"x-ratelimit-remaining-tokens"] == str(5000 - (7 if streaming else 12)).encode()
     assert left[b"x-ratelimit-remaining-requests"] == b"2"
     assert request.client.limits[b"x-ratelimit-limit-tokens"] == b"5000"
+
+
+async def test_secrets_are_read_before_a_request_needs_them_and_one_that_is_missing_keeps_no_other_from_it(world):
+    missing = ExternalModel("m-b", ProviderKind.OPENAI, Task.CHAT, {}, {"openai_api_key": SecretRef("llm", "none")})
+    route = endpoint("a", "b")
+    broken = replace(route.entities[1], external=ExternalEntity("b", missing, "ann"))
+    world.table.publish(replace(route, name="broken", id="e0", entities=(broken,)))
+    world.table.publish(route)
+    assert await world.gateway.abroad.prepare(world.table) == ""
+    assert KEY in world.secrets.asked

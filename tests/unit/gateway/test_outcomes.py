@@ -1,9 +1,10 @@
 """One request through the gateway: its answer, and its one record."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from world import DONE, LIMIT_S, STRANGER, USER, endpoint, event, replica
+from world import DONE, DRAIN_S, LIMIT_S, STRANGER, USER, endpoint, event, replica
 
 from penstock.domain.errors import (
     DeadlineExceeded,
@@ -16,6 +17,7 @@ from penstock.domain.errors import (
     Temporary,
 )
 from penstock.domain.model import Task
+from penstock.domain.rate_limit import RateLimit
 from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.traffic import Route
 from penstock.domain.usage import RequestOutcome, Usage
@@ -301,3 +303,51 @@ async def test_a_fault_of_ours_is_settled_and_raised(world):
         await request.task
     record = world.record(request)
     assert (record.outcome, record.reason) == (RequestOutcome.FAILED, "a fault of the server")
+
+
+async def test_a_deleted_endpoint_gives_its_requests_the_drain_time_and_others_all_of_theirs(world):
+    shared = replica(1, running=8)
+    world.table.publish(endpoint(shared))
+    world.table.publish(replace(endpoint(shared, name="other"), id="e2"))
+    fast, slow, other = await world.ask(), await world.ask(streaming=True), await world.ask(name="other")
+    world.begin(slow, events=True).feed(event(1))
+    await world.settle()
+    world.table.withdraw("e1")
+    await world.clock.advance(DRAIN_S - 1)
+    answer = world.begin(fast)
+    answer.feed(ANSWER)
+    answer.finish()
+    await fast.task
+    assert world.record(fast).outcome is RequestOutcome.COMPLETED
+    assert not slow.task.done()
+    await world.clock.advance(1)
+    await slow.task
+    assert isinstance(slow.client.error, EndpointNotFound)
+    assert "did not end within 20 seconds" in slow.client.error.message
+    assert world.engines.cancelled == [("unix:/r1", slow.id)]
+    record = world.record(slow)
+    assert (record.outcome, record.status, record.reason) == (RequestOutcome.CANCELLED, 404, Cut.DELETED)
+    assert record.usage == Usage(5, 2, 1), "as the engine told when it was cancelled"
+    assert not record.breach
+    await world.clock.advance(DRAIN_S)
+    assert not other.task.done()
+    other.interrupt.cut(Cut.GONE)
+    await other.task
+
+
+async def test_a_request_that_the_ledger_cannot_take_is_refused_and_leaves_nothing_behind(world):
+    world.table.publish(endpoint(replica(1), limits=(RateLimit(tokens=1000),)))
+    world.journal.full = True
+    request = await world.ask()
+    await request.task
+    assert isinstance(request.client.error, Temporary)
+    record = world.record(request)
+    assert (record.outcome, record.status) == (RequestOutcome.REJECTED, 503)
+    assert not world.engines.sent
+    assert world.rooms.in_flight("r1") == 0
+    assert dict(world.limits.headers("e1", USER.principal))[b"x-ratelimit-remaining-tokens"] == b"1000"
+    world.journal.full = False
+    request = await world.ask()
+    assert world.engines.waits(request.id)
+    request.interrupt.cut(Cut.GONE)
+    await request.task

@@ -25,6 +25,7 @@ from penstock.testing.relay import FakeEngines
 from penstock.web.errors import STATUS
 
 LIMIT_S = 597.0
+DRAIN_S = 20.0
 DONE = b"data: [DONE]\n\n"
 USER = Caller(Principal("1", "ann@x.org", "Ann", PrincipalKind.USER, frozenset({USERS})), Scope.ALL_APIS, "t")
 STRANGER = Caller(Principal("2", "eve@x.org", "Eve", PrincipalKind.USER, frozenset()), Scope.ALL_APIS, "u")
@@ -123,12 +124,12 @@ class World:
         self.gate = Gate(self.clock)
         self.rooms = Rooms(self.clock)
         self.limits = Limits(self.clock)
-        self.table = Table(self.clock, self.gate, self.limits)
+        self.running = Running(self.clock, LIMIT_S, DRAIN_S)
+        self.table = Table(self.clock, self.gate, self.limits, self.running)
         self.engines = FakeEngines()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
         self.journal = FakeJournal()
-        self.running = Running(self.clock, LIMIT_S)
         self.point = 0.0
         carrier = Carrier(
             self.table, self.gate, self.engines, self.demand,

@@ -226,3 +226,33 @@ def test_percentiles_are_values_that_were_measured():
     assert percentiles([]) == Percentiles(-1, -1, -1)
     assert percentiles([float(n) for n in range(1, 101)][::-1]) == Percentiles(50, 95, 99)
     assert percentiles([3.0, 1.0]) == Percentiles(1, 3, 3)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_that_is_set_leaves_minutes_in_order_and_promises_as_long_as_they_were(hours):
+    world = World()
+    world.readings = [PROMISED]
+    await world.run(200)
+    world.journal.ended(request("before", world.clock.now_ms() - 2000))
+    await world.run(1)
+    world.clock.jump(hours * 3600)
+    await world.run(300)
+    world.journal.ended(request("between", world.clock.now_ms() - 2000))
+    await world.run(1)
+    world.clock.jump(-hours * 3600)
+    await world.run(300)
+    world.journal.ended(request("after", world.clock.now_ms() - 2000))
+    for _ in range(75):
+        await world.clock.advance(60)
+        await world.keeper.step()
+    minutes = [row.key.minute for row in world.rows]
+    assert minutes == sorted(set(minutes))
+    previous = GENESIS
+    for number, row in enumerate(world.rows, 1):
+        assert (row.number, row.previous, row.hash) == (number, previous, hash_of(row))
+        previous = row.hash
+        assert row.promise.known_ms <= 60_000
+    assert sum(row.totals.requests for row in world.rows) == 3
+    assert sum(row.totals.attained_milli for row in world.rows) == 300_000
+    passed_ms = world.clock.monotonic() * 1000
+    assert sum(row.promise.known_ms for row in world.rows) <= passed_ms + 1000

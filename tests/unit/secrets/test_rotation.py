@@ -79,8 +79,9 @@ class Stopped:
         store = SqlStore(settings.database_url)
         await store.open()
         try:
-            principals = Principals(store, SystemClock(), Authenticator(store, SystemClock()))
-            return await job(*(await make_secrets(settings, store, principals))[:2])
+            clock = SystemClock()
+            principals = Principals(store, clock, Authenticator(store, clock))
+            return await job(*(await make_secrets(settings, store, principals, clock))[:2])
         finally:
             await store.close()
 
