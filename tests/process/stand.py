@@ -29,7 +29,9 @@ class Stand:
     """`url` answers while the server runs; `session` is authenticated."""
 
     def __init__(self, folder, **variables):
+        folder.mkdir(exist_ok=True)
         self.folder = folder
+        self.program = [PENSTOCK]
         self.data = folder / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -39,7 +41,7 @@ class Stand:
         self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"})
 
     def _spawn(self):
-        command = [PENSTOCK, "serve", "--port", str(self.port), "--data-dir", str(self.data)]
+        command = [*self.program, "serve", "--port", str(self.port), "--data-dir", str(self.data)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env={**os.environ, **self.variables}, stdout=log, stderr=log)
 
