@@ -6,8 +6,8 @@ import contextlib
 import pytest
 
 from penstock.adapters.engines import relay as module
-from penstock.adapters.engines.connection import HIGH_WATER
 from penstock.adapters.engines.relay import EngineRelay
+from penstock.adapters.http_connection import HIGH_WATER
 from penstock.domain.errors import EngineFailed
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"

@@ -170,7 +170,7 @@ async def test_connections_are_kept_also_after_streams(server, provider):
         await streamed(provider, openai(server, streaming=True))
         # The end of the body comes after [DONE]; the connection is free when it is there.
         for _ in range(10_000):
-            if provider._wire._session.connector._conns:
+            if provider._wire._connections.idle:
                 break
             await asyncio.sleep(0.001)
     assert len({id(got.transport) for got in server.got}) == 1

@@ -1,26 +1,32 @@
 """One HTTP client for all providers: kept connections, limits of time, and no way into the private network."""
 
 import asyncio
+import re
 import socket
+import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
 from yarl import URL
 
-from penstock.domain.addresses import is_public
+from penstock.adapters.providers.connection import Origin, ProviderConnection
+from penstock.adapters.providers.connections import Connections
 from penstock.domain.errors import ProviderFailed, ProviderLate
 
-KEEP_S = 30.0
-"""How long a connection may be idle and still be used."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of one answer in memory."""
-LINGER_S = 1.0
-"""How long the end of a body whose content is all there may take; then its connection is not used again."""
+MOST_PLACES = 1000
+_SMALL = 64 * 1024
+"""Bytes of a body that is sent in one piece with its head."""
 _REDIRECT, _ERROR = 300, 400
 _JSON = "application/json"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BREAK = re.compile(r"[\r\n\0]")
+_ZIPPED = zlib.MAX_WBITS | 32
+"""gzip and deflate, told apart by how they begin."""
+_INFLATED = frozenset({b"gzip", b"deflate"})
+_READ = _INFLATED | {b"", b"identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +38,44 @@ class Patience:
     total_s: float = 597.0
 
 
-class _PrivateAddress(OSError):
-    """A name leads to where requests may not go."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A URL: who is connected to, and how a request begins."""
 
-
-class _Lingering:
-    """Bodies whose content is all there, and whose end is waited for: their connections are kept if it comes."""
-
-    def __init__(self) -> None:
-        self._timers: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
-
-    def add(self, response: aiohttp.ClientResponse) -> None:
-        """The response gives its connection back at the end of the body, and is kept by the timer until then."""
-        self._timers[response] = asyncio.get_running_loop().call_later(LINGER_S, self._close, response)
-
-    def close(self) -> None:
-        """Waits no more."""
-        for response, timer in list(self._timers.items()):
-            timer.cancel()
-            self._close(response)
-
-    def _close(self, response: aiohttp.ClientResponse) -> None:
-        self._timers.pop(response, None)
-        response.close()
+    origin: Origin
+    head: bytes
 
 
 class WireAnswer:
     """What was answered; see `penstock.ports.provider.ProviderAnswer` for what is alike."""
 
-    __slots__ = ("_ended", "_lingering", "_response", "_who", "_whole", "content_type", "retry_after", "status")
+    __slots__ = (
+        "_closed",
+        "_connection",
+        "_connections",
+        "_ended",
+        "_headers",
+        "_inflater",
+        "_who",
+        "_whole",
+        "content_type",
+        "retry_after",
+        "status",
+    )
 
-    def __init__(self, response: aiohttp.ClientResponse, who: str, lingering: _Lingering) -> None:
-        self._response = response
-        self._lingering = lingering
+    def __init__(self, connection: ProviderConnection, who: str, connections: Connections) -> None:
+        headers = connection.headers
+        self._connection = connection
+        self._connections = connections
+        self._headers = headers
         self._who = who
-        self._ended = False
+        self._ended = self._closed = False
         self._whole: bytes | None = None
-        self.status = response.status
-        self.content_type = response.headers.get("content-type", _JSON).encode("latin-1", "replace")
-        self.retry_after = response.headers.get("retry-after", "").encode("latin-1", "replace")
+        # We ask for none, but there are servers that compress all the same.
+        self._inflater = zlib.decompressobj(_ZIPPED) if _encoding(headers) in _INFLATED else None
+        self.status = connection.status
+        self.content_type = headers.get(b"content-type", b"application/json")
+        self.retry_after = headers.get(b"retry-after", b"")
 
     async def whole(self) -> bytes:
         """The body, also a second time; raises ProviderFailed also if it is too large."""
@@ -81,21 +86,25 @@ class WireAnswer:
             parts.append(chunk)
             size += len(chunk)
             if size > MOST_BYTES:
-                raise ProviderFailed(f"The answer of {self._who} is larger than {MOST_BYTES} bytes.")
-        self._whole = b"".join(parts)
+                raise self._too_large()
+        self._whole = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._whole
 
     def header(self, name: str) -> str:
         """A header, empty if it was not sent."""
-        return self._response.headers.get(name, "")
+        return self._headers.get(name.lower().encode(), b"").decode("latin-1")
 
     async def chunk(self) -> bytes:
         """What has arrived, empty at the end."""
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._connection.chunk()
+            while self._inflater is not None and chunk:
+                if found := self._inflated(chunk):
+                    return found
+                chunk = await self._connection.chunk()
         except TimeoutError as error:
             raise ProviderLate(f"{self._who} fell silent in the middle of its answer.") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise ProviderFailed(f"{self._who} broke off in the middle of its answer.") from error
         self._ended = self._ended or not chunk
         return chunk
@@ -106,30 +115,31 @@ class WireAnswer:
 
     def close(self) -> None:
         """Safe to repeat."""
-        if self._ended and not self._response.content.at_eof():
-            self._lingering.add(self._response)
-        else:
-            self._response.close()
+        if not self._closed:
+            self._closed = True
+            self._connections.give_back(self._connection, ended=self._ended)
+
+    def _inflated(self, chunk: bytes) -> bytes:
+        assert self._inflater is not None
+        try:
+            found = self._inflater.decompress(chunk, MOST_BYTES + 1)
+        except zlib.error:
+            raise ProviderFailed(f"{self._who} sent an answer whose compression is broken.") from None
+        if len(found) > MOST_BYTES:
+            raise self._too_large()
+        return found
+
+    def _too_large(self) -> ProviderFailed:
+        return ProviderFailed(f"The answer of {self._who} is larger than {MOST_BYTES} bytes.")
 
 
 class Wire:
     """Posts to providers. Belongs to the event loop that it is made in."""
 
     def __init__(self, patience: Patience, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
-        self._lingering = _Lingering()
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_reuseconn.append(_note_reuse)
-        self._session = aiohttp.ClientSession(
-            # Whoever asks is bounded before; a limit here would only make requests wait where nobody sees it.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S, socket_factory=self._socket),
-            timeout=aiohttp.ClientTimeout(
-                total=patience.total_s, connect=patience.connect_s, sock_read=patience.silence_s
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"user-agent": "penstock", "accept-encoding": "identity"},
-            trace_configs=[trace],
-        )
+        self._patience = patience
+        self._connections = Connections(connect_s=patience.connect_s, allow_private=allow_private)
+        self._places: dict[str | URL, _Place] = {}
 
     async def post(
         self, who: str, url: str | URL, headers: Mapping[str, str], body: bytes, content_type: str = _JSON
@@ -142,57 +152,85 @@ class Wire:
             ProviderFailed: it cannot be reached, breaks off before it answers, or redirects.
             ProviderLate: it did not answer in time.
         """
-        sent = {**headers, "content-type": content_type}
         try:
-            response = await self._post(url, sent, body)
+            place = self._place(url)
+            connection = await self._ask(place.origin, _request(place, headers, body, content_type))
         except TimeoutError as error:
             raise ProviderLate(f"{who} did not answer in time.") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise ProviderFailed(f"{who} cannot be reached: {_why(error)}.") from error
         except ValueError:
             # without its cause, which may hold a secret
             raise ProviderFailed(f"{who} cannot be asked: its URL or a header of the request is not valid.") from None
-        if _REDIRECT <= response.status < _ERROR:
-            response.close()
-            raise ProviderFailed(f"{who} answered with a redirect ({response.status}), which is not followed.")
-        return WireAnswer(response, who, self._lingering)
+        if _REDIRECT <= connection.status < _ERROR:
+            connection.abort()
+            raise ProviderFailed(f"{who} answered with a redirect ({connection.status}), which is not followed.")
+        if _encoding(connection.headers) not in _READ:
+            connection.abort()
+            raise ProviderFailed(f"{who} answered in an encoding that it was not asked for.")
+        return WireAnswer(connection, who, self._connections)
 
     async def close(self) -> None:
         """Closes the connections."""
-        self._lingering.close()
-        await self._session.close()
+        self._connections.close()
 
-    async def _post(self, url: str | URL, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
-        how: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False}
-        seen = SimpleNamespace(reused=False)
-        try:
-            return await self._session.post(url, **how, trace_request_ctx=seen)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not seen.reused:
-                raise
-        return await self._session.post(url, **how)
+    async def _ask(self, origin: Origin, request: tuple[bytes, ...]) -> ProviderConnection:
+        silence_s = self._patience.silence_s
+        ends_at = asyncio.get_running_loop().time() + self._patience.total_s
+        connection = self._connections.kept(origin)
+        if connection is not None:
+            try:
+                await connection.ask(request, silence_s, ends_at)
+            except ConnectionError:
+                if connection.heard:
+                    raise
+            else:
+                return connection
+        connection = await self._connections.connect(origin)
+        await connection.ask(request, silence_s, ends_at)
+        return connection
 
-    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        """A socket for an address that a name led to: checked here, where nothing comes in between any more."""
-        family, kind, protocol, _, where = address
-        if not self._allow_private and not is_public(str(where[0])):
-            raise _PrivateAddress(
-                "its address is not a public one; the setting external.allow_private_addresses allows that"
-            )
-        return socket.socket(family, kind, protocol)
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    if context.trace_request_ctx is not None:
-        context.trace_request_ctx.reused = True
+    def _place(self, url: str | URL) -> _Place:
+        place = self._places.get(url)
+        if place is None:
+            place = _place(URL(url))
+            if len(self._places) >= MOST_PLACES:
+                self._places.clear()
+            self._places[url] = place
+        return place
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+def _place(url: URL) -> _Place:
+    """Raises ValueError if nothing can be posted there."""
+    host, port = url.raw_host, url.port
+    if url.scheme not in {"http", "https"} or not host or not port or url.raw_user is not None:
+        raise ValueError(url.scheme)
+    head = (
+        f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
+        "user-agent: penstock\r\naccept: */*\r\naccept-encoding: identity\r\n"
+    )
+    return _Place((url.scheme == "https", host, port), head.encode())
+
+
+def _request(place: _Place, headers: Mapping[str, str], body: bytes, content_type: str) -> tuple[bytes, ...]:
+    """What is sent; raises ValueError for a header that cannot be."""
+    lines = []
+    for name, value in headers.items():
+        if _NAME.fullmatch(name) is None or _BREAK.search(value) is not None:
+            raise ValueError(name)
+        lines.append(f"{name}: {value}\r\n")
+    lines.append(f"content-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n")
+    head = place.head + "".join(lines).encode()
+    return (head + body,) if len(body) < _SMALL else (head, body)
+
+
+def _encoding(headers: Mapping[bytes, bytes]) -> bytes:
+    return headers.get(b"content-encoding", b"").lower()
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
         return "its name is not known"
-    inner = getattr(error, "os_error", None)
-    if isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, ssl.SSLError):
         return "its certificate or its TLS is not accepted"
-    return str(inner.strerror or inner) if inner is not None else "the connection was lost"
+    return error.strerror or str(error) or "the connection was lost"
