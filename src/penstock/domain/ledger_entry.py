@@ -16,6 +16,8 @@ MINUTE_MS = 60_000
 SECOND_MS = 1000
 MILLI = 1000
 """Sums are of whole thousandths of a reference token: they are exact, in whatever order they are made."""
+# Made once: this is done for every request.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def minute_of(at_ms: int) -> int:
@@ -25,12 +27,16 @@ def minute_of(at_ms: int) -> int:
 
 def entered(record: RequestRecord, open_from: int) -> RequestRecord:
     """The record with the minute that counts it, given the first minute that is not closed, and its digest."""
-    placed = replace(record, minute=minute_of(max(_ended(record), open_from)), open_from=open_from)
-    return replace(placed, digest=digest_of(placed))
+    minute = minute_of(max(_ended(record), open_from))
+    return replace(record, minute=minute, open_from=open_from, digest=_digest(record, minute, open_from))
 
 
 def digest_of(record: RequestRecord) -> str:
     """SHA-256 of all of a record but its digest, in hexadecimal."""
+    return _digest(record, record.minute, record.open_from)
+
+
+def _digest(record: RequestRecord, minute: int, open_from: int) -> str:
     usage = record.usage
     facts = {
         "request_id": record.request_id,
@@ -56,8 +62,8 @@ def digest_of(record: RequestRecord) -> str:
         "priority": record.priority,
         "lane": record.lane,
         "within": bool(record.within),
-        "minute": record.minute,
-        "open_from": record.open_from,
+        "minute": minute,
+        "open_from": open_from,
     }
     # Added later: rows from before, and those without, keep the digest that they have.
     added = {
@@ -70,7 +76,7 @@ def digest_of(record: RequestRecord) -> str:
 
 def digest(facts: object) -> str:
     """SHA-256 of the canonical JSON of something, in hexadecimal."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_canonical(facts).encode()).hexdigest()
 
 
 def arrival(record: RequestRecord) -> int:

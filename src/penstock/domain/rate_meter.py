@@ -129,15 +129,17 @@ class RateMeter:
 
     def reserve(self, choices: Sequence[Sequence[Holding]], tokens: int, now: float) -> Reservation | Shortage:
         """Reserves a call and so many tokens with one of each of `choices`, or says what is short for longest."""
-        windows: dict[Unit, list[Window]] = {Unit.CALLS: [], Unit.TOKENS: []}
+        calls: list[Window] = []
+        used: list[Window] = []
         short: Shortage | None = None
         for alternatives in choices:
             lacks: list[Shortage] = []
             for holding in alternatives:
-                lack = self._lack(holding, tokens, now)
+                windows = self._windows(holding)
+                lack = _lack(holding, windows, tokens, now)
                 if lack is None:
-                    for unit, window in self._windows(holding):
-                        windows[unit].append(window)
+                    for unit, window in windows:
+                        (calls if unit is Unit.CALLS else used).append(window)
                     break
                 lacks.append(lack)
             else:
@@ -145,7 +147,7 @@ class RateMeter:
                 short = soonest if short is None or soonest.wait_s > short.wait_s else short
         if short is not None:
             return short
-        return Reservation(tuple(windows[Unit.CALLS]), tuple(windows[Unit.TOKENS]), tokens, now)
+        return Reservation(tuple(calls), tuple(used), tokens, now)
 
     def left(self, choices: Sequence[Sequence[Holding]], now: float) -> dict[Unit, Left]:
         """The narrowest limit of each unit, for who asks."""
@@ -170,14 +172,6 @@ class RateMeter:
         for key in idle:
             del self._accounts[key]
 
-    def _lack(self, holding: Holding, tokens: int, now: float) -> Shortage | None:
-        for unit, window in self._windows(holding):
-            amount = 1 if unit is Unit.CALLS else tokens
-            if window.room(now) < amount:
-                wait_s = window.wait_s(amount, now)
-                return Shortage(holding, unit, window.limit, window.taken(now), amount, wait_s, bool(window.open))
-        return None
-
     def _windows(self, holding: Holding) -> list[tuple[Unit, Window]]:
         """An account's counts, at the limits that are set now."""
         account = self._accounts.get(holding.account)
@@ -193,6 +187,15 @@ class RateMeter:
             window.limit = limit
             found.append((unit, window))
         return found
+
+
+def _lack(holding: Holding, windows: Sequence[tuple[Unit, Window]], tokens: int, now: float) -> Shortage | None:
+    for unit, window in windows:
+        amount = 1 if unit is Unit.CALLS else tokens
+        if window.room(now) < amount:
+            wait_s = window.wait_s(amount, now)
+            return Shortage(holding, unit, window.limit, window.taken(now), amount, wait_s, bool(window.open))
+    return None
 
 
 def _alone(_holding: Holding, _unit: Unit, limit: int) -> Window:

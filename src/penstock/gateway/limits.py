@@ -22,7 +22,10 @@ from penstock.gateway.leasing import Leasing
 from penstock.ports.clock import Clock
 
 _SHORTEST_S = 0.05
+MOST_KNOWN = 10_000
+"""Callers of an endpoint of whom it is known what they come under."""
 Headers = tuple[tuple[bytes, bytes], ...]
+Choices = tuple[tuple[Holding, ...], ...]
 _NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
 MARGIN, TEMPLATE = 1.1, 16
 """Prompts are counted by their characters: what a chat template adds is not in them, and some have shorter tokens."""
@@ -73,14 +76,28 @@ class _Waiter:
 
 @dataclass(slots=True)
 class _Place:
-    """An endpoint with limits."""
+    """An endpoint with limits. What callers come under is known after their first request."""
 
     limits: tuple[RateLimit, ...] = ()
     meter: RateMeter = field(default_factory=RateMeter)
     waiters: list[_Waiter] = field(default_factory=list)
+    known: dict[str, tuple[Principal, Choices]] = field(default_factory=dict)
 
-    def choices(self, principal: Principal) -> tuple[tuple[Holding, ...], ...]:
-        return applicable(self.limits, principal)
+    def limit(self, limits: tuple[RateLimit, ...]) -> None:
+        """From now on these."""
+        self.limits = limits
+        self.known.clear()
+
+    def choices(self, principal: Principal) -> Choices:
+        """What a caller comes under. A principal that changed is another object."""
+        known = self.known.get(principal.id)
+        if known is not None and known[0] is principal:
+            return known[1]
+        if len(self.known) >= MOST_KNOWN:
+            self.known.clear()
+        choices = applicable(self.limits, principal)
+        self.known[principal.id] = principal, choices
+        return choices
 
 
 class Limits:
@@ -102,14 +119,14 @@ class Limits:
             if not endpoint.limits:
                 return
             place = self._places[endpoint.id] = self._place(endpoint)
-        place.limits = endpoint.limits
+        place.limit(endpoint.limits)
         self._pump(place)
 
     def withdraw(self, endpoint_id: str) -> None:
         """The endpoint is gone."""
         place = self._places.pop(endpoint_id, None)
         if place is not None:
-            place.limits = ()
+            place.limit(())
             self._pump(place)
 
     async def enter(self, endpoint: EndpointRoute, principal: Principal, asked: Asked, size: Size) -> Held:
@@ -123,11 +140,12 @@ class Limits:
         place = self._places.get(endpoint.id)
         if place is None:
             place = self._places[endpoint.id] = self._place(endpoint)
-        prompt, most = self._fit(place.choices(principal), asked, size)
+        choices = place.choices(principal)
+        prompt, most = self._fit(choices, asked, size)
         answers = size.most_out if most is None else most * asked.choices
         if place.waiters:
             self._pump(place)
-        got = place.meter.reserve(place.choices(principal), prompt + answers, self._clock.monotonic())
+        got = place.meter.reserve(choices, prompt + answers, self._clock.monotonic())
         if isinstance(got, Shortage) and self._worth_it(place, got):
             got = await self._wait(place, principal, prompt + answers, got)
         if isinstance(got, Shortage):

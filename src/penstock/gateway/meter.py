@@ -61,13 +61,16 @@ class Meter:
     def feed(self, events: bytes) -> bytes:
         """Reads whole events, and returns what of them is for the client; that may be nothing."""
         self.done, self.heard = events.endswith(DONE), True
-        passed = []
-        for event in events[: -len(_END)].split(_END):
+        found = events[: -len(_END)].split(_END)
+        hidden: set[int] = set()
+        for number, event in enumerate(found):
             answer = _read(event[len(_DATA) :])
             self._take(answer)
-            if not (self._hides and answer.usage is not None and answer.choices == []):
-                passed.append(event + _END)
-        return b"".join(passed)
+            if self._hides and answer.usage is not None and answer.choices == []:
+                hidden.add(number)
+        if not hidden:
+            return events
+        return b"".join(event + _END for number, event in enumerate(found) if number not in hidden)
 
     def whole(self, body: bytes) -> None:
         """Reads a complete answer."""
