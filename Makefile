@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-limits bench-gate
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-limits bench-gate bench-external
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -59,6 +59,11 @@ bench-gateway: setup-dev  ## Requests per second against nginx
 	@sh scripts/debian.sh nginx wrk
 	.venv/bin/python bench/gateway.py $(ARGS)
 
+bench-external: setup-dev  ## In front of external models, against LiteLLM and nginx
+	@sh scripts/debian.sh nginx wrk
+	@sh scripts/venv.sh .litellm-env requirements/litellm.txt
+	.venv/bin/python bench/external $(ARGS)
+
 bench-gate: setup  ## Microseconds that the gate takes for a request
 	.venv/bin/python bench/gate.py $(ARGS)
 
@@ -78,4 +83,4 @@ lock:  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
 
 clean:  ## Remove what was built
-	rm -rf .venv .clients .bench-env bench/out build src/*.egg-info
+	rm -rf .venv .clients .bench-env .litellm-env bench/out build src/*.egg-info

@@ -116,7 +116,11 @@ def running(command: list[str], core: str | None, log: Path, **environment: str)
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def nginx(stack: ExitStack, folder: Path, name: str, server: str, core: str) -> None:
