@@ -21,12 +21,18 @@ KEY_CACHE, VALUE_CACHE = "key_cache.", "value_cache."
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Sizes of one attention layer. window: tokens that a token sees, itself included; 0: all before it."""
+    """Sizes of one attention layer, and what changes its scores.
+
+    window: tokens that a token sees, itself included; 0: all before it. slopes: ALiBi's, one for each query head, by
+    which a score falls with distance; empty: not at all. scale: of the scores; 0: one by the root of the head's size.
+    """
 
     queries: int
     keys: int
     size: int
     window: int = 0
+    slopes: tuple[float, ...] = ()
+    scale: float = 0.0
 
 
 class PagedAttention:
@@ -46,12 +52,13 @@ class PagedAttention:
         caches = [parameter(f"{kind}{self._layers}", [-1] * 4, Type.dynamic) for kind in (KEY_CACHE, VALUE_CACHE)]
         self._layers += 1
         self.inputs += caches
+        scale, slopes = heads.scale or heads.size**-0.5, np.array(heads.slopes, np.float32)
         node = _PagedAttentionExtension(
             [
                 each.output(0) if hasattr(each, "output") else each
                 for each in (
                     *(query, key, value, *caches, self._past, self._begins, self._blocks, self._block_begins),
-                    *(f32(heads.size**-0.5), i32(heads.window), _floats(), self._longest),  # _floats(): ALiBi slopes
+                    *(f32(scale), i32(heads.window), f32(slopes), self._longest),
                     *(
                         _ints(),
                         _ints(),

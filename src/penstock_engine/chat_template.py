@@ -29,6 +29,8 @@ MAX_PROMPT = 32 * 1024 * 1024
 MAX_RANGE = 100_000
 """Numbers that one rendering may count through, all its ranges together."""
 _MAX_REPEAT = 1_000_000
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_turn|>", "<end_of_turn>")
+"""Tokens that end a turn in families whose end token ends a whole text: not all configurations name them."""
 
 
 class ChatTemplate:
@@ -43,6 +45,8 @@ class ChatTemplate:
         except TemplateError as error:
             raise CheckpointError(f"the chat template cannot be read: {error}") from None
         self._names = dict(names)
+        self.turn_ends = tuple(name for name in TURN_ENDS if name in source)
+        """Names of the tokens with which the template ends turns, so that an answer ends with one too."""
 
     def render(self, messages: Sequence[Mapping[str, Any]], extra: Mapping[str, Any] | None = None) -> str:
         """The prompt that asks for the next answer. Raises BadRequest with the template's own words where it objects.

@@ -49,6 +49,11 @@ class ModelFolder:
             return tuple(self.weights / name for name in _files_of_index(self.weights / INDEX))
         if (self.weights / SINGLE).is_file():
             return (self.weights / SINGLE,)
+        if any(self.weights.glob("*.bin")):
+            raise CheckpointError(
+                "the weights are pickles (.bin), which can run code when they are read: write them as safetensors with "
+                "AutoModel.from_pretrained(folder).save_pretrained(new_folder), of the model's own class, and use those"
+            )
         raise CheckpointError(f"neither {INDEX} nor {SINGLE} found: weights must be in safetensors format")
 
 

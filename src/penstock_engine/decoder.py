@@ -52,6 +52,8 @@ class PagedDecoder:
         self._keep = keep
         self._request = compiled.create_infer_request()
         self._fed: dict[str, NDArray[np.generic]] = {}
+        asked = {port.get_any_name() for port in compiled.inputs}
+        self._names = [name for name in _Inputs.__slots__ if name in asked]  # ALiBi knows no positions
         caches = {
             name: port for port in compiled.inputs if (name := port.get_any_name()).startswith((KEY_CACHE, VALUE_CACHE))
         }
@@ -83,7 +85,7 @@ class PagedDecoder:
     def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
         """See `work.Decoder.step`."""
         inputs = self._inputs(work)
-        for name in _Inputs.__slots__:
+        for name in self._names:
             self._feed(name, getattr(inputs, name))
         self._request.infer()  # other threads run meanwhile
         logits: NDArray[np.float32] = self._request.get_tensor("logits").data

@@ -27,6 +27,7 @@ class TextEncoder:
         self.dimensions = plan.width
         self.context_length = plan.context
         self._vocab = plan.vocab
+        self._normalised = plan.normalised
         self._compiled = compiled
         self._keep = keep
         self._request = compiled.create_infer_request()
@@ -47,6 +48,8 @@ class TextEncoder:
         self._request.set_tensor("attention_mask", ov.Tensor(mask))
         self._request.infer()
         states: NDArray[np.float32] = self._request.get_tensor("embedding").data
+        if not self._normalised:
+            return np.array(states)
         # here and not in the graph: in bf16 the length would be off by a part in a hundred
         norms: NDArray[np.float32] = np.linalg.norm(states, axis=-1, keepdims=True)
         return np.divide(states, np.maximum(norms, TINY), dtype=np.float32)

@@ -102,9 +102,15 @@ def rms_norm(x: Node, weight: Node, epsilon: float) -> Node:
     return op.multiply(op.multiply(x, root), weight)
 
 
-def layer_norm(x: Node, weight: Node, bias: Node, epsilon: float) -> Node:
+def layer_norm(x: Node, weight: Node, bias: Node | None, epsilon: float) -> Node:
     """Layer norm over the last axis."""
-    return op.add(op.multiply(op.mvn(x, i64(-1), True, epsilon, "inside_sqrt"), weight), bias)
+    normed = op.multiply(op.mvn(x, i64(-1), True, epsilon, "inside_sqrt"), weight)
+    return normed if bias is None else op.add(normed, bias)
+
+
+def clipped(x: Node, limit: float) -> Node:
+    """X with every value between -limit and limit; 0: x as it is."""
+    return op.clamp(x, -limit, limit) if limit else x
 
 
 def split(x: Node, axis: int, lengths: Sequence[int]) -> list[Node]:
@@ -126,9 +132,14 @@ def rope_tables(positions: Node, rope: Rope) -> tuple[Node, Node]:
 
 def rotated(x: Node, tables: tuple[Node, Node], heads: int, head_dim: int) -> Node:
     """X [T, heads * head_dim], each head turned by its token's position. The library fuses this form."""
-    cosine, sine = tables
     x = op.reshape(x, i64(-1, heads, 1, head_dim), False)
+    return op.reshape(turned(x, tables, head_dim), i64(-1, heads * head_dim), False)
+
+
+def turned(x: Node, tables: tuple[Node, Node], head_dim: int) -> Node:
+    """X [.., .., .., head_dim] turned by the angles of the tables, which fit it or are repeated along it."""
+    cosine, sine = tables
     first = op.slice(x, i64(0), i64(head_dim // 2), i64(1), i64(3))
     second = op.slice(x, i64(head_dim // 2), i64(END), i64(1), i64(3))
-    turned = op.concat([op.multiply(second, f32(-1.0)), first], -1)
-    return op.reshape(op.add(op.multiply(x, cosine), op.multiply(turned, sine)), i64(-1, heads * head_dim), False)
+    other = op.concat([op.multiply(second, f32(-1.0)), first], -1)
+    return op.add(op.multiply(x, cosine), op.multiply(other, sine))

@@ -41,6 +41,7 @@ class Intake:
         """`context`: most tokens of prompt and answer together, which the KV cache may make less than the model's."""
         self._tokenizer = tokenizer
         self._template = template
+        self._turn_ends = tokenizer.ends | tokenizer.ids_of(template.turn_ends if template else ())
         self._context = context
         self._vocab_size = vocab_size
 
@@ -82,7 +83,7 @@ class Intake:
                 Terms(
                     max_tokens=most,
                     min_tokens=min(request.min_tokens or 0, most),
-                    ends=self._tokenizer.ends,
+                    ends=self._turn_ends if chat else self._tokenizer.ends,
                     ignore_ends=bool(request.ignore_eos),
                     top_logprobs=top,
                     score_prompt=echo and top is not None,
@@ -103,6 +104,7 @@ class Intake:
         """Tokens that fit after the prompt. Raises BadRequest where the prompt itself is empty or does not fit."""
         if not len(prompt):
             raise BadRequest(f'parameter "{field}" is empty: it has no tokens')
+        known(prompt, field, self._vocab_size)
         room = self._context - len(prompt)
         if room < (0 if asked == 0 else 1):
             raise BadRequest(
@@ -148,6 +150,7 @@ class EmbeddingIntake:
             where = "input" if len(inputs) == 1 else f"input[{index}]"
             if not len(found):
                 raise BadRequest(f'parameter "{where}" is empty: it has no tokens')
+            known(found, where, self._vocab_size)
             if len(found) > self._context:
                 raise BadRequest(
                     f'parameter "{where}" has {len(found)} tokens; the context length is {self._context} tokens'
@@ -173,6 +176,15 @@ def tokens(
             raise BadRequest(f'parameter "{field}" has unknown tokens; the last known is {vocab_size - 1}')
         found.append(ids)
     return found
+
+
+def known(prompt: NDArray[np.int64], field: str, vocab_size: int) -> None:
+    """Raises BadRequest if a tokenizer of its own gave a token that the model has no row for."""
+    if (last := int(prompt.max())) >= vocab_size:
+        raise BadRequest(
+            f'parameter "{field}" has the token {last}, which the model does not know: its tokenizer is larger than '
+            f"its vocabulary of {vocab_size}"
+        )
 
 
 def _as_dict(message: wire.Message) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
+import gc
 import re
 import time
 from contextlib import contextmanager
@@ -12,32 +12,44 @@ from typing import TYPE_CHECKING
 
 from penstock_engine.architectures.plan import Kind, Plan
 from penstock_engine.architectures.registry import plan_of
+from penstock_engine.architectures.text_head import read_head
 from penstock_engine.checkpoint import Checkpoint, ModelFolder
 from penstock_engine.config import Config
 from penstock_engine.decoder import PagedDecoder
+from penstock_engine.divergence import between, check_divergence, probe_decoder, probe_encoder, read_note, write_note
 from penstock_engine.encoder import TextEncoder
 from penstock_engine.errors import UnsupportedModel
 from penstock_engine.fusion import Fusion
 from penstock_engine.kernels import Compiled, compile_graph
+from penstock_engine.memory import available_memory, give_back_free_memory
 from penstock_engine.pages import gather_large_regions
 from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
-from penstock_engine.weight_cache import CacheEntry, EntryWriter, WeightCache
+from penstock_engine.weight_cache import CacheEntry, EntryWriter, Unkept, WeightCache
 from penstock_engine.weights import Weights
+from penstock_engine.work import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from penstock_engine.work import Decoder, Encoder, Precision
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from penstock_engine.work import Decoder, Encoder
 
     Log = Callable[[str], None]
+    Rows = NDArray[np.float32]
 
 SHOWN_NAMES = 3
+PROBE_KV_BYTES = 256 << 20
+"""Of the model in 16 bits that 8 bits are compared with; memory that no block is written to is never taken."""
+TRIAL_BYTES = 4
+"""For each parameter of that model: its weights in 16 bits, and the library's copy of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A compiled model and what it stands on."""
+    """A compiled model and what it stands on. `exact`: the probe's rows in 16 bits, if they are to be compared."""
 
     folder: ModelFolder
     plan: Plan
@@ -45,11 +57,20 @@ class _Opened:
     entry: CacheEntry
     weights: Weights
     compiled: Compiled
+    exact: Rows | None
 
     def drop_pages(self) -> None:
         """The library has its own copy of most weights by now; what it still reads comes back page by page."""
         self.checkpoint.drop_pages()
         self.entry.drop_pages()
+
+    def compare(self, probe: Callable[[], Rows], log: Log) -> None:
+        """Keeps, and bounds, how far 8 bits lead from 16. Raises SelfCheckFailed."""
+        if self.exact is not None:
+            write_note(self.entry.folder, between(self.exact, probe(), self.plan.kind))
+        if self.weights.precision is Precision.INT8 and (divergence := read_note(self.entry.folder)) is not None:
+            log(f"int8 against bf16: {divergence}")
+            check_divergence(divergence, self.plan.kind)
 
 
 def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, log: Log) -> Decoder:
@@ -64,6 +85,7 @@ def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, 
         if (reference := _reference(opened.folder)) is not None:
             check_reference(decoder, precision, read_reference(reference))
             log(f"log probabilities agree with {REFERENCE}")
+        opened.compare(partial(probe_decoder, decoder), log)
     opened.drop_pages()
     with _stage(log, "gathered") as note:
         note(f"{gather_large_regions():,} bytes into huge pages")
@@ -77,6 +99,7 @@ def load_encoder(model: Path, cache: Path, precision: Precision, log: Log) -> En
     encoder = TextEncoder(opened.compiled, opened.plan, opened.weights.keep)
     with _stage(log, "checked"):
         check_encoder(encoder, precision)
+        opened.compare(partial(probe_encoder, encoder, opened.plan.vocab), log)
     opened.drop_pages()
     return encoder
 
@@ -87,15 +110,7 @@ def read_plan(model: Path) -> Plan:
 
 
 def _plan(folder: ModelFolder) -> Plan:
-    plan = plan_of(Config.read(folder.weights / "config.json"))
-    pooling = folder.weights / "1_Pooling" / "config.json"
-    if (
-        plan.kind is Kind.ENCODER
-        and pooling.is_file()
-        and not Config.read(pooling).flag("pooling_mode_cls_token", False)
-    ):
-        raise UnsupportedModel("pooling other than the first token's (pooling_mode_cls_token) is not supported")
-    return plan
+    return plan_of(Config.read(folder.weights / "config.json"), read_head(folder))
 
 
 def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) -> _Opened:
@@ -108,8 +123,12 @@ def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) 
         weight_cache = WeightCache(cache)
         key = weight_cache.key(folder, precision)
         note(f"{checkpoint.parameters():,} parameters, {checkpoint.size():,} bytes")
-    weights_over = partial(Weights, checkpoint, precision, fusion=Fusion(cache / "fusion"))
+    fusion = Fusion(cache / "fusion")
+    weights_over = partial(Weights, checkpoint, precision, fusion=fusion)
     entry = weight_cache.entry(key, partial(_convert, checkpoint, plan, weights_over, log))
+    exact = None
+    if precision is Precision.INT8 and read_note(entry.folder) is None:
+        exact = _in_16_bits(plan, checkpoint, fusion, log)
     with _stage(log, "mapped") as note:
         weights = weights_over(entry)
         graph = plan.build(weights)
@@ -117,7 +136,7 @@ def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) 
     _refuse_unused(checkpoint, plan)
     with _stage(log, "compiled"):
         compiled = compile_graph(graph, precision)
-    return _Opened(folder, plan, checkpoint, entry, weights, compiled)
+    return _Opened(folder, plan, checkpoint, entry, weights, compiled, exact)
 
 
 def _convert(
@@ -128,14 +147,31 @@ def _convert(
         plan.build(weights_over(writer))
         _refuse_unused(checkpoint, plan)
     checkpoint.drop_pages()
-    _give_back_free_memory()
+    give_back_free_memory()
 
 
-def _give_back_free_memory() -> None:
-    """Arrays of many megabytes leave holes that the C library would keep: once the whole model's size."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries than GNU's give back by themselves
-    if trim is not None:
-        trim(0)
+def _in_16_bits(plan: Plan, checkpoint: Checkpoint, fusion: Fusion, log: Log) -> Rows | None:
+    """The probe's rows of the same model in 16 bits, which is gone again before the one in 8 bits takes memory.
+
+    None, and a line in the log, where there is too little memory for it.
+    """
+    needed, free = TRIAL_BYTES * checkpoint.parameters(), available_memory()
+    if free is not None and needed > free:
+        log(f"int8 against bf16: not measured, which needs {needed:,} bytes of memory; {free:,} are free")
+        return None
+    with _stage(log, "measured in 16 bits"):
+        rows = _probe(plan, Weights(checkpoint, Precision.BF16, Unkept(), fusion))
+    checkpoint.drop_pages()
+    gc.collect()
+    give_back_free_memory()
+    return rows
+
+
+def _probe(plan: Plan, weights: Weights) -> Rows:
+    compiled = compile_graph(plan.build(weights), Precision.BF16)
+    if plan.kind is Kind.ENCODER:
+        return probe_encoder(TextEncoder(compiled, plan, weights.keep), plan.vocab)
+    return probe_decoder(PagedDecoder(compiled, plan, PROBE_KV_BYTES, weights.keep))
 
 
 def _refuse_unused(checkpoint: Checkpoint, plan: Plan) -> None:

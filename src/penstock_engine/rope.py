@@ -28,33 +28,62 @@ class Rope:
     factor: float = 1.0
 
 
-def read_rope(config: Config, head_dim: int) -> Rope:
-    """From `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (4).
+def plain_rope(theta: float, head_dim: int) -> Rope:
+    """Without any scaling."""
+    return Rope(1.0 / theta ** (np.arange(0, head_dim, 2, dtype=np.float64) / head_dim))
 
-    Raises UnsupportedModel on a kind of scaling that this engine does not compute.
+
+def ntk_rope(theta: float, head_dim: int, factor: float, mixed: float | None) -> Rope:
+    """GTE's scaling, the same at every length: a larger base and slower rotations, or slower ones by their number.
+
+    mixed: the exponent of the second kind, None for the first.
     """
-    new, old = config.part("rope_parameters"), config.part("rope_scaling")
-    scaling = new or old
-    theta = config.number("rope_theta", DEFAULT_THETA)
-    if new is not None:
-        theta = new.number("rope_theta", theta)
+    if mixed is None:
+        scaled = plain_rope(theta * factor, head_dim).inverse_frequencies
+        return Rope(scaled / factor ** (2.0 / head_dim))
+    half = head_dim // 2
+    slower = np.exp(math.log(factor) * (np.arange(1, half + 1) / half) ** mixed)
+    return Rope(plain_rope(theta, head_dim).inverse_frequencies / slower)
+
+
+def scaling_of(config: Config) -> Config | None:
+    """What the configuration says of scaling: `rope_parameters` (transformers 5) or `rope_scaling` (4)."""
+    return config.part("rope_parameters") or config.part("rope_scaling")
+
+
+def kind_of(scaling: Config | None) -> str:
+    """The kind of scaling; `default` is none."""
+    return "default" if scaling is None else scaling.text("rope_type", scaling.text("type", "default"))
+
+
+def theta_of(config: Config, default: float = DEFAULT_THETA) -> float:
+    """The base, from `rope_parameters` or `rope_theta`."""
+    theta = config.number("rope_theta", default)
+    new = config.part("rope_parameters")
+    return theta if new is None else new.number("rope_theta", theta)
+
+
+def read_rope(config: Config, head_dim: int, default_theta: float = DEFAULT_THETA) -> Rope:
+    """Raises UnsupportedModel on a kind of scaling that this engine does not compute."""
+    scaling, theta = scaling_of(config), theta_of(config, default_theta)
     for each in (config, scaling):
         if each is not None and each.number("partial_rotary_factor", 1.0) != 1.0:
             raise UnsupportedModel("partial_rotary_factor other than 1 is not supported")
-    plain = 1.0 / theta ** (np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
-    if scaling is None:
+    plain = plain_rope(theta, head_dim).inverse_frequencies
+    kind = kind_of(scaling)
+    # dynamic: stretches the positions only of what is longer than the context, which is never computed here
+    if scaling is None or kind in {"default", "dynamic"}:
         return Rope(plain)
-    kind = scaling.text("rope_type", scaling.text("type", "default"))
     original = config.integer("original_max_position_embeddings", config.integer("max_position_embeddings", 2048))
-    if kind == "default":
-        return Rope(plain)
     if kind == "linear":
         return Rope(plain / scaling.number("factor"))
     if kind == "llama3":
         return Rope(_llama3(plain, scaling, original))
     if kind == "yarn":
         return _yarn(plain, scaling, theta, original)
-    raise UnsupportedModel(f"rope type {kind!r:.60} is not supported: only default, linear, llama3 and yarn are")
+    raise UnsupportedModel(
+        f"rope type {kind!r:.60} is not supported: only default, linear, dynamic, llama3 and yarn are"
+    )
 
 
 def _llama3(plain: NDArray[np.float64], scaling: Config, original: int) -> NDArray[np.float64]:

@@ -67,14 +67,16 @@ def check_decoder(decoder: Decoder, precision: Precision) -> None:
     if count <= FIRST_CHUNK:
         return  # a cache or context this small has no room for two copies of a prompt worth checking
     tokens = np.random.default_rng(0).integers(0, decoder.vocab_size, count)
-    used = -(-count // decoder.block_size)
+    used, rows = -(-count // decoder.block_size), count - FIRST_CHUNK
     here, there = np.arange(used, dtype=np.int32), np.arange(half, half + used, dtype=np.int32)
-    whole = np.array(decoder.step([Work(0, tokens, here, 1)]))
+    whole = np.array(decoder.step([Work(0, tokens, here, rows)]))
     decoder.step([Work(0, tokens[:FIRST_CHUNK], there, 0)])
-    chunked = decoder.step([Work(FIRST_CHUNK, tokens[FIRST_CHUNK:], there, 1)])
+    chunked = decoder.step([Work(FIRST_CHUNK, tokens[FIRST_CHUNK:], there, rows)])
     if not (np.isfinite(whole).all() and np.isfinite(chunked).all()):
         raise SelfCheckFailed("the model gives logits that are not finite numbers")
-    if (cosine := _cosine(whole[0], chunked[0])) < TOLERANCES[precision].cosine:
+    # the median: where experts are chosen, a rounding may choose another one for a token or two
+    cosine = float(np.median([_cosine(one, other) for one, other in zip(whole, chunked, strict=True)]))
+    if cosine < TOLERANCES[precision].cosine:
         raise SelfCheckFailed(f"a prompt in two parts gives other logits than in one: cosine {cosine:.4f}")
 
 

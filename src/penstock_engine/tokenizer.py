@@ -80,6 +80,11 @@ class Tokenizer:
             return (self._library.id_to_token(token) or "").encode()
         return self._library.decode([token], skip_special_tokens=False).encode()
 
+    def ids_of(self, names: Sequence[str]) -> frozenset[int]:
+        """Tokens by their names; those that the tokenizer does not know are left out."""
+        found = (self._library.token_to_id(name) for name in names)
+        return frozenset(id_ for id_ in found if id_ is not None)
+
     def _end_tokens(self, folder: ModelFolder) -> frozenset[int]:
         """End tokens of all places that name any: a chat model's generation_config often knows one more."""
         ends: set[int] = set()

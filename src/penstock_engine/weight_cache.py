@@ -64,6 +64,14 @@ class WeightEntry(Protocol):
         """The arrays of a name, which `make` gives if they are not there yet."""
 
 
+class Unkept:
+    """Converted weights that are used once. Implements `WeightEntry`."""
+
+    def get(self, name: str, make: Callable[[], Arrays]) -> Arrays:  # noqa: ARG002 - nothing is looked up
+        """What `make` gives."""
+        return tuple(np.ascontiguousarray(array) for array in make())
+
+
 class EntryWriter:
     """An entry that is being filled."""
 
@@ -109,6 +117,7 @@ class CacheEntry:
     """A finished entry, mapped. Arrays keep the mapping alive."""
 
     def __init__(self, folder: Path, places: dict[str, tuple[_Place, ...]]) -> None:
+        self.folder = folder
         self._places = places
         path = folder / "data.bin"
         self.size = path.stat().st_size

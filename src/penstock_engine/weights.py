@@ -13,11 +13,15 @@ from penstock_engine.safetensors import Tensor
 from penstock_engine.work import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from penstock_engine.checkpoint import Checkpoint
     from penstock_engine.fusion import Fusion
     from penstock_engine.weight_cache import WeightEntry
+
+    Cut = Callable[[NDArray[np.generic]], NDArray[np.generic]]
 
 FLOATS = {"F32", "F16", "BF16"}
 
@@ -57,11 +61,19 @@ class Weights:
             tensors = [self._floats(part, (outputs, inputs)) for part, outputs in parts]
             if len({tensor.dtype for tensor in tensors}) > 1:
                 raise CheckpointError(f"{name} are of different types")
-            try:
-                self._made[name] = self._constant(name, tensors, symmetric)
-            except ValueError as error:
-                raise CheckpointError(f"{name}: {error}") from error
+            self._made[name] = self._constant(name, tensors, symmetric)
         return self._made[name]
+
+    def piece(self, name: str, shape: tuple[int, ...], label: str, cut: Cut) -> graph.Node:
+        """[outputs, inputs], a part of the tensor of this name and shape: `cut` takes it out as a view.
+
+        label: what the part is called, for messages and the cache.
+        """
+        made = f"{name}[{label}]"
+        if made not in self._made:
+            whole = self._floats(name, shape)
+            self._made[made] = self._constant(made, [Tensor(cut(whole.data), whole.dtype)], symmetric=False)
+        return self._made[made]
 
     def _floats(self, name: str, shape: tuple[int, ...]) -> Tensor:
         tensor = self.checkpoint.tensor(name, shape)
@@ -70,17 +82,28 @@ class Weights:
         return tensor
 
     def _constant(self, name: str, tensors: list[Tensor], symmetric: bool) -> graph.Node:
-        if self.precision is Precision.INT8 and symmetric:
+        try:
+            if self.precision is Precision.INT8:
+                return self._in_8_bits(name, tensors, symmetric)
+            if self.precision is Precision.BF16:
+                return self._in_16_bits(name, tensors)
+            return self._shared(np.ascontiguousarray(to_f32(_joined(tensors))))
+        except ValueError as error:
+            raise CheckpointError(f"{name}: {error}") from error
+
+    def _in_8_bits(self, name: str, tensors: list[Tensor], symmetric: bool) -> graph.Node:
+        if symmetric:
             levels, scale = self._cache.get(name, lambda: _quantised_symmetric(tensors))
             return graph.scaled(self._shared(levels), self._shared(scale))
-        if self.precision is Precision.INT8:
-            levels, scale, zero = self._cache.get(name, lambda: _quantised(tensors))
-            return graph.dequantised(self._shared(levels), self._shared(scale), self._shared(zero))
-        if self.precision is Precision.BF16:
-            as_stored = len(tensors) == 1 and tensors[0].dtype == "BF16" and _is_aligned(tensors[0])
-            bits = tensors[0].data if as_stored else self._cache.get(name, lambda: (to_bf16(_joined(tensors)),))[0]
-            return graph.kept_compressed(self._shared(bits, bf16=True))
-        return self._shared(np.ascontiguousarray(to_f32(_joined(tensors))))
+        levels, scale, zero = self._cache.get(name, lambda: _quantised(tensors))
+        return graph.dequantised(self._shared(levels), self._shared(scale), self._shared(zero))
+
+    def _in_16_bits(self, name: str, tensors: list[Tensor]) -> graph.Node:
+        if len(tensors) == 1 and tensors[0].dtype == "BF16" and _lies_well(tensors[0]):
+            bits = tensors[0].data
+        else:
+            (bits,) = self._cache.get(name, lambda: (to_bf16(_joined(tensors)),))
+        return graph.kept_compressed(self._shared(bits, bf16=True))
 
     def _shared(self, array: NDArray[np.generic], *, bf16: bool = False) -> graph.Node:
         node, memory = graph.shared(array, bf16=bf16)
@@ -104,5 +127,6 @@ def _joined(tensors: list[Tensor]) -> Tensor:
     return Tensor(np.concatenate([tensor.data for tensor in tensors]), tensors[0].dtype)
 
 
-def _is_aligned(tensor: Tensor) -> bool:
-    return bool(tensor.data.flags.aligned)
+def _lies_well(tensor: Tensor) -> bool:
+    """Whether the tensor can be used where it lies."""
+    return bool(tensor.data.flags.aligned and tensor.data.flags.c_contiguous)

@@ -81,4 +81,4 @@ class Encoder(Protocol):
         """Tokens that one input may have."""
 
     def embed(self, batch: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Token ids, one array per input -> embeddings [len(batch), dimensions], each of length 1 (L2)."""
+        """Token ids, one array per input -> embeddings [len(batch), dimensions]; some are scaled to length 1."""

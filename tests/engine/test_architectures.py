@@ -21,7 +21,7 @@ REFUSED = {
     "no family": ({}, "model_type '' is not supported"),
     "a classifier": (LLAMA | {"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification"),
     "activation": (LLAMA | {"hidden_act": "gelu"}, "hidden_act 'gelu'"),
-    "rope": (LLAMA | {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope type 'dynamic'"),
+    "rope": (LLAMA | {"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "rope type 'longrope'"),
     "quantised": (LLAMA | {"quantization_config": {"bits": 4}}, "quantised already"),
     "own code": (LLAMA | {"auto_map": {"AutoModel": "x.Y"}}, "its own code"),
     "heads": (LLAMA | {"num_key_value_heads": 3}, "not a multiple"),
@@ -67,15 +67,21 @@ def test_plans_tell_kind_and_sizes():
     assert plan_of(Config(MISTRAL)).kind is Kind.DECODER
 
 
-def test_mean_pooling_is_refused(tmp_path):
+def test_other_pooling_is_refused(tmp_path):
     write_model(tmp_path, BERT)
     (tmp_path / "1_Pooling").mkdir()
     pooling = tmp_path / "1_Pooling" / "config.json"
-    pooling.write_text(json.dumps({"pooling_mode_cls_token": True}))
-    assert read_plan(tmp_path).kind is Kind.ENCODER
-    pooling.write_text(json.dumps({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}))
-    with pytest.raises(UnsupportedModel, match="pooling"):
-        read_plan(tmp_path)
+    for name in ("cls_token", "mean_tokens"):
+        pooling.write_text(json.dumps({f"pooling_mode_{name}": True, "pooling_mode_max_tokens": False}))
+        assert read_plan(tmp_path).kind is Kind.ENCODER
+    for fields in (
+        {"pooling_mode_max_tokens": True},
+        {"pooling_mode_cls_token": True, "pooling_mode_lasttoken": True},
+        {},
+    ):
+        pooling.write_text(json.dumps(fields))
+        with pytest.raises(UnsupportedModel, match="pooling"):
+            read_plan(tmp_path)
 
 
 def test_weights_without_a_place_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from penstock_engine.config import Config
 from penstock_engine.errors import CheckpointError, UnsupportedModel
-from penstock_engine.rope import read_rope
+from penstock_engine.rope import ntk_rope, read_rope
 
 PLAIN = 1 / 10000.0 ** (np.arange(0, 64, 2) / 64)
 
@@ -62,7 +62,7 @@ def test_yarn_temperature_as_said_by_the_configuration():
     assert both == pytest.approx((0.1 * math.log(4) + 1) / (0.05 * math.log(4) + 1))
 
 
-@pytest.mark.parametrize("kind", ["dynamic", "longrope", "ntk", "su"])
+@pytest.mark.parametrize("kind", ["longrope", "ntk", "su"])
 def test_other_kinds_are_refused_by_name(kind):
     with pytest.raises(UnsupportedModel, match=f"rope type '{kind}' is not supported"):
         rope({"rope_type": kind, "factor": 2.0})
@@ -80,3 +80,20 @@ def test_missing_and_wrong_fields_are_named():
         rope(rope_theta="10000")
     with pytest.raises(UnsupportedModel, match="low_freq_factor must be less"):
         rope({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0})
+
+
+def test_dynamic_changes_nothing_within_the_context():
+    assert rope({"rope_type": "dynamic", "factor": 4.0}).inverse_frequencies == pytest.approx(PLAIN)
+
+
+def test_a_family_has_its_own_base():
+    config = Config({"max_position_embeddings": 1024})
+    assert read_rope(config, 64, 1e6).inverse_frequencies[-1] == pytest.approx(1e6 ** (-62 / 64))
+
+
+def test_ntk_slows_all_rotations_alike_or_by_their_number():
+    fixed = ntk_rope(10000.0, 64, 2.0, None).inverse_frequencies
+    assert fixed == pytest.approx(20000.0 ** -(np.arange(0, 64, 2) / 64) / 2 ** (2 / 64))
+    mixed = ntk_rope(10000.0, 64, 2.0, 0.6).inverse_frequencies
+    assert mixed[-1] == pytest.approx(PLAIN[-1] / 2)
+    assert mixed[0] == pytest.approx(PLAIN[0] / np.exp(np.log(2) / 32**0.6))

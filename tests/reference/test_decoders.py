@@ -1,69 +1,14 @@
 """Decoders against the reference implementation: exact in fp32, close in the others."""
 
 import random
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from families import CASES, VOCAB, make
 
-VOCAB = 2048
 STEPS = 24
 LENGTHS = (24, 60, 130)
-SMALL = {
-    "hidden_size": 256,
-    "intermediate_size": 512,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": VOCAB,
-    "max_position_embeddings": 4096,
-    "initializer_range": 0.06,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": 2,
-}
-
-
-def rope(**fields):
-    return {"rope_parameters": {"rope_theta": 10000.0, **fields}}
-
-
-LLAMA3 = rope(
-    rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64
-)
-
-
-@dataclass(frozen=True)
-class Case:
-    model: type = LlamaForCausalLM
-    config: type = LlamaConfig
-    fields: dict = field(default_factory=dict)
-    dtype: torch.dtype = torch.bfloat16
-    shard: str = "1GB"
-
-
-CASES = {
-    "llama2-float32-sharded": Case(fields={"num_key_value_heads": 4}, dtype=torch.float32, shard="2MB"),
-    "llama3-tied": Case(fields={"tie_word_embeddings": True, "head_dim": 32, **LLAMA3}),
-    "linear-float16": Case(fields=rope(rope_type="linear", factor=4.0), dtype=torch.float16),
-    "yarn": Case(fields=rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=512)),
-    "biases": Case(fields={"attention_bias": True, "mlp_bias": True}),
-    "mistral-window": Case(MistralForCausalLM, MistralConfig, {"sliding_window": 32, "head_dim": 64}),
-}
-
-
-def make(case, folder):
-    """A random model in the case's storage type, as the reference computes it in fp32."""
-    torch.manual_seed(0)
-    model = case.model(case.config(**SMALL | case.fields))
-    for name, value in model.named_parameters():
-        if name.endswith(("bias", "norm.weight")):  # made as 0 and 1, which would hide a mistake
-            torch.nn.init.normal_(value, 1.0 if "norm" in name else 0.0, 0.2)
-    model.to(case.dtype).save_pretrained(folder, max_shard_size=case.shard)
-    # read again: the cast above rounded the rotation's buffers too
-    return case.model.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def prompts(lengths=LENGTHS):
@@ -97,24 +42,53 @@ def cosines(one, other):
     return (one * other).sum(-1) / (np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1))
 
 
+@pytest.fixture(scope="module")
+def tally(shown):
+    """What the cases of a family gave, told together at the end: {family: {precision: [worst, ...]}}."""
+    found = {}
+    yield found
+    for family, by in found.items():
+        exact = f"same tokens, log probabilities within {max(by['fp32']):.0e}"
+        shown(family, "CPU fp32", "equals reference", exact)
+        for precision in ("bf16", "int8"):
+            shown(family, f"CPU {precision}", "equals reference", f"cosine {min(by[precision]):.4f}")
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_decoder_equals_the_reference(name, tmp_path, engine):
-    model = make(CASES[name], tmp_path)
+def test_decoder_equals_the_reference(name, tmp_path, engine, tally):
+    case = CASES[name]
+    model = make(case, tmp_path)
     assert (tmp_path / "model.safetensors.index.json").exists() == ("sharded" in name)
     asked = prompts()
     found = engine(tmp_path, asked, steps=STEPS)
-    exact = found["fp32"]
+    exact, rounded = found["fp32"], {"bf16": [], "int8": []}
+    seen = tally.setdefault(case.family, {"fp32": [], "bf16": [], "int8": []})
     for number, prompt in enumerate(asked):
         tokens, logprobs = reference_greedy(model, prompt)
         assert exact[f"tokens{number}"].tolist() == tokens
         np.testing.assert_allclose(exact[f"logprobs{number}"], logprobs, atol=3e-5)
+        seen["fp32"].append(np.abs(exact[f"logprobs{number}"] - logprobs).max())
         rows = reference_rows(model, prompt)
         np.testing.assert_allclose(exact[f"rows{number}"], rows, atol=1e-4)
-        assert cosines(found["bf16"][f"rows{number}"], rows).min() > 0.9995
-        # The worst row: 0.9994 with AMX; 0.9969 was seen on a processor without it, which rounds activations in groups.
-        eight = cosines(found["int8"][f"rows{number}"], rows)
-        assert eight.min() > 0.995
-        assert np.median(eight) > 0.998
+        for precision, cosine in rounded.items():
+            cosine.append(cosines(found[precision][f"rows{number}"], rows))
+    for precision, cosine in rounded.items():
+        seen[precision].append(np.median(np.concatenate(cosine)))
+        check(precision, cosine, experts=case.experts)
+
+
+def check(precision, found, *, experts):
+    """The cosines of rows of logits to the reference's: of each prompt an array."""
+    for cosine in found:
+        if experts:  # a router that is close to choosing another expert does so by a rounding
+            assert np.median(cosine) > {"bf16": 0.999, "int8": 0.98}[precision]
+        elif precision == "bf16":
+            assert cosine.min() > 0.9995
+        else:
+            # The worst row: 0.9994 with AMX; 0.9969 was seen on a processor without it, which rounds activations in
+            # groups.
+            assert cosine.min() > 0.995
+            assert np.median(cosine) > 0.998
 
 
 def test_positions_stay_whole_numbers_in_bf16(tmp_path, engine):
@@ -124,3 +98,12 @@ def test_positions_stay_whole_numbers_in_bf16(tmp_path, engine):
     rows = reference_rows(model, prompt[0])[2000:]
     for found in engine(tmp_path, prompt, ("bf16", "int8")).values():
         assert cosines(found["rows0"][2000:], rows).min() > 0.99
+
+
+def test_slopes_reach_far(tmp_path, engine):
+    """ALiBi's distances too."""
+    model = make(CASES["mpt"], tmp_path)
+    prompt = prompts([1500])
+    rows = reference_rows(model, prompt[0])[1200:]
+    for precision, found in engine(tmp_path, prompt).items():
+        assert cosines(found["rows0"][1200:], rows).min() > {"fp32": 0.999999, "bf16": 0.99, "int8": 0.99}[precision]

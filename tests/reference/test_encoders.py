@@ -1,45 +1,180 @@
 """Encoders against the reference implementation."""
 
+import json
 import random
 
 import numpy as np
+import plain
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from safetensors.numpy import load_file, save_file
+from transformers import BertConfig, BertModel, GteConfig, GteModel
 
 PROMPT_LENGTHS = (1, 7, 40, 128)
+SIZES = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "vocab_size": 1000,
+    "initializer_range": 0.1,
+}
+BERT = SIZES | {"max_position_embeddings": 128}
+GTE = SIZES | {"max_position_embeddings": 8192, "type_vocab_size": 2, "rope_parameters": {"rope_type": "default"}}
+LEAST = {"fp32": 0.999999, "bf16": 0.9995, "int8": 0.998}
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory):
-    """A small random BERT, and the normalised first states that the reference gives for its prompts."""
-    folder = tmp_path_factory.mktemp("bert")
+def made(kind, config, folder):
     torch.manual_seed(0)
-    config = BertConfig(
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        vocab_size=1000,
-        initializer_range=0.1,
-        max_position_embeddings=128,
-    )
-    model = BertModel(config).eval()
+    model = kind(config).eval()
     for name, value in model.named_parameters():
-        if name.endswith("bias") or "LayerNorm" in name:  # made as 0 and 1, which would hide a mistake
-            torch.nn.init.normal_(value, 1.0 if name.endswith("LayerNorm.weight") else 0.0, 0.2)
+        if value.dim() == 1:  # norms and biases, made as 1 and 0, which would hide a mistake
+            torch.nn.init.normal_(value, 1.0 if name.endswith("weight") else 0.0, 0.2)
     model.save_pretrained(folder)
+    return model
+
+
+def asked(lengths=PROMPT_LENGTHS):
     numbers = random.Random(3)
-    prompts = [[numbers.randrange(5, 1000) for _ in range(length)] for length in PROMPT_LENGTHS]
-    with torch.no_grad():
-        states = [model(torch.tensor([prompt])).last_hidden_state[0, 0] for prompt in prompts]
-    return folder, prompts, torch.nn.functional.normalize(torch.stack(states), dim=-1).numpy()
+    return [[numbers.randrange(5, 1000) for _ in range(length)] for length in lengths]
 
 
-def test_bert_equals_the_reference(bert, engine):
-    folder, prompts, vectors = bert
-    found = engine(folder, prompts, kind="encoder")
-    for precision, least in (("fp32", 0.999999), ("bf16", 0.9995), ("int8", 0.998)):
+@torch.no_grad()
+def states_of(model, prompt):
+    return model(torch.tensor([prompt])).last_hidden_state[0].numpy()
+
+
+def cosines(one, other):
+    return (one * other).sum(-1) / (np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1))
+
+
+def compare(found, vectors, shown=None, family=""):
+    for precision, least in LEAST.items():
         for way in ("padded", "single"):
-            assert np.linalg.norm(found[precision][way], axis=-1) == pytest.approx(1, abs=1e-6)
-            assert (found[precision][way] * vectors).sum(-1).min() > least
+            assert cosines(found[precision][way], vectors).min() > least
+        if shown is not None:
+            cosine = cosines(found[precision]["padded"], vectors).min()
+            shown(family, f"CPU {precision}", "equals reference", f"cosine {cosine:.6f}")
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_bge_equals_the_reference(tmp_path, engine, shown, prefix):
+    """The first token's last state, of length 1."""
+    model, prompts = made(BertModel, BertConfig(**BERT), tmp_path), asked()
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file({prefix + name: tensor for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
+    vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
+    found = engine(tmp_path, prompts, kind="encoder")
+    compare(found, vectors, shown, "BGE v1.5")
+    for precision in found:
+        assert np.linalg.norm(found[precision]["padded"], axis=-1) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_the_mean_of_all_states(tmp_path, engine, shown, normalised):
+    """As sentence-transformers' files ask for: MiniLM's way."""
+    model, prompts = made(BertModel, BertConfig(**BERT), tmp_path), asked()
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if normalised else [])]
+    modules = [{"idx": at, "type": f"sentence_transformers.models.{kind}"} for at, kind in enumerate(kinds)]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    vectors = np.stack([states_of(model, prompt).mean(0) for prompt in prompts])
+    found = engine(tmp_path, prompts, kind="encoder")
+    compare(found, vectors, shown, "MiniLM (mean of all tokens)")
+    lengths = np.linalg.norm(vectors, axis=-1)
+    assert np.linalg.norm(found["fp32"]["single"], axis=-1) == pytest.approx(1 if normalised else lengths, rel=1e-4)
+
+
+def named_by_its_authors(tensors, prefix):
+    """What a GTE of transformers 5 is called in its authors' files."""
+    new = {
+        "self_attn.o_proj": "attention.o_proj",
+        "self_attn.q_proj": "attention.qkv_proj",
+        "mlp.up_proj": "mlp.up_gate_proj",
+        "mlp.down_proj": "mlp.down_proj",
+        "post_attention_layernorm": "attn_ln",
+        "post_mlp_layernorm": "mlp_ln",
+    }
+    joined = {"self_attn.q_proj": ("q_proj", "k_proj", "v_proj"), "mlp.up_proj": ("up_proj", "gate_proj")}
+    found = {}
+    for name in tensors:
+        layer, _, part = name.removeprefix("layers.").partition(".")
+        part, _, kind = part.rpartition(".")
+        if not name.startswith("layers."):
+            found[prefix + name] = tensors[name]
+        elif part in new:
+            first, *others = joined.get(part, ("",))
+            rows = [tensors[name], *(tensors[name.replace(first, each)] for each in others)]
+            found[f"{prefix}encoder.layer.{layer}.{new[part]}.{kind}"] = np.concatenate(rows)
+    return found
+
+
+def own_config(theta, **more):
+    """As Alibaba writes it: code of its own, which is never run, and fields of its own."""
+    own = {name: value for name, value in GTE.items() if name != "rope_parameters"}
+    return own | {
+        "model_type": "new",
+        "architectures": ["NewModel"],
+        "auto_map": {
+            "AutoConfig": "Alibaba-NLP/new-impl--configuration.NewConfig",
+            "AutoModel": "Alibaba-NLP/new-impl--modeling.NewModel",
+        },
+        "hidden_act": "gelu",
+        "layer_norm_type": "layer_norm",
+        "layer_norm_eps": 1e-12,
+        "position_embedding_type": "rope",
+        "pack_qkv": True,
+        "logn_attention_scale": False,
+        "unpad_inputs": "true",
+        "rope_theta": theta,
+        **more,
+    }
+
+
+@pytest.mark.parametrize(("own", "prefix"), [(False, ""), (True, ""), (True, "new.")])
+def test_gte_equals_the_reference(tmp_path, engine, shown, own, prefix):
+    """Both ways to store it; the vectors keep their length."""
+    model, prompts = made(GteModel, GteConfig(**GTE), tmp_path), asked()
+    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
+    if own:
+        save_file(named_by_its_authors(tensors, prefix), tmp_path / "model.safetensors")
+        theta = model.config.rope_parameters["rope_theta"]
+        (tmp_path / "config.json").write_text(json.dumps(own_config(theta)))
+    else:
+        save_file(tensors, tmp_path / "model.safetensors")
+    vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
+    found = engine(tmp_path, prompts, kind="encoder")
+    compare(found, vectors, shown, "GTE v1.5")
+    np.testing.assert_allclose(found["fp32"]["padded"], vectors, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(np.linalg.norm(vectors, axis=-1), 1, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "scaling", [None, {"type": "ntk", "factor": 2.0}, {"type": "ntk", "factor": 4.0, "mixed_b": 0.6}]
+)
+@pytest.mark.parametrize("segments", [0, 2])
+def test_gte_as_its_authors_scale_it(tmp_path, engine, scaling, segments):
+    model = made(GteModel, GteConfig(**GTE), tmp_path)
+    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
+    tensors = named_by_its_authors(tensors, "")
+    if not segments:
+        del tensors["embeddings.token_type_embeddings.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    config = own_config(500_000, rope_scaling=scaling, type_vocab_size=segments)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    exact = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+    prompts = asked((5, 300))
+    vectors = np.stack([plain.gte(exact, config, np.array(prompt)) for prompt in prompts])
+    compare(engine(tmp_path, prompts, kind="encoder"), vectors)
+
+
+def test_a_text_of_the_whole_context(tmp_path, engine):
+    """8,192 tokens: in 16 bits, places above 256 would melt into each other if they were counted there."""
+    model = made(GteModel, GteConfig(**GTE | {"num_hidden_layers": 1}), tmp_path)
+    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
+    save_file(tensors, tmp_path / "model.safetensors")
+    prompts = asked((8192,))
+    vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
+    for precision, found in engine(tmp_path, prompts, kind="encoder").items():
+        assert cosines(found["single"], vectors).min() > {"fp32": 0.99999, "bf16": 0.999, "int8": 0.995}[precision]

@@ -1,4 +1,4 @@
-"""BERT as a text embedding model (BGE): the first token's last state, which the runner scales to length 1."""
+"""BERT as a text embedding model: BGE takes the first token's last state, MiniLM the mean of all."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from openvino import Type
 from openvino import opset15 as op
 
 from penstock_engine import graph
 from penstock_engine.architectures.plan import Kind, Plan
+from penstock_engine.architectures.text_frame import TextFrame, in_heads
+from penstock_engine.architectures.text_head import Pooling, TextHead
 from penstock_engine.errors import UnsupportedModel
 
 if TYPE_CHECKING:
     from penstock_engine.config import Config
     from penstock_engine.weights import Weights
-
-MASKED = -1e9
-"""Added to the attention scores of padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Bert:
     epsilon: float
 
 
-def plan_bert(config: Config) -> Plan:
+def plan_bert(config: Config, head: TextHead) -> Plan:
     """Raises UnsupportedModel on a setting that changes the maths in a way that this file does not compute."""
     if (activation := config.text("hidden_act", "gelu")) != "gelu":
         raise UnsupportedModel(f"hidden_act {activation!r:.60} is not supported: only gelu is")
@@ -61,45 +59,42 @@ def plan_bert(config: Config) -> Plan:
         context=bert.positions,
         width=bert.hidden,
         vocab=bert.vocab,
-        build=partial(_build, bert),
+        build=partial(_build, bert, head.pooling or Pooling.FIRST),
         # heads that an embedding does not pass through, and a table of numbers 0, 1, 2, ...
         ignorable=(r"(bert\.)?pooler\..*", r"cls\..*", r"(bert\.)?embeddings\.position_ids"),
+        normalised=True if head.normalised is None else head.normalised,
     )
 
 
-def _build(bert: Bert, weights: Weights) -> graph.Node:
-    """Inputs: input_ids and attention_mask, i64 [B, L]; embedding f32 [B, hidden]."""
-    ids = graph.parameter("input_ids", [-1, -1], Type.i64)
-    mask = graph.parameter("attention_mask", [-1, -1], Type.i64)
-    layers = _Layers(bert, weights, "bert." if "bert.embeddings.word_embeddings.weight" in weights else "")
-    x = layers.embedded(ids)
-    bias = op.multiply(op.subtract(graph.f32(1.0), op.convert(mask, "f32")), graph.f32(MASKED))
-    bias = op.unsqueeze(bias, graph.i64(1, 2))
+def _build(bert: Bert, pooling: Pooling, weights: Weights) -> graph.Node:
+    """See `TextFrame`."""
+    frame = TextFrame()
+    layers = _Layers(bert, weights, "bert." if "bert.embeddings.word_embeddings.weight" in weights else "", frame)
+    x = layers.embedded()
     for number in range(bert.layers):
         name = f"encoder.layer.{number}."
-        x = layers.norm(op.add(x, layers.attention(x, bias, name)), name + "attention.output.LayerNorm")
+        x = layers.norm(op.add(x, layers.attention(x, name)), name + "attention.output.LayerNorm")
         x = layers.norm(op.add(x, layers.mlp(x, name)), name + "output.LayerNorm")
-    first = op.squeeze(op.slice(x, graph.i64(0), graph.i64(1), graph.i64(1), graph.i64(1)), graph.i64(1))
-    return graph.model(first, "embedding", [ids, mask])
+    return frame.finish(x, pooling)
 
 
 class _Layers:
     """The parts of a layer; names are relative to the checkpoint's prefix."""
 
-    def __init__(self, bert: Bert, weights: Weights, prefix: str) -> None:
+    def __init__(self, bert: Bert, weights: Weights, prefix: str, frame: TextFrame) -> None:
         self._bert = bert
         self._weights = weights
         self._prefix = prefix
+        self._frame = frame
 
-    def embedded(self, ids: graph.Node) -> graph.Node:
+    def embedded(self) -> graph.Node:
         bert, name = self._bert, self._prefix + "embeddings."
-        x = graph.rows_of(self._weights.matrix((name + "word_embeddings.weight", bert.vocab), inputs=bert.hidden), ids)
+        words = self._weights.matrix((name + "word_embeddings.weight", bert.vocab), inputs=bert.hidden)
         # texts have one segment: its row is the same everywhere
         segments = self._weights.array(name + "token_type_embeddings.weight", (bert.segments, bert.hidden))
         table = self._weights.array(name + "position_embeddings.weight", (bert.positions, bert.hidden))
-        length = op.gather(op.shape_of(ids, "i64"), graph.i64(1), graph.i64(0))
-        rows = op.slice(graph.f32(table + segments[0]), graph.i64(0), length, graph.i64(1), graph.i64(0))
-        return self.norm(op.add(x, op.unsqueeze(rows, graph.i64(0))), "embeddings.LayerNorm")
+        rows = op.unsqueeze(self._frame.first_rows(graph.f32(table + segments[0])), graph.i64(0))
+        return self.norm(op.add(graph.rows_of(words, self._frame.ids), rows), "embeddings.LayerNorm")
 
     def norm(self, x: graph.Node, name: str) -> graph.Node:
         weight, bias = (
@@ -107,21 +102,13 @@ class _Layers:
         )
         return graph.layer_norm(x, weight, bias, self._bert.epsilon)
 
-    def attention(self, x: graph.Node, bias: graph.Node, name: str) -> graph.Node:
+    def attention(self, x: graph.Node, name: str) -> graph.Node:
         hidden, heads = self._bert.hidden, self._bert.heads
         query, key, value = (
-            op.transpose(
-                op.reshape(
-                    self._linear(x, f"{name}attention.self.{part}", hidden, hidden),
-                    graph.i64(0, 0, heads, hidden // heads),
-                    True,
-                ),
-                graph.i64(0, 2, 1, 3),
-            )
+            in_heads(self._linear(x, f"{name}attention.self.{part}", hidden, hidden), heads, hidden // heads)
             for part in ("query", "key", "value")
         )
-        mixed = op.transpose(op.scaled_dot_product_attention(query, key, value, bias), graph.i64(0, 2, 1, 3))
-        mixed = op.reshape(mixed, graph.i64(0, 0, hidden), True)
+        mixed = self._frame.attention(query, key, value, hidden)
         return self._linear(mixed, name + "attention.output.dense", hidden, hidden)
 
     def mlp(self, x: graph.Node, name: str) -> graph.Node:

@@ -35,3 +35,5 @@ class Plan:
     """Raises CheckpointError if a tensor is missing or has another shape than the configuration says."""
     ignorable: tuple[str, ...] = ()
     """Patterns of tensor names that may lie in a checkpoint without taking part in the maths."""
+    normalised: bool = False
+    """Whether an encoder's vectors are scaled to length 1."""
