@@ -33,7 +33,8 @@ def estimate(facts: ModelFacts, precision: Precision, speed: Speed) -> Estimate:
     """The estimate for a version whose `shape` is known; without it, parameters alone are counted."""
     shape = facts.shape
     looked_up = shape.vocabulary * shape.hidden if shape else 0
-    computed = max(facts.parameters - looked_up, facts.parameters // 4, 1)
+    idle = shape.idle_parameters if shape else 0
+    computed = max(facts.parameters - looked_up - idle, facts.parameters // 4, 1)
     per_token = 2.0 * computed / speed.operations_per_s
     weights = facts.parameters * _BYTES[precision] / speed.bytes_per_s
     attention = 2.0 * shape.layers * shape.hidden / speed.operations_per_s if shape else 0.0

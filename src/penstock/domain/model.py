@@ -24,7 +24,8 @@ class Precision(StrEnum):
 class Shape:
     """The architecture's sizes; what an estimate of cost and memory needs.
 
-    Zero `kv_heads` means that no KV cache is kept (encoders).
+    Zero `kv_heads` means that no KV cache is kept (encoders). Of a mixture, `intermediate` is one expert's, and each
+    token goes through `chosen_experts` of `experts`; 0 of 0 means that there is no mixture.
     """
 
     layers: int
@@ -34,11 +35,18 @@ class Shape:
     kv_heads: int
     head_dim: int
     vocabulary: int
+    experts: int = 0
+    chosen_experts: int = 0
 
     @property
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV cache one token takes with 16-bit keys and values."""
         return 2 * 2 * self.layers * self.kv_heads * self.head_dim
+
+    @property
+    def idle_parameters(self) -> int:
+        """Of experts that a token does not go through."""
+        return 3 * self.layers * self.hidden * self.intermediate * (self.experts - self.chosen_experts)
 
 
 @dataclass(frozen=True, slots=True)

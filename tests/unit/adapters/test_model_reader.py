@@ -147,13 +147,13 @@ def test_a_plain_checkpoint_lacks_only_its_task(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"model_type": "mixtral"}, "Models of type 'mixtral' cannot be served"),
-        ({"model_type": "new", "auto_map": {"AutoModel": "x"}}, "Models of type 'new' cannot be served"),
+        ({"model_type": "gpt2"}, "Models of type 'gpt2' cannot be served"),
+        ({"model_type": "mixtral"}, "LlamaForCausalLM cannot be served; of mixtral models, MixtralForCausalLM can"),
         ({"model_type": None}, "Models of type '' cannot be served"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification cannot be served"),
         ({"auto_map": {"AutoModel": "x"}}, "brings its own code"),
         ({"quantization_config": {"bits": 4}}, "quantised already"),
-        ({"rope_scaling": {"type": "dynamic", "factor": 2}}, "Rope scaling of type 'dynamic'"),
+        ({"rope_scaling": {"type": "su", "factor": 2}}, "Rope scaling of type 'su'"),
         ({"rope_parameters": {"rope_type": "longrope"}}, "Rope scaling of type 'longrope'"),
         ({"hidden_size": -1}, "hidden_size must be a whole number"),
         ({"num_hidden_layers": "2"}, "num_hidden_layers must be a whole number"),
@@ -167,7 +167,7 @@ def test_what_config_says_cannot_be_served(version, changes, problem):
     assert version.facts.parameters == 23
 
 
-@pytest.mark.parametrize("kind", ["llama3", "linear", "yarn", "default"])
+@pytest.mark.parametrize("kind", ["llama3", "linear", "dynamic", "yarn", "default"])
 def test_rope_kinds_that_are_served(version, kind):
     version.config(rope_scaling={"rope_type": kind, "factor": 8.0}, max_position_embeddings=131_072)
     assert (version.facts.problem, version.facts.context_length) == (None, 131_072)
@@ -266,7 +266,8 @@ def test_what_is_missing_is_named(version, gone, problem):
 def test_pickles_and_adapters_are_told_apart(version):
     version.drop("model/model.safetensors")
     version.put("model/pytorch_model.bin", b"")
-    assert "pickle" in version.facts.problem
+    assert "pickles (.bin)" in version.facts.problem
+    assert "save_pretrained" in version.facts.problem
     version.put("model/adapter_config.json", b"{}")
     assert "PEFT adapter" in version.facts.problem
 

@@ -38,3 +38,11 @@ def test_a_reference_request_costs_what_the_throughput_says():
 def test_encoders_and_unknown_shapes_have_an_estimate_too():
     assert throughput(ENCODER) > throughput()
     assert throughput(replace(BILLION, shape=None)) > 0
+
+
+def test_experts_that_a_token_does_not_go_through_cost_no_arithmetic():
+    shape = Shape(32, 4096, 14_336, 32, 8, 128, 32_000, 8, 2)
+    mixture = replace(BILLION, parameters=46_700_000_000, shape=shape)
+    dense = replace(mixture, shape=replace(shape, experts=0, chosen_experts=0))
+    assert shape.idle_parameters == 32 * 6 * 3 * 4096 * 14_336
+    assert 2 < throughput(mixture) / throughput(dense) < 47 / 12

@@ -44,7 +44,8 @@ class CpuRecipe:
         per_token = max(shape.kv_bytes_per_token * width // 4, 1)
         wanted = max(KV_SEQUENCES * min(REFERENCE_TOKENS, facts.context_length), facts.context_length)
         kv_tokens = max(min(wanted, KV_LIMIT // per_token), min(facts.context_length, wanted), 64)
-        activations = PREFILL_CHUNK * (4 * shape.hidden + 3 * shape.intermediate) * 4 + 64 * shape.vocabulary * 4
+        inner = shape.intermediate * max(shape.chosen_experts, 1)
+        activations = PREFILL_CHUNK * (4 * shape.hidden + 3 * inner) * 4 + 64 * shape.vocabulary * 4
         memory = int(weights + kv_tokens * per_token + activations + _PROCESS)
         return Needs(memory, MAX_RUNNING, self._max_queue, kv_tokens)
 

@@ -1,34 +1,10 @@
 """What config.json says of an architecture: its sizes, its context, and whether an engine here can compute it."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from penstock.adapters.models.document import Damaged, Document
-from penstock.domain.model import Shape, Task
-
-TEXT = frozenset({Task.CHAT, Task.COMPLETIONS})
-VECTORS = frozenset({Task.EMBEDDINGS})
-ROPE_KINDS = frozenset({"default", "linear", "llama3", "yarn"})
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A servable family: its classes, tasks, and defaults of what its configuration may leave out.
-
-    `kv_heads` 0 with `decoder`: as many as heads.
-    """
-
-    classes: frozenset[str]
-    tasks: frozenset[Task]
-    decoder: bool
-    context: int
-    kv_heads: int = 0
-
-
-FAMILIES = {
-    "llama": Family(frozenset({"LlamaForCausalLM"}), TEXT, decoder=True, context=2048),
-    "mistral": Family(frozenset({"MistralForCausalLM"}), TEXT, decoder=True, context=131_072, kv_heads=8),
-    "bert": Family(frozenset({"BertModel", "BertForMaskedLM"}), VECTORS, decoder=False, context=512),
-}
+from penstock.adapters.models.families import FAMILIES, Family
+from penstock.domain.model import Shape
 
 
 def class_of(config: Document) -> str | None:
@@ -48,43 +24,81 @@ def family_of(config: Document) -> Family:
     name = class_of(config)
     if name is not None and name not in family.classes:
         raise Damaged(f"{name:.80} cannot be served; of {kind} models, {', '.join(sorted(family.classes))} can.")
-    if config.has("auto_map"):
+    if config.has("auto_map") and not _is_own_code(config, family.own):
         raise Damaged("The model brings its own code (auto_map in config.json), which is never run.")
     if config.has("quantization_config"):
         raise Damaged("The weights are quantised already (quantization_config): register the original weights.")
-    if family.decoder:
-        _check_rope(config)
+    _check_rope(config, family)
     return family
 
 
-def _check_rope(config: Document) -> None:
+def _is_own_code(config: Document, own: str) -> bool:
+    named = [str(value).rsplit(".", 1)[-1] for value in config.part("auto_map").values.values()]
+    return bool(own) and all(name.startswith(own) for name in named)
+
+
+def _check_rope(config: Document, family: Family) -> None:
     name = "rope_parameters" if config.has("rope_parameters") else "rope_scaling"
     scaling = config.part(name)
     kind = scaling.text("rope_type") or scaling.text("type") or "default"
-    if kind not in ROPE_KINDS:
-        raise Damaged(f"Rope scaling of type {kind!r:.60} cannot be served; {', '.join(sorted(ROPE_KINDS))} can.")
+    if kind not in family.rope_kinds:
+        kinds = ", ".join(sorted(family.rope_kinds))
+        raise Damaged(f"Rope scaling of type {kind!r:.60} cannot be served; {kinds} can.")
 
 
-def context_of(config: Document, default: int = 0) -> int:
+def context_of(config: Document, family: Family | None = None) -> int:
     """Tokens of context; 0 if the configuration does not say. Scaled models state their scaled length here."""
-    if not default and not isinstance(config.values.get("max_position_embeddings"), int):
+    name = family.names.context if family else "max_position_embeddings"
+    if family is None and not isinstance(config.values.get(name), int):
         return 0
-    return config.integer("max_position_embeddings", default or None)
+    return config.integer(name, family.context if family else None)
 
 
 def shape_of(config: Document, family: Family) -> Shape:
     """The sizes; raises Damaged naming a field that is missing or absurd."""
-    hidden, heads = config.integer("hidden_size", high=1 << 20), config.integer("num_attention_heads", high=1 << 16)
+    names = family.names
+    hidden, heads = config.integer(names.hidden, high=1 << 20), config.integer(names.heads, high=1 << 16)
     head_dim = config.integer("head_dim", max(hidden // heads, 1), high=1 << 16)
-    kv_heads = config.integer("num_key_value_heads", family.kv_heads or heads, high=1 << 16) if family.decoder else 0
+    kv_heads = _kv_heads(config, family, heads) if family.decoder else 0
     if kv_heads and heads % kv_heads:
-        raise Damaged(f"config.json: num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}.")
-    return Shape(
-        layers=config.integer("num_hidden_layers", high=1000),
+        raise Damaged(f"config.json: {names.heads} {heads} is not a multiple of num_key_value_heads {kv_heads}.")
+    shape = Shape(
+        layers=config.integer(names.layers, high=1000),
         hidden=hidden,
-        intermediate=config.integer("intermediate_size", high=1 << 24),
+        intermediate=_intermediate(config, hidden),
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
         vocabulary=config.integer("vocab_size", high=1 << 24),
     )
+    return _with_experts(config, shape)
+
+
+def _kv_heads(config: Document, family: Family, heads: int) -> int:
+    if config.text("model_type") == "dbrx":
+        return config.part("attn_config").integer("kv_n_heads", 1, high=1 << 16)
+    return config.integer("num_key_value_heads", family.kv_heads or heads, high=1 << 16)
+
+
+def _intermediate(config: Document, hidden: int) -> int:
+    match config.text("model_type"):
+        case "mpt":
+            return hidden * config.integer("expansion_ratio", 4, high=64)
+        case "dbrx":
+            return config.part("ffn_config").integer("ffn_hidden_size", 3584, high=1 << 24)
+        case _:
+            return config.integer("intermediate_size", high=1 << 24)
+
+
+def _with_experts(config: Document, shape: Shape) -> Shape:
+    match config.text("model_type"):
+        case "mixtral":
+            experts, chosen = config.integer("num_local_experts", 8), config.integer("num_experts_per_tok", 2)
+        case "dbrx":
+            feed = config.part("ffn_config")
+            experts, chosen = feed.integer("moe_num_experts", 4), feed.integer("moe_top_k", 1)
+        case _:
+            return shape
+    if chosen > experts:
+        raise Damaged(f"config.json: {chosen} experts for each token are more than the {experts} there are.")
+    return replace(shape, experts=experts, chosen_experts=chosen)

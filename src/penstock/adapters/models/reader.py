@@ -58,7 +58,7 @@ def read_facts(root: Path) -> ModelFacts:
         tasks = " or ".join(sorted(family.tasks))
         problems.check(task in family.tasks, f"A {config.text('model_type')} model serves {tasks}, not {task.value}.")
     shape: Shape | None = problems.guard(lambda: shape_of(config, family), None) if family else None
-    context = problems.guard(lambda: context_of(config, family.context if family else 0), 0)
+    context = problems.guard(lambda: context_of(config, family), 0)
     weights: Weights | None = problems.guard(lambda: read_weights(model), None) if model.is_dir() else None
     tokenizer = _tokenizer(root, model)
     problems.check(tokenizer is not None, "tokenizer.json is missing: log the model together with its fast tokenizer.")

@@ -53,7 +53,10 @@ def _files(folder: Path) -> list[Path]:
     if (folder / "adapter_config.json").is_file():
         raise Damaged("The version holds only a PEFT adapter: merge it into its base model and register that.")
     if any(folder.glob("*.bin")):
-        raise Damaged("The weights are in pickle format (.bin): save them as safetensors.")
+        raise Damaged(
+            "The weights are pickles (.bin), which can run code when they are read: write them as safetensors with "
+            "from_pretrained(folder).save_pretrained(new_folder) of the model's class, and register those."
+        )
     raise Damaged(f"Neither {SINGLE} nor {INDEX} is there: weights must be in safetensors format.")
 
 

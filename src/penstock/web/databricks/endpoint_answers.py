@@ -18,8 +18,12 @@ from penstock.web.databricks.external_bodies import external_answer
 from penstock.web.databricks.gateway_bodies import limits_answer
 from penstock.web.databricks.profile_answers import profile_answer, terms_answer
 
-_SOLD_BY_TOKENS = frozenset({"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "deepseek_v3"})
-"""Model types of the families that the platform sells by tokens per second."""
+_SOLD_BY_TOKENS = frozenset(
+    {"llama", "mistral", "mixtral", "dbrx", "mpt", "bert", "new", "gte", "qwen2", "deepseek_v3"}
+)
+"""Model types of the families that the platform sells by tokens per second; DeepSeek-R1's distills are qwen2."""
+_SOLD_BY_TOKENS_TOO = ("bge-", "gte-")
+"""How the names begin that people log embedding models of those families with."""
 
 
 def detailed(view: EndpointView) -> dict[str, Any]:
@@ -225,7 +229,8 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
         "throughput": round(info.chunks.throughput, 1),
         "slices": info.chunks.slices,
     }
-    if info.model_type not in _SOLD_BY_TOKENS:
+    kind = info.model_type or ""
+    if kind not in _SOLD_BY_TOKENS and not kind.startswith(_SOLD_BY_TOKENS_TOO):
         body["model_unit_chunk_size"] = UNITS_PER_CHUNK
     if info.profile is not None:
         body["profile"] = profile_answer(info.profile)
