@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-limits bench-gate bench-external
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference models acceptance format lock clean bench-engine bench-gateway bench-guarantee bench-scaling bench-limits bench-gate bench-external
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -44,6 +44,11 @@ unit:
 
 reference:
 	$(CLIENT_PYTEST) tests/reference
+
+models: setup-tests  ## Write docs/models.md from what the tests of families show
+	rm -rf build/models && mkdir -p build/models
+	MODELS_TABLE=$(CURDIR)/build/models $(CLIENT_PYTEST) tests/reference
+	.venv/bin/python scripts/models_table.py build/models
 
 acceptance:
 	.venv/bin/python scripts/with_server.py $(CLIENT_PYTEST) tests/acceptance
