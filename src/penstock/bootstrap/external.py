@@ -3,8 +3,10 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from penstock.adapters.providers.ai21 import Ai21
 from penstock.adapters.providers.anthropic import Anthropic
 from penstock.adapters.providers.bedrock import Bedrock
+from penstock.adapters.providers.cohere import Cohere
 from penstock.adapters.providers.entra import EntraTokens
 from penstock.adapters.providers.openai_wire import OpenAiWire
 from penstock.adapters.providers.registry import Providers
@@ -45,6 +47,8 @@ def _providers(wire: Wire, clock: Clock, *, allow_private: bool) -> dict[Provide
         ProviderKind.DATABRICKS: openai,
         ProviderKind.CUSTOM: openai,
         ProviderKind.ANTHROPIC: Anthropic(wire, clock, allow_private=allow_private),
+        ProviderKind.COHERE: Cohere(wire, clock, allow_private=allow_private),
+        ProviderKind.AI21LABS: Ai21(wire, clock, allow_private=allow_private),
         ProviderKind.AMAZON_BEDROCK: Bedrock(wire, clock, allow_private=allow_private),
         ProviderKind.GOOGLE_VERTEX: Vertex(wire, clock, allow_private=allow_private),
     }

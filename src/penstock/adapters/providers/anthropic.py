@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.adapters.providers.anthropic_chat import ChatEvents, answer_of, request_of
-from penstock.adapters.providers.asking import address_problem, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, who_is
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.translated import SseTranslator, TranslatedAnswer
 from penstock.adapters.providers.wire import Wire
@@ -25,13 +25,9 @@ class Anthropic:
         self._allow_private = allow_private
 
     def problem(self, model: ExternalModel) -> str:
-        """Completions: the models that had them are gone."""
-        if model.task is not Task.CHAT:
-            return (
-                f"external_model.task of provider '{model.provider}' must be {Task.CHAT}, but is {model.task}: "
-                "the models of its completions were retired."
-            )
-        return address_problem(model, allow_private=self._allow_private)
+        """Completions, and the address."""
+        gone = no_completions(model, Task.CHAT)
+        return gone or address_problem(model, allow_private=self._allow_private)
 
     async def open(self, call: ProviderCall) -> TranslatedAnswer:
         """Asks the Messages API."""

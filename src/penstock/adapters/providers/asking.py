@@ -1,8 +1,9 @@
-"""What asking has in common for all providers: names in sentences, secrets for headers, addresses that are refused."""
+"""What asking has in common for all providers: names in sentences, secrets for headers, what is refused."""
 
 from penstock.domain.addresses import names_private_host
 from penstock.domain.errors import ProviderFailed
 from penstock.domain.external_model import ExternalModel
+from penstock.domain.model import Task
 from penstock.ports.provider import ProviderCall
 
 OURS = ("client_request_id", "usage_context")
@@ -20,6 +21,21 @@ def secret_of(call: ProviderCall, field: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise ProviderFailed(f"The secret in {field} holds characters that no header may have.")
     return value
+
+
+def bearer(call: ProviderCall, field: str) -> dict[str, str]:
+    """The header that most providers want a secret in."""
+    return {"authorization": f"Bearer {secret_of(call, field)}"}
+
+
+def no_completions(model: ExternalModel, *left: Task) -> str:
+    """Why completions are refused where only the tasks that are `left` still have models; empty for other tasks."""
+    if model.task is not Task.COMPLETIONS:
+        return ""
+    return (
+        f"external_model.task of provider '{model.provider}' must be {' or '.join(left)}, but is {model.task}: "
+        "the models of its completions were retired."
+    )
 
 
 def address_problem(model: ExternalModel, *, allow_private: bool) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from penstock.adapters.providers.asking import address_problem, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, who_is
 from penstock.adapters.providers.bedrock_chat import ConverseEvents, answer_of, request_of
 from penstock.adapters.providers.bedrock_embed import FAMILIES, read_answer, requests_of
 from penstock.adapters.providers.chat_answer import Heading
@@ -52,11 +52,8 @@ class Bedrock:
                     "Give aws_access_key_id and aws_secret_access_key."
                 )
         vendor = _vendor(model)
-        if model.task is Task.COMPLETIONS:
-            return (
-                f"external_model.task of provider '{model.provider}' must be {Task.CHAT} or {Task.EMBEDDINGS}: "
-                "the models of its completions were retired."
-            )
+        if gone := no_completions(model, Task.CHAT, Task.EMBEDDINGS):
+            return gone
         if model.task is Task.EMBEDDINGS and vendor not in FAMILIES:
             return f"{key}.bedrock_provider must be amazon or cohere for task {model.task}, but is {vendor}."
         if not _REGION.fullmatch(fields["aws_region"]):

@@ -48,15 +48,16 @@ class Spoken:
     texts: list[str] = field(default_factory=list)
     thoughts: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    more: dict[str, Any] = field(default_factory=dict)
 
     def message(self) -> dict[str, Any]:
-        """Its content is a text, or with thoughts parts, or null with calls only."""
+        """Its content is a text, or with thoughts parts, or null with calls only. `more` is what OpenAI lacks."""
         text = "".join(self.texts)
         content: object = text if text or not self.calls else None
         if self.thoughts:
             content = [*self.thoughts, *([{"type": "text", "text": text}] if text else [])]
         found: dict[str, Any] = {"role": "assistant", "content": content}
-        return found | ({"tool_calls": self.calls} if self.calls else {})
+        return found | ({"tool_calls": self.calls} if self.calls else {}) | self.more
 
 
 def whole_chat(heading: Heading, spoken: Sequence[tuple[Spoken, str]], usage: dict[str, Any] | None) -> bytes:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw
 
-from penstock.adapters.providers.asking import OURS, address_problem, secret_of, who_is
+from penstock.adapters.providers.asking import OURS, address_problem, bearer, secret_of, who_is
 from penstock.adapters.providers.entra import AUTHORITY, Client, EntraTokens
 from penstock.adapters.providers.event_reader import EventReader
 from penstock.adapters.providers.wire import Wire, WireAnswer
@@ -111,7 +111,7 @@ class OpenAiWire:
         path = PATHS[model.task]
         if model.provider is ProviderKind.DATABRICKS:
             url = f"{_base(fields['databricks_workspace_url'])}/serving-endpoints/{quote(model.name)}/invocations"
-            return Target(url, _bearer(call, "databricks_api_token"))
+            return Target(url, bearer(call, "databricks_api_token"))
         if model.provider is ProviderKind.CUSTOM:
             base = _base(fields["custom_provider_url"])
             return Target(base if base.endswith(path) else base + path, _custom(call))
@@ -119,7 +119,7 @@ class OpenAiWire:
         headers = {"openai-organization": organization} if organization else {}
         if openai_type(fields) is OpenAiType.OPENAI:
             url = _base(fields.get("openai_api_base", OPENAI)) + path
-            return Target(url, headers | _bearer(call, "openai_api_key"))
+            return Target(url, headers | bearer(call, "openai_api_key"))
         return await self._azure(call, headers)
 
     async def _azure(self, call: ProviderCall, headers: Mapping[str, str]) -> Target:
@@ -169,11 +169,7 @@ def _base(url: str) -> str:
     return url.rstrip("/")
 
 
-def _bearer(call: ProviderCall, field: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {secret_of(call, field)}"}
-
-
 def _custom(call: ProviderCall) -> dict[str, str]:
     if "bearer_token_auth.token" in call.secrets:
-        return _bearer(call, "bearer_token_auth.token")
+        return bearer(call, "bearer_token_auth.token")
     return {call.model.fields["api_key_auth.key"]: secret_of(call, "api_key_auth.value")}

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.adapters.providers.asking import address_problem, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, who_is
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.embed_request import read_embed
@@ -37,11 +37,8 @@ class Vertex:
 
     def problem(self, model: ExternalModel) -> str:
         """The extra, the task, the region, and the address."""
-        if model.task is Task.COMPLETIONS:
-            return (
-                f"external_model.task of provider '{model.provider}' must be {Task.CHAT} or {Task.EMBEDDINGS}: "
-                "the models of its completions were retired."
-            )
+        if gone := no_completions(model, Task.CHAT, Task.EMBEDDINGS):
+            return gone
         if not _REGION.fullmatch(model.fields["region"]):
             return f"{model.form.key}.region must be a location of Vertex AI, such as us-central1 or global."
         return missing() or address_problem(model, allow_private=self._allow_private)
