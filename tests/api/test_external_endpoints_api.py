@@ -10,6 +10,12 @@ from penstock.testing.serving import add_model
 ROOT = "/api/2.0/serving-endpoints"
 REF = "{{secrets/llm/key}}"
 PLAIN = "sk-planted-1234"
+PALM = {
+    "name": "chat-bison",
+    "provider": "palm",
+    "task": "llm/v1/chat",
+    "palm_config": {"palm_api_key": REF},
+}
 HERE = {
     "served_entities": [
         {
@@ -143,6 +149,7 @@ async def test_zeros_beside_an_external_model_are_as_if_not_given(admin, secret)
         ([{"external_model": {}}], "external_model.name must be given"),
         ([{"external_model": {**model(), "openai_config": PLAIN}}], "external_model.openai_config must be an object"),
         ([{"external_model": {**model(), "provider": "palm"}}], "palm_config"),
+        ([{"external_model": PALM}], "its API was shut down"),
     ],
 )
 async def test_what_is_against_a_rule_is_refused_by_name(admin, secret, store, entities, word):

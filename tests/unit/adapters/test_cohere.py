@@ -1,11 +1,8 @@
-"""Cohere's Chat and Embed APIs, asked over real sockets and read at any cut."""
+"""Cohere's Chat API, asked over real sockets and read at any cut."""
 
-import base64
 import json
-import struct
 
 import pytest
-from aiohttp import web
 from provider_server import ProviderServer
 from vendor_calls import LOOK, PNG, SCHEMA, TALK, TOOLS, asked, call, events, split_anywhere, sse, streamed, told
 
@@ -332,7 +329,7 @@ def test_a_stream_may_be_cut_at_any_byte():
 async def test_its_errors_keep_their_status_words_and_retry_after(server, provider, status):
     said = {"id": "e1", "message": "invalid api token"}
     server.answer(said, status, retry_after="17")
-    for one in (command(server), command(server, streaming=True), embed(server, input=["a"])):
+    for one in (command(server), command(server, streaming=True)):
         answer, body = await asked(provider, one)
         assert (answer.status, answer.retry_after, body) == (status, b"17", said)
 
@@ -363,63 +360,9 @@ async def test_usage_that_is_not_told_is_left_out(server, provider):
     assert (await asked(provider, command(server)))[1]["usage"]["total_tokens"] == 7
 
 
-def embed(server, **body):
-    return command(server, name="embed-v4.0", task=Task.EMBEDDINGS, **body)
-
-
-async def test_embeddings_say_what_they_are_for(server, provider):
-    meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 4}}
-    server.answer({"id": "e1", "embeddings": {"float": [[0.5, 1], [2, 3]]}, "texts": ["a", "b"], "meta": meta})
-    _, body = await asked(provider, embed(server, input=["a", "b"], encoding_format="base64"))
-    [got] = server.got
-    assert (got.path, got.headers["authorization"]) == ("/v2/embed", "Bearer co-key")
-    assert got.json == {
-        "model": "embed-v4.0",
-        "embedding_types": ["float"],
-        "input_type": "search_document",
-        "texts": ["a", "b"],
-    }
-    assert [base64.b64decode(one["embedding"]) for one in body["data"]] == [
-        struct.pack("<2f", 0.5, 1),
-        struct.pack("<2f", 2, 3),
-    ]
-    assert body["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
-    one = embed(server, input="a", input_type="search_query", truncate="NONE", dimensions=256)
-    await asked(provider, one)
-    assert server.got[-1].json == {
-        "model": "embed-v4.0",
-        "embedding_types": ["float"],
-        "input_type": "search_query",
-        "truncate": "NONE",
-        "texts": ["a"],
-        "output_dimension": 256,
-    }
-
-
-async def test_many_texts_are_asked_in_parts(server, provider):
-    async def handle(request):
-        numbers = [int(text) for text in (await request.json())["texts"]]
-        found = {"embeddings": {"float": [[number] for number in numbers]}}
-        return web.json_response({**found, "meta": {"billed_units": {"input_tokens": len(numbers)}}})
-
-    server.handlers.append(handle)
-    _, body = await asked(provider, embed(server, input=[str(number) for number in range(200)]))
-    assert sorted(len(got.json["texts"]) for got in server.got) == [8, 96, 96]
-    assert [one["embedding"] for one in body["data"]] == [[number] for number in range(200)]
-    assert body["usage"] == {"prompt_tokens": 200, "total_tokens": 200}
-
-
-async def test_embeddings_of_another_kind_are_refused(server, provider):
-    with pytest.raises(InvalidRequest, match="embedding_types must be"):
-        await provider.open(embed(server, input="a", embedding_types=["int8"]))
-    with pytest.raises(InvalidRequest, match=r"\$.input"):
-        await provider.open(embed(server, input=[1, 2]))
-    assert not server.got
-
-
 def test_what_it_does_not_serve(server, provider):
     assert provider.problem(command(server).model) == ""
-    assert provider.problem(embed(server).model) == ""
+    assert provider.problem(command(server, task=Task.EMBEDDINGS).model) == ""
     gone = provider.problem(command(server, name="command", task=Task.COMPLETIONS).model)
     assert "must be llm/v1/chat or llm/v1/embeddings" in gone
     assert "were retired" in gone
