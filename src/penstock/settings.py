@@ -202,6 +202,8 @@ class LimitsSettings(BaseModel):
     """Most requests that wait so at one endpoint; others are answered with 429 at once."""
     answer_tokens: int = Field(default=1024, ge=1)
     """Most tokens of an answer, at an endpoint with a limit of tokens, if its request does not say."""
+    external_answer_tokens: int = Field(default=4000, ge=1)
+    """The same for chats with external models; a provider may refuse more than its model can answer with."""
     redis_url: SecretStr | None = Field(default=None)
     """Redis in which several gateways share limits, such as redis://host:6379/0. Without it they count for this server
     alone. Needs penstock[redis]."""

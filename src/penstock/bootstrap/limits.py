@@ -26,7 +26,7 @@ class LimitParts:
 def make_limits(settings: Settings, clock: Clock, stack: AsyncExitStack) -> LimitParts:
     """Limits of this server alone, or shared through Redis; raises PenstockError if its library is missing."""
     given = settings.limits
-    terms = Terms(given.wait_s, given.max_waiting, given.answer_tokens)
+    terms = Terms(given.wait_s, given.max_waiting, given.answer_tokens, given.external_answer_tokens)
     if given.redis_url is None:
         limits = Limits(clock, terms)
         return LimitParts(limits, (Loop("rate limits", limits.step, clock, period_s=FORGET_S),))

@@ -116,7 +116,8 @@ class Abroad:
         secrets = await self._read(entity)
         asked = trip.asked
         assert asked is not None
-        call = ProviderCall(entity.model, secrets, trip.call.body, asked.streaming, trip.call.request_id)
+        most = trip.held.most if trip.held is not None else None
+        call = ProviderCall(entity.model, secrets, trip.call.body, asked.streaming, trip.call.request_id, most)
         trip.meter = Meter(asked.size, counted=asked.counted, hides_usage=not asked.usage_wanted)
         trip.entry.send()
         answer = trip.abroad = await self._provider.open(call)

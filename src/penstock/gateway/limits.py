@@ -33,11 +33,19 @@ MARGIN, TEMPLATE = 1.1, 16
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long and how many requests wait for room, and the tokens of an answer whose request does not say its most."""
+    """How long and how many requests wait for room, and the tokens of an answer whose request does not say its most.
+
+    External models may have another number of them.
+    """
 
     wait_s: float = 2.0
     most_waiting: int = 256
     answer_tokens: int = 1024
+    external_answer_tokens: int = 4000
+
+    def answer(self, endpoint: EndpointRoute) -> int:
+        """The tokens of an answer of this endpoint whose request does not say its most."""
+        return self.external_answer_tokens if endpoint.is_external else self.answer_tokens
 
 
 @dataclass(slots=True)
@@ -141,7 +149,7 @@ class Limits:
         if place is None:
             place = self._places[endpoint.id] = self._place(endpoint)
         choices = place.choices(principal)
-        prompt, most = self._fit(choices, asked, size)
+        prompt, most = self._fit(choices, asked, size, self._terms.answer(endpoint))
         answers = size.most_out if most is None else most * asked.choices
         if place.waiters:
             self._pump(place)
@@ -192,7 +200,9 @@ class Limits:
         window = partial(leasing.window, endpoint.name) if leasing is not None else None
         return _Place(endpoint.limits, RateMeter(window))
 
-    def _fit(self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size) -> tuple[int, int | None]:
+    def _fit(
+        self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size, unsaid: int
+    ) -> tuple[int, int | None]:
         """Tokens of the prompt, and the most of each answer if that is not what the request says."""
         prompt = size.tokens_in if asked.counted else int(size.tokens_in * MARGIN) + TEMPLATE
         limit = most_tokens(choices)
@@ -205,7 +215,7 @@ class Limits:
             )
         if not size.most_out:
             return prompt, None
-        wanted = self._terms.answer_tokens if asked.most_out is None else asked.most_out
+        wanted = unsaid if asked.most_out is None else asked.most_out
         most = min(wanted, (limit - prompt) // asked.choices)
         return prompt, None if most == asked.most_out else most
 

@@ -16,13 +16,17 @@ from penstock.domain.secret import Hidden, SecretRef
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """One request to an external model: the body as its client sent it, with the model's secrets by field."""
+    """One request to an external model: the body as its client sent it, with the model's secrets by field.
+
+    An answer may have `most` tokens, None for what the body says; it is less than that, or the body does not say.
+    """
 
     model: ExternalModel
     secrets: Mapping[str, Hidden]
     body: bytes
     streaming: bool
     request_id: str
+    most: int | None = None
 
 
 class ProviderAnswer(Protocol):

@@ -292,3 +292,23 @@ async def test_secrets_are_read_before_a_request_needs_them_and_one_that_is_miss
     world.table.publish(route)
     assert await world.gateway.abroad.prepare(world.table) == ""
     assert KEY in world.secrets.asked
+
+
+@pytest.mark.parametrize(
+    ("said", "choices", "most", "left"),
+    [(None, 1, 4000, 972), (100, 1, None, 4872), (1_000_000, 1, 4972, 0), (None, 2, 2486, 0)],
+)
+async def test_an_answer_without_a_bound_or_with_a_huge_one_gets_one(world, said, choices, most, left):
+    world.table.publish(replace(endpoint("a"), limits=(RateLimit(tokens=5000),)))
+    request = await world.ask(read=lambda *_: Asked(False, "mine", size=40, most_out=said, choices=choices))
+    assert [call.most for call in world.provider.calls] == [most]
+    assert dict(world.limits.headers("e1", USER.principal))[b"x-ratelimit-remaining-tokens"] == str(left).encode()
+    request.interrupt.cut(Cut.GONE)
+    await request.task
+
+
+async def test_where_only_calls_are_limited_answers_have_no_bound(world):
+    world.table.publish(replace(endpoint("a"), limits=(RateLimit(calls=3),)))
+    world.provider.will("m-a", FakeProviderAnswer(200, WHOLE))
+    await (await ask(world)).task
+    assert [call.most for call in world.provider.calls] == [None]

@@ -33,7 +33,7 @@ class Ai21:
 
     async def open(self, call: ProviderCall) -> TranslatedAnswer:
         """Asks the chat API. What it cannot stream comes whole, and is told as a stream then."""
-        who, chat = who_is(call.model), read_chat(call.body)
+        who, chat = who_is(call.model), read_chat(call.body, call.most)
         base = call.model.fields.get("ai21labs_api_base", BASE).rstrip("/")
         body = request_of(chat, call.model.name, who, streaming=call.streaming)
         headers = bearer(call, "ai21labs_api_key")

@@ -33,7 +33,7 @@ class Anthropic:
         """Asks the Messages API."""
         who = who_is(call.model)
         base = call.model.fields.get("anthropic_api_base", BASE).rstrip("/").removesuffix("/v1")
-        body = request_of(read_chat(call.body), call.model.name, who, streaming=call.streaming)
+        body = request_of(read_chat(call.body, call.most), call.model.name, who, streaming=call.streaming)
         headers = {"x-api-key": secret_of(call, "anthropic_api_key"), "anthropic-version": VERSION}
         created = self._clock.now_ms() // 1000
         answer = await self._wire.post(who, f"{base}/v1/messages", headers, msgspec.json.encode(body))

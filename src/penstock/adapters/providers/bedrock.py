@@ -71,7 +71,7 @@ class Bedrock:
         if call.model.task is Task.EMBEDDINGS:
             return await self._embed(call)
         who = who_is(call.model)
-        body = request_of(read_chat(call.body), _vendor(call.model), who)
+        body = request_of(read_chat(call.body, call.most), _vendor(call.model), who)
         answer = await self._post(call, "converse-stream" if call.streaming else "converse", body)
         heading = Heading(f"chatcmpl-{call.request_id}", self._clock.now_ms() // 1000, call.model.name)
         stream = _Stream(who, heading) if call.streaming else None

@@ -89,8 +89,8 @@ class Chat(Struct):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens of the answer, by either name."""
-        return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
+        """The most tokens of the answer, by either name; by the newer one where both are given."""
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
     def stops(self) -> list[str]:
@@ -140,8 +140,11 @@ class Chat(Struct):
                 raise InvalidRequest(f"{name} cannot be set: {_inside(who)} has nothing like it.")
 
 
-def read_chat(body: bytes) -> Chat:
-    """The request in a body. Raises InvalidRequest naming the field that has another shape."""
+def read_chat(body: bytes, most: int | None = None) -> Chat:
+    """The request in a body, with `most` tokens of an answer where that is given.
+
+    Raises InvalidRequest naming the field that has another shape.
+    """
     fields = read_object(body)
     named = {name: value for name, value in fields.items() if name in Chat.__struct_fields__ and name != "extra"}
     try:
@@ -153,6 +156,8 @@ def read_chat(body: bytes) -> Chat:
         for name, value in fields.items()
         if name not in named and name not in _DROPPED and value is not None
     }
+    if most is not None:
+        chat.max_completion_tokens = most
     return chat
 
 

@@ -39,7 +39,7 @@ class Cohere:
         if call.model.task is Task.EMBEDDINGS:
             return await self._embed(call)
         who = who_is(call.model)
-        body = request_of(read_chat(call.body), call.model.name, who, streaming=call.streaming)
+        body = request_of(read_chat(call.body, call.most), call.model.name, who, streaming=call.streaming)
         answer = await self._post(call, "chat", body)
         heading = Heading(f"chatcmpl-{call.request_id}", self._clock.now_ms() // 1000, call.model.name)
         stream = SseTranslator(who, ChatEvents(who, heading)) if call.streaming else None

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import msgspec
-from msgspec import Raw
-
-from penstock.adapters.providers.asking import OURS, address_problem, bearer, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, bearer, secret_of, who_is
 from penstock.adapters.providers.entra import AUTHORITY, Client, EntraTokens
 from penstock.adapters.providers.event_reader import EventReader
+from penstock.adapters.providers.openai_body import Extras, body_for
 from penstock.adapters.providers.wire import Wire, WireAnswer
-from penstock.domain.errors import ProviderFailed
 from penstock.domain.external_forms import OpenAiType, ProviderKind, openai_type
 from penstock.domain.external_model import ExternalModel
 from penstock.domain.model import Task
@@ -23,13 +20,9 @@ from penstock.ports.provider import ProviderCall
 
 OPENAI = "https://api.openai.com/v1"
 PATHS = {Task.CHAT: "/chat/completions", Task.COMPLETIONS: "/completions", Task.EMBEDDINGS: "/embeddings"}
-_OPTIONS = "stream_options"
-_USAGE = Raw(b'{"include_usage":true}')
 _UNAUTHORIZED = 401
 _REFUSALS = frozenset({400, 422})
-_MOST_REFUSERS = 10_000
-
-_fields = msgspec.json.Decoder(dict[str, Raw])
+_MOST_KINDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +73,28 @@ class OpenAiWire:
         self._wire = wire
         self._tokens = tokens
         self._allow_private = allow_private
-        self._without_options: set[tuple[str, str]] = set()
+        self._extras: dict[tuple[str, str], Extras] = {}
 
     def problem(self, model: ExternalModel) -> str:
         """Private addresses; names are looked up when they are asked."""
         return address_problem(model, allow_private=self._allow_private)
 
     async def open(self, call: ProviderCall) -> OpenAiAnswer:
-        """Asks for the usage of streams too; a server that does not know how is asked without that from then on."""
+        """Asks for the usage of streams too, and for a bound; a server that refuses what was added is asked without."""
         target = await self._target(call)
         kind = (target.url, call.model.name)
-        body, asked_usage = body_for(call, ask_usage=kind not in self._without_options)
-        answer = await self._post(call, target, body)
-        if asked_usage and answer.status in _REFUSALS and _OPTIONS.encode() in await answer.whole():
-            if len(self._without_options) < _MOST_REFUSERS:
-                self._without_options.add(kind)
-            answer.close()
-            body, _ = body_for(call, ask_usage=False)
+        extras = begun = self._extras.get(kind, Extras())
+        while True:
+            body, added = body_for(call, extras)
             answer = await self._post(call, target, body)
+            refused = added and answer.status in _REFUSALS
+            less = extras.without(await answer.whole(), added) if refused else None
+            if less is None:
+                break
+            answer.close()
+            extras = less
+        if extras != begun and len(self._extras) < _MOST_KINDS:
+            self._extras[kind] = extras.learned(begun)
         return OpenAiAnswer(answer, who_is(call.model))
 
     async def _post(self, call: ProviderCall, target: Target, body: bytes) -> WireAnswer:
@@ -139,30 +136,6 @@ class OpenAiWire:
         )
         token = await self._tokens.token(client)
         return Target(url, {**headers, "authorization": f"Bearer {token.reveal()}"}, client)
-
-
-def body_for(call: ProviderCall, *, ask_usage: bool) -> tuple[bytes, bool]:
-    """The body to send, and whether it asks for usage that the client did not ask for.
-
-    Raises ProviderFailed if it is no JSON object.
-    """
-    try:
-        fields = _fields.decode(call.body)
-    except msgspec.DecodeError:
-        raise ProviderFailed("The request is not a JSON object.") from None
-    databricks = call.model.provider is ProviderKind.DATABRICKS
-    if not databricks:
-        for name in OURS:
-            fields.pop(name, None)
-    fields["model"] = Raw(msgspec.json.encode(call.model.name))
-    adds = ask_usage and call.streaming and not databricks and _says_nothing(fields.get(_OPTIONS))
-    if adds:
-        fields[_OPTIONS] = _USAGE
-    return msgspec.json.encode(fields), adds
-
-
-def _says_nothing(options: Raw | None) -> bool:
-    return options is None or bytes(options).strip() == b"null"
 
 
 def _base(url: str) -> str:

@@ -48,7 +48,7 @@ class Vertex:
         if call.model.task is Task.EMBEDDINGS:
             return await self._embed(call)
         who = who_is(call.model)
-        body = request_of(read_chat(call.body), who)
+        body = request_of(read_chat(call.body, call.most), who)
         operation = "streamGenerateContent?alt=sse" if call.streaming else "generateContent"
         answer = await self._post(call, operation, body)
         heading = Heading(f"chatcmpl-{call.request_id}", self._clock.now_ms() // 1000, call.model.name)
