@@ -29,6 +29,8 @@ Choices = tuple[tuple[Holding, ...], ...]
 _NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
 MARGIN, TEMPLATE = 1.1, 16
 """Prompts are counted by their characters: what a chat template adds is not in them, and some have shorter tokens."""
+SHARE = 4
+"""Answers whose request does not say their most get one part in so many of a limit, so that others find room beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,8 @@ class Limits:
             )
         if not size.most_out:
             return prompt, None
-        wanted = unsaid if asked.most_out is None else asked.most_out
+        share = max(limit // (SHARE * asked.choices), 1)
+        wanted = min(unsaid, share) if asked.most_out is None else asked.most_out
         most = min(wanted, (limit - prompt) // asked.choices)
         return prompt, None if most == asked.most_out else most
 

@@ -296,7 +296,7 @@ async def test_secrets_are_read_before_a_request_needs_them_and_one_that_is_miss
 
 @pytest.mark.parametrize(
     ("said", "choices", "most", "left"),
-    [(None, 1, 4000, 972), (100, 1, None, 4872), (1_000_000, 1, 4972, 0), (None, 2, 2486, 0)],
+    [(None, 1, 1250, 3722), (100, 1, None, 4872), (1_000_000, 1, 4972, 0), (None, 2, 625, 3722)],
 )
 async def test_an_answer_without_a_bound_or_with_a_huge_one_gets_one(world, said, choices, most, left):
     world.table.publish(replace(endpoint("a"), limits=(RateLimit(tokens=5000),)))

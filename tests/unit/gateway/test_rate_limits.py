@@ -264,6 +264,14 @@ async def test_an_answer_without_a_bound_gets_one_where_tokens_are_limited(world
     assert world.engines.sent[-1][2] == b"{}"
 
 
+async def test_answers_without_a_bound_share_a_small_limit(world):
+    serve(world, RateLimit(tokens=1000))
+    first, second = await ask(world, most_out=None), await ask(world, most_out=None)
+    assert world.engines.waits(first.id)
+    assert world.engines.waits(second.id)
+    assert [body for _, _, body, *_ in world.engines.sent] == [b'{,"max_tokens":250}'] * 2
+
+
 async def test_an_answer_that_could_be_longer_than_the_limit_is_bounded_by_it(world):
     serve(world, RateLimit(tokens=400))
     await ask(world, most_out=1000, choices=2)
