@@ -61,16 +61,18 @@ def stop(server: subprocess.Popen[bytes]) -> bool:
 def main() -> int:
     """See the module's docstring."""
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
+        data = str(Path(folder, "data"))
         url, token, log = f"http://127.0.0.1:{free_port()}", f"dapi{secrets.token_hex(16)}", Path(folder, "server.log")
         environment = {**ENVIRONMENT, **os.environ, "PENSTOCK_ADMIN_TOKEN": token}
-        command = [str(PENSTOCK), "serve", "--port", url.rsplit(":", 1)[1], "--data-dir", str(Path(folder, "data"))]
+        command = [str(PENSTOCK), "serve", "--port", url.rsplit(":", 1)[1], "--data-dir", data]
         with log.open("wb") as out:
             server = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
         status = 1
         try:
             if wait_ready(url, server):
                 ours = {"PENSTOCK_URL": url, "PENSTOCK_TOKEN": token, "PENSTOCK_PID": str(server.pid)}
-                clients = {**os.environ, **ours, "PENSTOCK_COMMAND": str(PENSTOCK)}
+                commands = {"PENSTOCK_COMMAND": str(PENSTOCK), "PENSTOCK_DATA_DIR": data}
+                clients = {**os.environ, **ours, **commands}
                 status = subprocess.run(sys.argv[1:], env=clients, check=False).returncode
         finally:
             clean = stop(server)
