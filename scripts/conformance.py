@@ -55,6 +55,12 @@ def _lines(declared: dict[str, Any]) -> Iterator[str]:
         for field, state, note, test in fields:
             yield f"| `{field}` | {state} | {note} | {_test(test)} |"
         yield ""
+    yield "## Providers of external models\n"
+    yield "| provider | state | note | test |"
+    yield "|---|---|---|---|"
+    for provider, state, note, test in declared["providers"]:
+        yield f"| `{provider}` | {state} | {note} | {_test(test)} |"
+    yield ""
     yield "## Limits\n"
     yield "| of | here |"
     yield "|---|---|"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain.external_forms import ProviderKind
 from penstock.web.databricks import endpoint_bodies, endpoint_setting_bodies, gateway_bodies
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ REFUSED = {
 
 def named():
     """Every test that the page names, with the row that names it."""
-    rows = [(row[-1], row) for row in DECLARED["routes"]]
+    rows = [(row[-1], row) for row in [*DECLARED["routes"], *DECLARED["providers"]]]
     rows += [(row[-1], row) for fields in DECLARED["fields"].values() for row in fields]
     return [*rows, *((test, number) for number, (test, _) in DECLARED["traps"].items())]
 
@@ -51,11 +52,16 @@ def test_every_test_that_is_named_is_there():
 
 
 def test_every_row_has_a_state_and_what_works_a_test():
-    for row in [*DECLARED["routes"], *(row for fields in DECLARED["fields"].values() for row in fields)]:
+    fields = (row for rows in DECLARED["fields"].values() for row in rows)
+    for row in [*DECLARED["routes"], *DECLARED["providers"], *fields]:
         *_, state, note, test = row
         assert state in conformance.STATES
         assert bool(test) is (state != "absent"), row
         assert note or state in {"works", "absent"}, row
+
+
+def test_every_provider_is_there():
+    assert [provider for provider, *_ in DECLARED["providers"]] == list(ProviderKind)
 
 
 def test_every_trap_is_there():
