@@ -216,16 +216,13 @@ def answer_of(body: bytes, heading: Heading, who: str) -> bytes:
         if block.thinking:
             spoken.thoughts.append(reasoning(block.thinking))
         spoken.texts.append(block.text or "")
-    spoken.calls += [tool_call(one.id, one.function.name, one.function.arguments or "{}") for one in _calls(message)]
+    for one in message.tool_calls or ():
+        spoken.calls.append(tool_call(one.id, one.function.name, one.function.arguments or "{}"))
     if message.citations:
         spoken.more["citations"] = message.citations
     usage = answer.usage.told() if answer.usage is not None else None
     reason = _REASONS.get(answer.finish_reason or "", "stop")
     return whole_chat(replace(heading, id=answer.id), [(spoken, reason)], usage)
-
-
-def _calls(message: _Message) -> list[_Call]:
-    return message.tool_calls or []
 
 
 class _Piece(Struct):
