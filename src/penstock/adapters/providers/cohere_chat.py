@@ -216,8 +216,9 @@ def answer_of(body: bytes, heading: Heading, who: str) -> bytes:
         if block.thinking:
             spoken.thoughts.append(reasoning(block.thinking))
         spoken.texts.append(block.text or "")
-    for one in message.tool_calls or ():
-        spoken.calls.append(tool_call(one.id, one.function.name, one.function.arguments or "{}"))
+    spoken.calls.extend(
+        tool_call(one.id, one.function.name, one.function.arguments or "{}") for one in message.tool_calls or ()
+    )
     if message.citations:
         spoken.more["citations"] = message.citations
     usage = answer.usage.told() if answer.usage is not None else None
