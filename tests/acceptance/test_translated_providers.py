@@ -4,12 +4,12 @@ What the ledger has of each request is read with `penstock ledger requests`, as 
 """
 
 import csv
-import datetime
 import json
 import os
 import subprocess
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import openai
@@ -85,7 +85,7 @@ def ledger(tmp_path):
 
     def rows(endpoint, *ids):
         path, ends_at = tmp_path / "rows.csv", time.monotonic() + LEDGER_S
-        today, day = datetime.datetime.now(datetime.UTC).date(), datetime.timedelta(days=1)
+        today, day = datetime.now(UTC).date(), timedelta(days=1)
         words = [COMMAND, "ledger", "requests", endpoint, "--from", str(today - day), "--to", str(today + 2 * day)]
         found = {}
         while not set(ids) <= set(found):
