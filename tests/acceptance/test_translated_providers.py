@@ -87,12 +87,15 @@ def ledger(tmp_path):
         path, ends_at = tmp_path / "rows.csv", time.monotonic() + LEDGER_S
         today, day = datetime.now(UTC).date(), timedelta(days=1)
         words = [COMMAND, "ledger", "requests", endpoint, "--from", str(today - day), "--to", str(today + 2 * day)]
-        found = {}
+        # the server's settings, of which the tests' own variables are none
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        words += ["--data-dir", os.environ["PENSTOCK_DATA_DIR"]]
+        found, last = {}, None
         while not set(ids) <= set(found):
-            assert time.monotonic() < ends_at, f"the ledger has {sorted(found)} and not all of {ids}"
+            assert time.monotonic() < ends_at, f"the ledger has {sorted(found)} and not all of {ids}: {last}"
             path.unlink(missing_ok=True)
             # it fails until the ledger has heard of the endpoint
-            subprocess.run([*words, "--csv", str(path)], capture_output=True, check=False)
+            last = subprocess.run([*words, "--csv", str(path)], env=own, capture_output=True, text=True, check=False)
             if path.exists():
                 with path.open(newline="") as lines:
                     found = {row["request_id"]: row for row in csv.DictReader(lines)}
