@@ -53,7 +53,8 @@ class Autoscaler:
     async def step(self) -> str:
         """One look at every served entity; says what was changed. Touches the gate, and asks for replicas."""
         now = self._clock.monotonic()
-        readings = self._capacity.readings()
+        # What is paid by the token has nothing reserved that could be scaled.
+        readings = [reading for reading in self._capacity.readings() if reading.maximum > 0]
         self._forget(readings)
         verdicts = look(now, self._policy, [self._standing(reading, now) for reading in readings])
         said = [self._apply(reading, verdict) for reading, verdict in zip(readings, verdicts, strict=True)]

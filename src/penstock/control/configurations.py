@@ -13,7 +13,7 @@ from penstock.domain.endpoint import Config, Outcome, check_count, check_entitie
 from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.grant import Privilege
 from penstock.domain.model import Task
-from penstock.domain.names import ModelName
+from penstock.domain.names import ModelName, fold
 from penstock.domain.packing import place
 from penstock.domain.placement import Need, chunk_count, need, specs
 from penstock.domain.served_entity import ServedEntity, check_band, check_name, default_name
@@ -26,7 +26,16 @@ from penstock.ports.store import Store, Unit
 class Configurations:
     """Makes configurations that may be wanted."""
 
-    def __init__(self, store: Store, offers: Offers, externals: ExternalModels, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        offers: Offers,
+        externals: ExternalModels,
+        clock: Clock,
+        undeployable: Mapping[str, str] | None = None,
+    ) -> None:
+        """`undeployable` says of full names of models why they are not served."""
+        self._undeployable = undeployable or {}
         self._store = store
         self._offers = offers
         self._externals = externals
@@ -72,6 +81,10 @@ class Configurations:
         entities = tuple(_entity(one) for one in wish.entities or ())
         check_entities([entity.name for entity in entities])
         complete_routes = complete(wish.routes, [entity.name for entity in entities])
+        for entity in entities:
+            reason = self._undeployable.get(fold(entity.entity_name))
+            if reason is not None:
+                raise InvalidParameter(f"Served entity '{entity.name}': {reason}")
         async with self._store.unit() as unit:
             for entity in entities:
                 await require_model(unit, caller.principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)

@@ -8,7 +8,7 @@ from penstock.control.endpoint_wishes import ConfigWish
 from penstock.control.endpoints import Endpoints
 from penstock.domain.access import Caller, PermissionLevel
 from penstock.domain.acl import require_manage
-from penstock.domain.endpoint import Endpoint
+from penstock.domain.endpoint import Endpoint, check_changeable
 from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter, InvalidRequest, PenstockError
 from penstock.domain.notification import Notifications
 from penstock.domain.telemetry import Telemetry
@@ -100,6 +100,7 @@ async def _managed(unit: Unit, caller: Caller, name: str) -> Endpoint:
     if endpoint is None:
         raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
     require_manage(caller, endpoint.acl, name)
+    check_changeable(endpoint)
     return endpoint
 
 

@@ -12,8 +12,9 @@ from penstock.control.notices import Notices
 from penstock.domain.access import USERS, Caller, PermissionLevel
 from penstock.domain.acl import endpoint_level, new_acl, require_manage, require_view
 from penstock.domain.catalog import check_tag
-from penstock.domain.endpoint import RESERVED_PREFIX, Config, Endpoint, Outcome, check_endpoint_name
+from penstock.domain.endpoint import Config, Endpoint, Outcome, check_changeable, check_endpoint_name
 from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, InvalidParameter, PenstockError
+from penstock.domain.foundation import Signs
 from penstock.domain.placement import known_specs
 from penstock.domain.replica import Replica
 from penstock.domain.status import placed
@@ -27,7 +28,8 @@ MAX_TAGS = 100
 class Endpoints:
     """Serving endpoints. `hint` wakes the reconciler for an endpoint's id, and `settle` lets it take a step now.
 
-    `everybody` is what the group `users` may do with endpoints made from now on.
+    `everybody` is what the group `users` may do with endpoints made from now on. `signs` say why one of
+    the system's is not there.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Endpoints:
         bounds: EndpointBounds,
         notices: Notices,
         everybody: PermissionLevel | None = None,
+        signs: Signs | None = None,
     ) -> None:
+        self._signs = signs or Signs()
         self._everybody = everybody
         self._store = store
         self._configurations = configurations
@@ -163,7 +167,7 @@ class Endpoints:
         """All endpoints that the caller may see, those of the system first, then by name; without their replicas."""
         async with self._store.unit() as unit:
             found = await unit.endpoints.list()
-        endpoints = sorted(found, key=lambda endpoint: not endpoint.name.startswith(RESERVED_PREFIX))
+        endpoints = sorted(found, key=lambda endpoint: not endpoint.is_system)
         levels = [(endpoint, endpoint_level(caller, endpoint.acl)) for endpoint in endpoints]
         return [view(endpoint, (), level) for endpoint, level in levels if level is not None]
 
@@ -192,12 +196,13 @@ class Endpoints:
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
         require_manage(caller, endpoint.acl, name)
+        check_changeable(endpoint)
         return endpoint
 
     async def _of_name(self, unit: Unit, name: str) -> Endpoint:
         endpoint = await unit.endpoints.by_name(name)
         if endpoint is None:
-            raise DoesNotExist(f"Endpoint with name '{name}' does not exist.")
+            raise DoesNotExist(self._signs.missing(name) or f"Endpoint with name '{name}' does not exist.")
         return endpoint
 
     def _check_idle(self, endpoint: Endpoint) -> None:

@@ -20,6 +20,7 @@ from penstock.domain.catalog import (
 )
 from penstock.domain.errors import Conflict, DoesNotExist
 from penstock.domain.names import ModelName
+from penstock.domain.system import check_not_system
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.artifacts import ArtifactStore
 from penstock.ports.clock import Clock
@@ -45,6 +46,7 @@ class Models:
 
     async def create(self, caller: Caller, name: ModelName, description: str, tags: Tags) -> RegisteredModel:
         """Adds a model, and its catalog and schema on first use; raises AlreadyExists."""
+        check_not_system(name.catalog)
         who, now = caller.principal.name, self._clock.now_ms()
         model = RegisteredModel(
             id=new_id(),
@@ -79,6 +81,9 @@ class Models:
 
         Raises AlreadyExists if the new name is taken.
         """
+        check_not_system(name.catalog)
+        if change.name is not None:
+            check_not_system(change.name.catalog)
         now = self._clock.now_ms()
         async with self._store.unit() as unit:
             model = await existing_model(unit, name)
@@ -103,6 +108,7 @@ class Models:
 
     async def remove(self, caller: Caller, name: ModelName) -> None:
         """Removes a model with its versions and their files; raises Conflict if an endpoint serves it."""
+        check_not_system(name.catalog)
         async with self._store.unit() as unit:
             model = await existing_model(unit, name)
             check_owner(caller, model.owner, f"delete model '{name}'")
@@ -115,6 +121,7 @@ class Models:
 
     async def set_alias(self, name: ModelName, alias: str, number: int) -> str:
         """Points an alias at a version and returns it folded; DoesNotExist, or Conflict if the version failed."""
+        check_not_system(name.catalog)
         folded = check_alias(alias)
         async with self._store.unit() as unit:
             await existing_model(unit, name)
@@ -136,6 +143,7 @@ class Models:
 
     async def remove_alias(self, name: ModelName, alias: str) -> None:
         """Removes an alias; does nothing if the model has none of that name."""
+        check_not_system(name.catalog)
         folded = check_alias(alias)
         async with self._store.unit() as unit:
             await existing_model(unit, name)
@@ -143,6 +151,7 @@ class Models:
 
     async def change_tags(self, name: ModelName, number: int | None, add: Tags, remove: Sequence[str]) -> Tags:
         """Sets and removes tags of a version, or of the model where `number` is None; returns what it then has."""
+        check_not_system(name.catalog)
         checked = [check_tag(*tag) for tag in add]
         async with self._store.unit() as unit:
             await self._tagged(unit, name, number)

@@ -10,6 +10,7 @@ from penstock.domain.catalog import Catalog, Schema, Tags, check_owner, check_te
 from penstock.domain.errors import Conflict, DoesNotExist
 from penstock.domain.grant import OPEN
 from penstock.domain.names import SchemaName
+from penstock.domain.system import check_not_system
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.artifacts import ArtifactStore
 from penstock.ports.clock import Clock
@@ -37,6 +38,7 @@ class Namespaces:
 
     async def create_catalog(self, caller: Caller, name: str, comment: str, properties: Tags) -> Catalog:
         """Adds a catalog; raises AlreadyExists. `name` is folded."""
+        check_not_system(name)
         async with self._store.unit() as unit:
             catalog = _catalog(caller, name, self._clock.now_ms(), check_text(comment, "comment"), properties)
             await unit.catalog.add_catalog(catalog)
@@ -58,6 +60,7 @@ class Namespaces:
         """Changes a catalog; its owner and administrators may."""
         async with self._store.unit() as unit:
             catalog = await _existing_catalog(unit, name)
+            check_not_system(name)
             check_owner(caller, catalog.owner, f"change catalog '{name}'")
             changed = replace(
                 catalog,
@@ -74,6 +77,7 @@ class Namespaces:
         """Removes a catalog, with what it holds if `force`; raises Conflict if an endpoint serves from it."""
         async with self._store.unit() as unit:
             catalog = await _existing_catalog(unit, name)
+            check_not_system(name)
             check_owner(caller, catalog.owner, f"delete catalog '{name}'")
             schemas = await unit.catalog.schemas(name, limit=ALL)
             if schemas and not force:
@@ -90,6 +94,7 @@ class Namespaces:
 
     async def create_schema(self, caller: Caller, name: SchemaName, comment: str, properties: Tags) -> Schema:
         """Adds a schema to a catalog that exists; raises AlreadyExists or DoesNotExist."""
+        check_not_system(name.catalog)
         async with self._store.unit() as unit:
             await _existing_catalog(unit, name.catalog)
             schema = _schema(caller, name, self._clock.now_ms(), check_text(comment, "comment"), properties)
@@ -111,6 +116,7 @@ class Namespaces:
         """Changes a schema; its owner and administrators may."""
         async with self._store.unit() as unit:
             schema = await _existing_schema(unit, name)
+            check_not_system(name.catalog)
             check_owner(caller, schema.owner, f"change schema '{name}'")
             changed = replace(
                 schema,
@@ -127,6 +133,7 @@ class Namespaces:
         """Removes a schema, with its models if `force`; raises Conflict if an endpoint serves from it."""
         async with self._store.unit() as unit:
             schema = await _existing_schema(unit, name)
+            check_not_system(name.catalog)
             check_owner(caller, schema.owner, f"delete schema '{name}'")
             if not force and await unit.catalog.models(catalog=name.catalog, schema=name.schema, limit=1):
                 raise Conflict(f"Schema '{name}' is not empty: it holds registered models. Delete with force=true.")

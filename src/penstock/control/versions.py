@@ -21,6 +21,7 @@ from penstock.domain.catalog import (
 )
 from penstock.domain.errors import DoesNotExist
 from penstock.domain.names import ModelName
+from penstock.domain.system import check_not_system
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.artifacts import ArtifactStore
 from penstock.ports.catalog_rows import Outcome
@@ -119,6 +120,7 @@ class Versions:
 
     async def describe(self, caller: Caller, name: ModelName, number: int, description: str) -> ModelVersion:
         """Changes the description, which is all that may change of a finalized version beside aliases and tags."""
+        check_not_system(name.catalog)
         async with self._store.unit() as unit:
             version = await existing_version(unit, name, number)
             changed = replace(
@@ -132,6 +134,7 @@ class Versions:
 
     async def remove(self, caller: Caller, name: ModelName, number: int) -> None:
         """Removes a version with its files; raises Conflict if an endpoint serves it."""
+        check_not_system(name.catalog)
         async with self._store.unit() as unit:
             model = await existing_model(unit, name)
             version = await existing_version(unit, name, number)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from penstock.domain.acl import Acl
-from penstock.domain.errors import InvalidParameter
+from penstock.domain.errors import InvalidParameter, PermissionDenied
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
 from penstock.domain.notification import NOBODY, Notifications
@@ -132,6 +132,11 @@ class Endpoint:
         return self.active or self.stopped or self.latest
 
     @property
+    def is_system(self) -> bool:
+        """Whether it is the system's: its model is paid by the token."""
+        return self.name.startswith(RESERVED_PREFIX)
+
+    @property
     def suspended(self) -> bool:
         """Whether the endpoint was stopped and is not being started."""
         return self.stopped is not None and self.pending is None
@@ -160,6 +165,15 @@ def check_endpoint_name(name: str) -> str:
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX):
         raise InvalidParameter(f"name '{name}' is reserved; the prefix '{RESERVED_PREFIX}' is for system endpoints.")
     return name
+
+
+def check_changeable(endpoint: Endpoint) -> None:
+    """Raises PermissionDenied if the endpoint is the system's."""
+    if endpoint.is_system:
+        raise PermissionDenied(
+            f"Endpoint '{endpoint.name}' is the system's: it cannot be updated, stopped or deleted. Administrators may "
+            "change its rate limits and permissions, and `penstock models remove` takes its model away."
+        )
 
 
 def check_count(count: int) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from penstock.domain.access import USERS, Principal
 from penstock.domain.errors import InvalidParameter, PermissionDenied
+from penstock.domain.system import check_not_system, is_system
 
 MAX_GRANTEES = 1000
 ALL_USERS = "account users"
@@ -30,6 +31,8 @@ _NOT_IN_ALL = {Privilege.MANAGE, Privilege.ALL_PRIVILEGES}
 _ALL = frozenset(privilege for privilege in Privilege if privilege not in _NOT_IN_ALL)
 OPEN = _ALL
 """What everybody may do where nobody said otherwise."""
+READ = frozenset({Privilege.USE_CATALOG, Privilege.USE_SCHEMA, Privilege.EXECUTE})
+"""What everybody may do with what is the system's, and nobody more."""
 
 
 class SecurableKind(StrEnum):
@@ -98,11 +101,15 @@ def owns(principal: Principal, chain: Chain) -> bool:
 
 def manages(principal: Principal, chain: Chain) -> bool:
     """Whether the principal may grant: who owns it, and who was granted MANAGE."""
+    if chain and is_system(chain[0].name):
+        return False
     return owns(principal, chain) or Privilege.MANAGE in _granted(principal, chain)
 
 
 def holds(principal: Principal, chain: Chain) -> frozenset[Privilege]:
     """What the principal may do with the last of the chain, were it not for its parents."""
+    if chain and is_system(chain[0].name):
+        return READ
     if owns(principal, chain):
         return frozenset(Privilege)
     granted = _granted(principal, chain)
@@ -135,6 +142,7 @@ def require(principal: Principal, chain: Chain, wanted: Privilege) -> None:
 
 def require_manager(principal: Principal, chain: Chain) -> None:
     """Raises PermissionDenied unless the principal may grant on the last of the chain."""
+    check_not_system(chain[0].name)
     if not manages(principal, chain):
         raise PermissionDenied(
             f"{principal.name} may not change who may do what with {chain[-1].label}: only its owner "

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.domain.decision import summary
+from penstock.domain.endpoint import RESERVED_PREFIX
 from penstock.domain.ledger_chain import Link, chain, digest_of_all
 from penstock.domain.ledger_entry import arrival, asked, portions
 from penstock.domain.ledger_minute import Key, LedgerMinute, Percentiles, percentiles
@@ -127,7 +128,8 @@ def close(
 
 def _counts(record: RequestRecord) -> Totals:
     outcome, usage = record.outcome, record.usage
-    metered = record.priority == METERED
+    # A batch of an endpoint that is paid by the token is paid too, though it waits behind everything.
+    metered = record.priority == METERED or record.endpoint_name.startswith(RESERVED_PREFIX)
     return Totals(
         requests=1,
         completed=int(outcome is RequestOutcome.COMPLETED),

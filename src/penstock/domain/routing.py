@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from penstock.domain.acl import Acl
+from penstock.domain.endpoint import RESERVED_PREFIX
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.model import Task
 from penstock.domain.rate_limit import RateLimit
@@ -66,6 +67,11 @@ class EndpointRoute:
     def is_external(self) -> bool:
         """Whether its models are hosted elsewhere."""
         return bool(self.entities) and self.entities[0].external is not None
+
+    @property
+    def pay_per_token(self) -> bool:
+        """Whether its model is paid by the token: nothing of it is reserved, and its users share fairly."""
+        return self.name.startswith(RESERVED_PREFIX)
 
     def entity(self, name: str) -> EntityRoute | None:
         """The served entity of that name, or None."""

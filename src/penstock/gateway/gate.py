@@ -239,12 +239,15 @@ class Gate:
         if above and asked.priority is Priority.RESERVED and account.allotment < account.sale.maximum:
             self._tell()
         if isinstance(answer, Refused):
-            return self._refused(account, answer)
+            return self._refused(account, answer, asked.priority)
         turn = device.turns[asked.ticket] = Turn(account, device, asked, answer, now)
         self._pump(device)
         return turn
 
-    def _refused(self, account: Account, answer: Refused) -> Refused:
+    def _refused(self, account: Account, answer: Refused, priority: Priority) -> Refused:
+        if priority is Priority.SHARED:
+            reason = f"Exceeded max number of parallel requests of one user: {answer.reason}."
+            return replace(answer, reason=reason)
         limit = f"the allotted throughput of {account.allotment:,.0f} tokens/s (of at most {account.sale.maximum:,.0f})"
         reason, left = f"Exceeded {limit}: {answer.reason}", account.more_at - self._clock.monotonic()
         if account.more <= 0 or left <= 0:

@@ -202,7 +202,7 @@ class Carrier:
         if asked is None or task is None:
             return None
         size = self._gate.counter.size(trip.endpoint.id, trip.entity, task, asked)
-        priority = Priority.BATCH if call.priority == "batch" else Priority.RESERVED
+        priority = _priority(trip)
         entity = trip.endpoint.entity(trip.entity)
         trip.tries += 1
         ticket = call.request_id if trip.tries == 1 else f"{call.request_id}#{trip.tries}"
@@ -297,6 +297,13 @@ class Carrier:
                 max(math.ceil(start_s), 1),
             )
         return None if patience_s is None else max(left_s, 0.0)
+
+
+def _priority(trip: Trip) -> Priority:
+    """The class that the request is served in: batches wait for all others, and shared models for reserved ones."""
+    if trip.call.priority == "batch":
+        return Priority.BATCH
+    return Priority.SHARED if trip.endpoint.pay_per_token else Priority.RESERVED
 
 
 async def next_events(answer: Answer, tail: Tail) -> bytes:

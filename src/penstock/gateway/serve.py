@@ -4,6 +4,7 @@
     2 check     may the caller, is the body right
     3 route     traffic split -> served entity
     4 limits    a call and its tokens are reserved with the rate limits of its endpoint, if it has any
+                and with those of the workspace, if its model is paid by the token
     5 gate      its turn on the device; wait for a replica when there is none
     6 relay     the answer passes as opaque bytes; what it used is read from its end
     7 settle    always, once: completed | failed | cancelled | rejected
@@ -18,7 +19,6 @@ from penstock.domain.acl import require_query
 from penstock.domain.errors import (
     DeadlineExceeded,
     DoesNotExist,
-    EndpointNotFound,
     EngineFailed,
     InvalidRequest,
     Overloaded,
@@ -34,6 +34,7 @@ from penstock.gateway.call import Call, Reply
 from penstock.gateway.interrupt import Cut, Interrupt, Running
 from penstock.gateway.ledger import NOTHING, Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import PATHS, Carrier, next_events
 from penstock.gateway.table import Table
 from penstock.gateway.tail import END, Tail, usage_of
@@ -61,6 +62,7 @@ class Gateway:
     running: Running
     abroad: Abroad
     limits: Limits
+    quotas: Quotas
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
         """Answers one request through `reply`, whatever happens. `interrupt` was made by this task.
@@ -70,7 +72,7 @@ class Gateway:
         endpoint = self.table.find(call.endpoint)
         if endpoint is None:
             # Nobody's account: there is no endpoint that it could be charged to.
-            await reply.fail(EndpointNotFound(), NOTHING)
+            await reply.fail(self.table.missing(call.endpoint), NOTHING)
             return
         trip = Trip(call, endpoint, self.ledger.open(call, endpoint), reply)
         self.running.enter(interrupt, trip.entry.began, endpoint.id)
@@ -97,6 +99,8 @@ class Gateway:
         task = self._check(trip)
         trip.entity = trip.entry.entity = self.carrier.route(trip)
         with self.table.activity(trip.endpoint.id, trip.entity):
+            if trip.endpoint.pay_per_token:
+                self._take(trip, task)
             if trip.endpoint.limits:
                 await self._reserve(trip, task)
             if trip.endpoint.is_external:
@@ -134,11 +138,18 @@ class Gateway:
         finally:
             trip.reply.limited(self.limits.headers(endpoint.id, principal))
 
+    def _take(self, trip: Trip, task: Task) -> None:
+        if trip.asked is not None:
+            size = self.carrier.size(trip, task, trip.asked)
+            trip.taken = self.quotas.enter(trip.endpoint.name, trip.asked, size)
+
     def _leave(self, trip: Trip) -> None:
+        entry = trip.entry
+        whole = entry.outcome in (RequestOutcome.COMPLETED, RequestOutcome.REJECTED)
         if trip.held is not None:
-            entry = trip.entry
-            whole = entry.outcome in (RequestOutcome.COMPLETED, RequestOutcome.REJECTED)
             self.limits.leave(trip.held, entry.usage, sent=entry.sent, whole=whole)
+        if trip.taken is not None:
+            self.quotas.leave(trip.taken, entry.usage, sent=entry.sent, whole=whole)
 
     async def _whole(self, trip: Trip, answer: Answer, body: bytes) -> None:
         entry, status = trip.entry, answer.status
@@ -164,6 +175,8 @@ class Gateway:
             self.carrier.passed_on(trip, events)
             if trip.held is not None:
                 trip.held.stream(events.count(END))
+            if trip.taken is not None:
+                trip.taken.stream(events.count(END))
             await reply.send(events)
             events = await next_events(answer, tail)
         if not tail.done:

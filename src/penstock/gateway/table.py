@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Protocol
 
 from penstock.domain.acl import Acl
+from penstock.domain.errors import EndpointNotFound
+from penstock.domain.foundation import Signs
 from penstock.domain.routing import EndpointRoute
 from penstock.ports.clock import Clock
 
@@ -61,9 +63,13 @@ class _Place:
 class Table:
     """Endpoints by name and by id; see `penstock.ports.routing.RouteTable`."""
 
-    def __init__(self, clock: Clock, *hearers: Hearer) -> None:
-        """`hearers` hear of endpoints first, so that nobody is woken for what they do not know."""
+    def __init__(self, clock: Clock, *hearers: Hearer, signs: Signs | None = None) -> None:
+        """`hearers` hear of endpoints first, so that nobody is woken for what they do not know.
+
+        `signs` lead from other names to endpoints, and say why one is not there.
+        """
         self._clock = clock
+        self._signs = signs or Signs()
         self._hearers = hearers
         self._by_name: dict[str, EndpointRoute] = {}
         self._places: dict[str, _Place] = {}
@@ -122,8 +128,15 @@ class Table:
         return activity.idle_s() if activity else 0.0
 
     def find(self, name: str) -> EndpointRoute | None:
-        """The endpoint of that name."""
-        return self._by_name.get(name)
+        """The endpoint of that name, or of which it is another name."""
+        found = self._by_name.get(name)
+        if found is None and name in self._signs.aliases:
+            found = self._by_name.get(self._signs.aliases[name])
+        return found
+
+    def missing(self, name: str) -> EndpointNotFound:
+        """What is said of an endpoint that is not there."""
+        return EndpointNotFound(self._signs.missing(name))
 
     def current(self, endpoint_id: str) -> EndpointRoute | None:
         """The endpoint as it is now; None if it is gone."""

@@ -10,6 +10,7 @@ from penstock.gateway.gate import Turn
 from penstock.gateway.ledger import NOTHING, Entry
 from penstock.gateway.limits import Held
 from penstock.gateway.meter import Meter
+from penstock.gateway.quotas import Taken
 from penstock.gateway.rooms import Pass
 from penstock.gateway.tail import Tail
 from penstock.ports.provider import ProviderAnswer
@@ -21,7 +22,7 @@ class Trip:
     """One request. `entity` is the served entity's name; `lost` are replicas that failed it.
 
     `tries` counts its turns at the gate, and `tokens` the events that were passed on. `held` is its share of the
-    endpoint's rate limits. An external model's answer is `abroad`, and read by `meter`.
+    endpoint's rate limits, and `taken` of the workspace's. An external model's answer is `abroad`, and read by `meter`.
     """
 
     call: Call
@@ -40,6 +41,7 @@ class Trip:
     answer: Answer | None = None
     tail: Tail | None = None
     held: Held | None = None
+    taken: Taken | None = None
     abroad: ProviderAnswer | None = None
     meter: Meter | None = None
 

@@ -5,6 +5,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -31,4 +32,5 @@ def fake_gateway(clock: Clock) -> Gateway:
     table = Table(clock, gate, limits := Limits(clock))
     carrier = Carrier(table, gate, engines, NoDemand(), rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5)
     abroad = Abroad(FakeProvider(), FakeSecrets())
-    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, Running(clock, 597.0), abroad, limits)
+    running = Running(clock, 597.0)
+    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, running, abroad, limits, Quotas(clock))

@@ -17,6 +17,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -78,7 +79,7 @@ class Plane:
         )
         ledger = Ledger(self.journal, clock)
         abroad = Abroad(self.provider, self.secrets)
-        gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running, abroad, limits)
+        gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running, abroad, limits, Quotas(clock))
         self.app = DataPlane(
             gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY, dialects=DIALECTS
         )

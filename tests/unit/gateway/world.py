@@ -13,6 +13,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Interrupt, Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -119,13 +120,13 @@ class Request:
 class World:
     """All of it."""
 
-    def __init__(self, *, most_waiting=64):
+    def __init__(self, *, most_waiting=64, quotas=None, signs=None):
         self.clock = FakeClock()
         self.gate = Gate(self.clock)
         self.rooms = Rooms(self.clock)
         self.limits = Limits(self.clock)
         self.running = Running(self.clock, LIMIT_S, DRAIN_S)
-        self.table = Table(self.clock, self.gate, self.limits, self.running)
+        self.table = Table(self.clock, self.gate, self.limits, self.running, signs=signs)
         self.engines = FakeEngines()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
@@ -143,6 +144,7 @@ class World:
             self.running,
             Abroad(self.provider, self.secrets),
             self.limits,
+            Quotas(self.clock, quotas),
         )
         self.count = 0
 
