@@ -1,0 +1,1 @@
+"""The catalogue of foundation models, and the shelf of what was brought of it."""

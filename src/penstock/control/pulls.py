@@ -1,0 +1,135 @@
+"""Use cases of the command that brings foundation models to this machine: from the hub, its cache, or a folder.
+
+They block: a command has nothing else to do. The server takes what came into its catalogue
+(`penstock.control.foundation_models`), at once or when it is started.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.domain.checkpoint_files import wanted
+from penstock.domain.errors import DoesNotExist, InvalidParameter, QuotaExceeded, Temporary
+from penstock.domain.foundation import Foundation, FoundationModel
+from penstock.domain.model import Task
+from penstock.ports.clock import Clock
+from penstock.ports.hub import Hub, HubFile, Snapshot
+from penstock.ports.shelf import Mark, Place, Shelf
+
+_PIPELINES = {Task.EMBEDDINGS: "feature-extraction"}
+"""What MLflow calls a pipeline of that task; it generates text otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how it goes: the bytes in all once they are known, then the bytes that came, and each file."""
+
+    begin: Callable[[str, int], None]
+    came: Callable[[int], None]
+    file: Callable[[str], None]
+
+
+class Pulls:
+    """What comes to this machine and goes. `hub` is made only when it is asked."""
+
+    def __init__(self, foundation: Foundation, shelf: Shelf, hub: Callable[[], Hub], clock: Clock) -> None:
+        self._foundation = foundation
+        self._shelf = shelf
+        self._hub = hub
+        self._clock = clock
+
+    def pull(self, name: str, watch: Watch, *, revision: str = "", folder: Path | None = None) -> Mark:
+        """Brings a model, going on where an earlier try ended; returns what is here then.
+
+        From `folder`, if given: a checkpoint as transformers saves it. Raises what `penstock.ports.hub` says,
+        DoesNotExist for a model that is not in the catalogue, InvalidParameter if it is not one that can be served,
+        QuotaExceeded if the disk has no room for it, Conflict if another command is bringing it.
+        """
+        model = self._foundation.of(name)
+        with self._shelf.place(model.name) as place:
+            if folder is not None:
+                source, size = self._copy(model, place, folder, f"folder:{folder.absolute()}", watch)
+            else:
+                source, size = self._download(model, place, revision or model.revision, watch)
+            mark = Mark(model.name, source, size, self._clock.now_ms())
+            place.finish(_card(model, source), mark)
+        return mark
+
+    def remove(self, name: str) -> FoundationModel:
+        """Takes a model away; raises DoesNotExist if it was not brought."""
+        model = self._foundation.of(name)
+        if model.name not in self._shelf.marks():
+            raise DoesNotExist(f"{model.display_name} is not on this machine.")
+        self._shelf.remove(model.name)
+        return model
+
+    def _download(self, model: FoundationModel, place: Place, revision: str, watch: Watch) -> tuple[str, int]:
+        hub = self._hub()
+        try:
+            snapshot = hub.snapshot(model.repository, revision)
+        except Temporary:
+            cached = hub.cached(model.repository, revision)
+            if cached is None:
+                raise
+            return self._copy(model, place, cached, f"{hub.address}/{model.repository}@{cached.name}", watch)
+        source = f"{hub.address}/{model.repository}@{snapshot.commit}"
+        files = _chosen(snapshot)
+        size = sum(file.size for file in files)
+        place.begin(source)
+        self._check_room(place, sum(file.size for file in files if not (place.files / file.path).exists()))
+        watch.begin(model.display_name, size)
+        for file in files:
+            watch.file(file.path)
+            target = place.files / file.path
+            if target.exists():
+                watch.came(file.size)
+            else:
+                hub.fetch(snapshot, file, target, watch.came)
+        return source, size
+
+    def _copy(
+        self, model: FoundationModel, place: Place, folder: Path, source: str, watch: Watch
+    ) -> tuple[str, int]:
+        if not folder.is_dir():
+            raise InvalidParameter(f"--from {folder} is not a folder.")
+        paths = wanted(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")), str(folder))
+        sizes = {path: (folder / path).stat().st_size for path in paths}
+        place.begin("")
+        self._check_room(place, sum(sizes.values()))
+        watch.begin(model.display_name, sum(sizes.values()))
+        for path, size in sizes.items():
+            watch.file(path)
+            target = place.files / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, target)
+            watch.came(size)
+        return source, sum(sizes.values())
+
+    def _check_room(self, place: Place, needed: int) -> None:
+        room = place.room()
+        if needed > room:
+            raise QuotaExceeded(
+                f"{needed / 1e9:.1f} GB are to come, and the disk of the data folder has {room / 1e9:.1f} GB left."
+            )
+
+
+def _chosen(snapshot: Snapshot) -> list[HubFile]:
+    files = {file.path: file for file in snapshot.files}
+    return [files[path] for path in wanted(files, snapshot.repository)]
+
+
+def _card(model: FoundationModel, source: str) -> dict[str, object]:
+    """MLmodel, as MLflow would have written it: what to do with the files is not in a checkpoint."""
+    task = model.task.value
+    return {
+        "flavors": {
+            "transformers": {
+                "task": _PIPELINES.get(model.task, "text-generation"),
+                "inference_task": task,
+                "model_binary": "model",
+                "source_model_name": model.repository,
+            }
+        },
+        "metadata": {"task": task, "source": source, "licence": model.licence},
+    }
