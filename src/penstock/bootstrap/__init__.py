@@ -18,6 +18,7 @@ from penstock.adapters.clock import SystemClock
 from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.relay import EngineRelay
+from penstock.adapters.foundation.catalogue import load_foundation
 from penstock.adapters.journal import FileJournal
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
@@ -25,6 +26,7 @@ from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
+from penstock.bootstrap.foundation import make_foundation
 from penstock.bootstrap.limits import LimitParts, make_limits
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.tracking import make_tracking
@@ -55,6 +57,7 @@ from penstock.control.throughput import Throughput
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.errors import PenstockError, Temporary
+from penstock.domain.foundation import Foundation
 from penstock.domain.scaling import Policy
 from penstock.domain.usage import RequestRecord
 from penstock.gateway.abroad import Abroad
@@ -62,6 +65,7 @@ from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
@@ -131,13 +135,16 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     external = make_external(settings, access.secrets, clock, stack)
     served = await _served(settings, store, artifacts, external.models, clock=clock, stack=stack)
     access.acls.on_change(served.table.permit)
+    versions, hint = catalogue.versions, served.reconciler.hint
+    taking = await make_foundation(settings, store, artifacts, versions, served.foundation, hint)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
     batches, batching = await _batches(settings, store, gateway, clock, stack)
 
     # Loops
-    loops = [*served.loops, *batching, *keeping, *access.loops, *_housekeeping(settings, store, janitor, clock)]
+    housekeeping = _housekeeping(settings, store, janitor, clock)
+    loops = [*served.loops, taking, *batching, *keeping, *access.loops, *housekeeping]
     supervisor = await stack.enter_async_context(_running(loops))
 
     # What is served
@@ -204,6 +211,7 @@ class _Served:
     serving: Serving
     reconciler: Reconciler
     throughput: Throughput
+    foundation: Foundation
     loops: Sequence[Loop]
     hearers: Sequence[Hearer]
 
@@ -219,15 +227,19 @@ async def _served(
 ) -> _Served:
     gate, limits = Gate(clock), make_limits(settings, clock, stack)
     running = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
-    table = Table(clock, gate, limits.limits, running)
+    foundation = load_foundation()
+    signs = foundation.signs()
+    table = Table(clock, gate, limits.limits, running, signs=signs)
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
-        settings, store, artifacts, cluster, externals, table=table, gate=gate, clock=clock, stack=stack
+        settings, store, artifacts, cluster, externals, table=table, gate=gate, signs=signs, clock=clock, stack=stack
     )
     offers = serving.optimization.offers
     throughput, scaling, hearers = _scaling(settings, store, gate, offers, clock, expansion=reconciler.expanding)
     loops = (reconciler.loop, *measuring, *scaling)
-    return _Served(clock, running, table, gate, limits, cluster, serving, reconciler, throughput, loops, hearers)
+    return _Served(
+        clock, running, table, gate, limits, cluster, serving, reconciler, throughput, foundation, loops, hearers
+    )
 
 
 def _housekeeping(settings: Settings, store: SqlStore, janitor: Janitor, clock: SystemClock) -> list[Loop]:
@@ -301,7 +313,8 @@ async def _gateway(
         *served.limits.loops,
     ]
     ledger, engines = Ledger(journal, clock), HttpEngineClient()
-    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits.limits), loops
+    quotas = Quotas(clock, served.foundation.quotas(), answer_tokens=settings.limits.answer_tokens)
+    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits.limits, quotas), loops
 
 
 def _data_plane(

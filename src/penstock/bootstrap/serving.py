@@ -34,6 +34,7 @@ from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.temporary import TemporaryEngines
 from penstock.control.watch import Watch
 from penstock.domain.access import PermissionLevel
+from penstock.domain.foundation import Signs
 from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
@@ -85,6 +86,7 @@ async def make_serving(
     *,
     table: Table,
     gate: Gate,
+    signs: Signs,
     clock: Clock,
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
@@ -101,7 +103,7 @@ async def make_serving(
     stack.push_async_callback(remeasuring.close)
     endpoints = Endpoints(
         store,
-        Configurations(store, offers, externals, clock),
+        Configurations(store, offers, externals, clock, signs.undeployable),
         clock,
         hint=reconciler.hint,
         settle=reconciler.step,
@@ -109,6 +111,7 @@ async def make_serving(
         bounds=EndpointBounds(clock, endpoints=settings.serving.max_endpoints, changes=settings.serving.max_changes),
         notices=notices,
         everybody=_everybody(settings),
+        signs=signs,
     )
     serving = Serving(
         endpoints,

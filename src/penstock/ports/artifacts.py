@@ -45,6 +45,13 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def adopt(self, storage: str, path: str, source: Path) -> Entry:
+        """Stores a file of this machine, in place of an older one, without copying it where that can be done.
+
+        The file is read-only from then on; its name may be removed. Raises what `put` raises, FileNotFoundError.
+        """
+        ...
+
     async def put_part(self, session: str, number: int, content: AsyncIterator[bytes]) -> str:
         """Stores one part of a multipart upload and returns its etag; the same number may be sent again."""
         ...

@@ -1,5 +1,6 @@
 """An artifact store in memory, for everything but the facts: `local` names a directory that does not exist."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,11 @@ class FakeArtifacts:
             if parent in tree.files:
                 raise Conflict(f"Cannot write '{path}': '{parent}' is a file, not a directory.")
         tree.directories.update(parents)
+
+    async def adopt(self, storage: str, path: str, source: Path) -> Entry:
+        """Stores a copy."""
+        artifact_path.check(path)
+        return self._place(storage, path, await asyncio.to_thread(source.read_bytes))
 
     async def put_part(self, session: str, number: int, content: AsyncIterator[bytes]) -> str:
         """Stores one part."""

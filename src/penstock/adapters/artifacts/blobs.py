@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -66,6 +67,19 @@ class Staged:
             os.close(self._handle)
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A file that was there already, linked into `incoming`."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    def discard(self) -> None:
+        """Removes the link. Safe to repeat."""
+        self.path.unlink(missing_ok=True)
+
+
 class Blobs:
     """The contents. Its methods block."""
 
@@ -80,7 +94,24 @@ class Blobs:
         """Where that content lies, if it is there."""
         return self._layout.blobs / sha256[:2] / sha256
 
-    def link(self, staged: Staged) -> Path:
+    def adopt(self, source: Path) -> Staged | Adopted:
+        """A file of this machine, read-only from now on; copied where it cannot be linked."""
+        path = self._layout.temporary()
+        try:
+            os.link(source, path)
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EMLINK, errno.EPERM}:
+                raise
+            staged = self.stage()
+            staged.append(source)
+            staged.finish()
+            return staged
+        path.chmod(0o400)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return Adopted(path, path.stat().st_size, hash_file(path))
+
+    def link(self, staged: Staged | Adopted) -> Path:
         """Keeps a finished file's content and returns a new link to it in `incoming`."""
         blob = self.path(staged.sha256)
         self._shelf(blob.parent)

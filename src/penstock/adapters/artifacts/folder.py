@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from penstock.adapters.artifacts.blobs import Blobs, Staged
+from penstock.adapters.artifacts.blobs import Adopted, Blobs, Staged
 from penstock.adapters.artifacts.layout import Layout, check_token, sync_directory
 from penstock.adapters.artifacts.tree import Tree
 from penstock.domain import artifact_path
@@ -60,12 +60,24 @@ class FolderArtifacts:
             raise
         return staged
 
-    def _place(self, tree: Tree, staged: Staged, path: str, overwrite: bool) -> Entry:
+    def _place(self, tree: Tree, staged: Staged | Adopted, path: str, overwrite: bool) -> Entry:
         link = self._blobs.link(staged)
         try:
             return tree.place(link, staged.sha256, path, overwrite=overwrite)
         finally:
             link.unlink(missing_ok=True)
+
+    async def adopt(self, storage: str, path: str, source: Path) -> Entry:
+        """Stores a file of this machine."""
+        tree = self._tree(storage)
+        artifact_path.check(path)
+        async with self._long:
+            with _disk_errors():
+                staged = await asyncio.to_thread(self._blobs.adopt, source)
+                try:
+                    return await asyncio.to_thread(self._place, tree, staged, path, True)
+                finally:
+                    await asyncio.to_thread(staged.discard)
 
     async def put_part(self, session: str, number: int, content: AsyncIterator[bytes]) -> str:
         """Stores one part; its etag is its SHA-256."""

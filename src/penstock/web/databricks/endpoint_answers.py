@@ -34,9 +34,9 @@ def detailed(view: EndpointView) -> dict[str, Any]:
     if view.endpoint.notifications:
         body["email_notifications"] = notifications(view.endpoint.notifications)
     if view.config is not None:
-        body["config"] = _config(view.config)
+        body["config"] = _config(view.config, view.endpoint)
     if view.pending is not None:
-        body["pending_config"] = {**_config(view.pending), "start_time": view.pending.config.started_at}
+        body["pending_config"] = {**_config(view.pending, view.endpoint), "start_time": view.pending.config.started_at}
     return body
 
 
@@ -52,14 +52,14 @@ def listed(view: EndpointView) -> dict[str, Any]:
         body["config"] = {
             "served_entities": [
                 *(
-                    {"name": one.name, "entity_name": one.entity_name, "entity_version": one.entity_version}
+                    {"name": one.name, **_named(view.endpoint, one, "entity")}
                     for one in config.entities
                 ),
                 *external,
             ],
             "served_models": [
                 *(
-                    {"name": one.name, "model_name": one.entity_name, "model_version": one.entity_version}
+                    {"name": one.name, **_named(view.endpoint, one, "model")}
                     for one in config.entities
                 ),
                 *external,
@@ -85,6 +85,8 @@ def _common(endpoint: Endpoint) -> dict[str, Any]:
     config = endpoint.current
     if config is not None and config.externals:
         body["endpoint_type"] = "EXTERNAL_MODEL"
+    if endpoint.is_system:
+        body["endpoint_type"] = "FOUNDATION_MODEL_API"
     if ai_gateway := gateway(shown_limits(endpoint), fallback=endpoint.fallback):
         body["ai_gateway"] = ai_gateway
     if endpoint.telemetry is not None:
@@ -119,21 +121,21 @@ def tags(pairs: Any) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in pairs]
 
 
-def _config(view: ConfigView) -> dict[str, Any]:
+def _config(view: ConfigView, endpoint: Endpoint) -> dict[str, Any]:
     config = view.config
     external = [_external(view, one) for one in config.externals]
     return {
         "config_version": config.version,
         "served_entities": [
             *(
-                {"entity_name": one.entity_name, "entity_version": one.entity_version, **_entity(view, one)}
+                {**_named(endpoint, one, "entity"), **_entity(view, one, endpoint)}
                 for one in config.entities
             ),
             *external,
         ],
         "served_models": [
             *(
-                {"model_name": one.entity_name, "model_version": one.entity_version, **_entity(view, one)}
+                {**_named(endpoint, one, "model"), **_entity(view, one, endpoint)}
                 for one in config.entities
             ),
             *external,
@@ -164,8 +166,17 @@ def _stands(view: ConfigView, entity: str) -> dict[str, Any]:
     }
 
 
-def _entity(view: ConfigView, entity: ServedEntity) -> dict[str, Any]:
-    body: dict[str, Any] = {"name": entity.name, **_size(entity), **_stands(view, entity.name)}
+def _named(endpoint: Endpoint, entity: ServedEntity, what: str) -> dict[str, Any]:
+    """What it serves. Of the system's own endpoints the platform tells the model, and no version of it."""
+    if endpoint.is_system:
+        told = {"name": entity.entity_name, "description": endpoint.description}
+        return {f"{what}_name": entity.entity_name, "foundation_model": told}
+    return {f"{what}_name": entity.entity_name, f"{what}_version": entity.entity_version}
+
+
+def _entity(view: ConfigView, entity: ServedEntity, endpoint: Endpoint) -> dict[str, Any]:
+    size = {} if endpoint.is_system else _size(entity)
+    body: dict[str, Any] = {"name": entity.name, **size, **_stands(view, entity.name)}
     if entity.scale_to_zero_enabled is not None:
         body["scale_to_zero_enabled"] = entity.scale_to_zero_enabled
     if entity.precision is not None:
