@@ -2,17 +2,19 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from penstock.adapters.foundation.catalogue import load_foundation
 from penstock.cli.ledger_source import Job, period, write_csv
 from penstock.control.ledger_period import rows_of
 from penstock.domain.billing import Line, Prices, bill, prices_of
 from penstock.domain.errors import InvalidParameter
+from penstock.domain.foundation import CURRENCY
 from penstock.ports.store import Unit
 
 COLUMNS = ("endpoint", "entity", "model", "hours", "chunk_hours", "input_tokens", "output_tokens", "amount")
@@ -33,7 +35,7 @@ def job(wish: Wish) -> Job:
 
     async def run(unit: Unit) -> int:
         since, until = period(wish.since, wish.until)
-        prices = _prices(wish.prices)
+        prices = _with_listed(_prices(wish.prices))
         rows = await rows_of(unit, since, until, by_hour=True)
         models: dict[tuple[str, str], str] = {}
         for endpoint_id in {row.key.endpoint_id for row in rows}:
@@ -60,6 +62,11 @@ def _prices(path: Path) -> Prices:
         raise InvalidParameter(f"The price file {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidParameter(f"The price file {path} is not TOML: {error}.") from error
+
+
+def _with_listed(prices: Prices) -> Prices:
+    """With those of the catalogue of foundation models, if the bill is in their currency."""
+    return replace(prices, listed=load_foundation().prices()) if prices.currency == CURRENCY else prices
 
 
 def _print(lines: Sequence[Line], currency: str) -> None:

@@ -25,16 +25,20 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """A price table: each price of the endpoint wins over that of the model, and that over `default`."""
+    """A price table: each price of the endpoint wins over that of the model, and that over `default`.
+
+    `listed` are prices by model that hold where the table names none.
+    """
 
     currency: str
     endpoints: Mapping[str, Price]
     models: Mapping[str, Price]
     default: Price | None = None
+    listed: Mapping[str, Price] = field(default_factory=dict)
 
     def of(self, endpoint: str, model: str) -> Price:
         """The price, as far as the table names it."""
-        tables = [self.endpoints.get(endpoint), self.models.get(model), self.default]
+        tables = [self.endpoints.get(endpoint), self.models.get(model), self.default, self.listed.get(model)]
         named = {name: [getattr(table, name) for table in tables if table is not None] for name in _FIELDS}
         return Price(**{name: next((one for one in prices if one is not None), None) for name, prices in named.items()})
 

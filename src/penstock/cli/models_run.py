@@ -1,0 +1,154 @@
+"""What the commands of `penstock models` do."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from penstock.adapters.clock import SystemClock
+from penstock.adapters.foundation.catalogue import load_foundation
+from penstock.adapters.foundation.shelf import FolderShelf
+from penstock.adapters.store.reader import SqlReader
+from penstock.bootstrap.foundation import SHELF
+from penstock.cli.ledger_source import wide_console
+from penstock.control.pulls import Pulls, Watch
+from penstock.control.usage_of_models import endpoints_using
+from penstock.domain.endpoint import RESERVED_PREFIX
+from penstock.domain.errors import Conflict, DoesNotExist, PenstockError
+from penstock.domain.foundation import Foundation, FoundationModel, Lifecycle
+from penstock.ports.hub import Hub
+from penstock.ports.shelf import Mark
+from penstock.settings import load
+
+INTERRUPTED = 130
+_GB = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the commands work with."""
+
+    foundation: Foundation
+    shelf: FolderShelf
+    pulls: Pulls
+    database_url: str
+
+
+def run(
+    data_dir: Path | None, config: Path | None, command: Callable[[Desk], int], database: str | None = None
+) -> int:
+    """Runs a command and returns its exit status: 1 if it could not be done, 130 if it was interrupted."""
+    given = {"data_dir": data_dir, "database": database}
+    try:
+        settings = load({key: value for key, value in given.items() if value is not None}, os.environ, config)
+        foundation, shelf = load_foundation(), FolderShelf(settings.data_dir.absolute() / SHELF)
+        pulls = Pulls(foundation, shelf, _hub, SystemClock())
+        return command(Desk(foundation, shelf, pulls, settings.database_url))
+    except PenstockError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What has come is kept: the same command goes on from there.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _hub() -> Hub:
+    # Imported when something is asked of it: it takes a second.
+    from penstock.adapters.hub.huggingface import HuggingFaceHub
+
+    return HuggingFaceHub()
+
+
+def show_all(desk: Desk, *, here: bool) -> int:
+    """Prints the catalogue."""
+    marks = desk.shelf.marks()
+    table = Table("name", "endpoint", "task", "context", "licence", "state")
+    for one in desk.foundation.models:
+        mark = marks.get(one.name)
+        if mark is not None or not here:
+            endpoint = one.endpoint if one.served else ""
+            task = one.task.value.rpartition("/")[2]
+            table.add_row(one.name, endpoint, task, f"{one.context:,}", one.licence, _state(one, mark))
+    wide_console().print(table)
+    return 0
+
+
+def _state(model: FoundationModel, mark: Mark | None) -> str:
+    said = f"here, {mark.size / _GB:.1f} GB" if mark is not None else "not here"
+    if model.lifecycle is not Lifecycle.AVAILABLE:
+        said += f"; {model.lifecycle.value}" + (f" {model.ends_on}" if model.ends_on else "")
+    if model.base:
+        said += "; base"
+    return said
+
+
+def pull_one(desk: Desk, name: str, folder: Path | None, revision: str) -> int:
+    """Brings a model, with a bar for the bytes."""
+    model, console = desk.foundation.of(name), Console()
+    console.print(f"{model.display_name}, licence {model.licence}. {model.notice}".strip(), highlight=False)
+    with _bar(console) as watch:
+        mark = desk.pulls.pull(name, watch, revision=revision, folder=folder)
+    where = f"endpoint '{model.endpoint}'" if model.served else f"the model '{model.full_name}'"
+    console.print(
+        f"{model.display_name} is here, {mark.size / _GB:.2f} GB from {mark.source}. A server that runs has {where} "
+        "within seconds, another one when it is started.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Watch]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=None)
+
+        def begin(_name: str, size: int) -> None:
+            progress.update(bar, total=size)
+
+        def came(count: int) -> None:
+            progress.update(bar, advance=count)
+
+        def file(path: str) -> None:
+            progress.update(bar, description=path)
+
+        yield Watch(begin, came, file)
+
+
+def remove_one(desk: Desk, name: str) -> int:
+    """Takes a model away unless an endpoint that is not the system's serves it."""
+    model = desk.foundation.of(name)
+    users = asyncio.run(_users(desk.database_url, str(model.full_name)))
+    if users:
+        raise Conflict(
+            f"{model.full_name} is served by endpoint {', '.join(users)}. Update or delete the endpoint first."
+        )
+    desk.pulls.remove(name)
+    Console().print(f"{model.display_name} goes: its files, its endpoint and its versions in {model.full_name.parent}.")
+    return 0
+
+
+async def _users(url: str, model: str) -> list[str]:
+    try:
+        reader = SqlReader(url)
+    except DoesNotExist:
+        return []  # no server has been started here yet
+    try:
+        async with reader.unit() as unit:
+            return [one for one in await endpoints_using(unit, model) if not one.startswith(RESERVED_PREFIX)]
+    finally:
+        await reader.close()
