@@ -1,5 +1,7 @@
 """What every artifact store promises, in memory and in a folder."""
 
+import errno
+import os
 import shutil
 
 import pytest
@@ -214,3 +216,37 @@ async def test_sweeping_takes_what_is_old_and_of_nobody(artifacts):
     await artifacts.complete(SESSION, [Part(1, etag)], STORAGE, "whole")
     assert await artifacts.sweep(frozenset({STORAGE}), frozenset(), now) == len(b"storage2") + len(b"part")
     assert await read(artifacts, "whole") == b"part"
+
+
+async def test_a_file_of_this_machine_is_taken_over(artifacts, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"weights")
+    entry = await artifacts.adopt(STORAGE, "model/weights", source)
+    assert (entry.path, entry.size) == ("model/weights", 7)
+    source.unlink()
+    assert await read(artifacts, "model/weights") == b"weights"
+    source.write_bytes(b"others")
+    await artifacts.adopt(STORAGE, "model/weights", source)
+    assert await read(artifacts, "model/weights") == b"others"
+    with pytest.raises(FileNotFoundError):
+        await artifacts.adopt(STORAGE, "model/more", tmp_path / "none")
+    await artifacts.seal(STORAGE)
+    with pytest.raises(Conflict):
+        await artifacts.adopt(STORAGE, "model/weights", source)
+
+
+async def test_what_cannot_be_linked_is_copied(tmp_path, monkeypatch):
+    artifacts = FolderArtifacts(tmp_path / "artifacts")
+    await artifacts.create(STORAGE)
+    source, link = tmp_path / "source", os.link
+    source.write_bytes(b"weights")
+
+    def elsewhere(one, other, **more):
+        if one == source:
+            raise OSError(errno.EXDEV, "another file system")
+        link(one, other, **more)
+
+    monkeypatch.setattr(os, "link", elsewhere)
+    await artifacts.adopt(STORAGE, "weights", source)
+    assert await read(artifacts, "weights") == b"weights"
+    assert source.stat().st_mode & 0o200

@@ -94,3 +94,12 @@ def test_what_held_nothing_is_not_on_the_bill():
 def test_a_price_table_that_is_wrong_is_refused_by_name(document, named):
     with pytest.raises(InvalidParameter, match=named):
         prices_of(document)
+
+
+def test_a_listed_price_holds_where_the_table_names_none():
+    used = [minute(HOUR, 0.0, metered_prompt_tokens=1_000_000, metered_completion_tokens=1_000_000)]
+    models = {("id-guide", "one"): "system.ai.tiny"}
+    listed = {"system.ai.tiny": Price(input_million=Decimal(3), output_million=Decimal(4))}
+    assert bill(used, Prices("USD", {}, {}, None, listed), models)[0].amount == 7
+    table = {"system.ai.tiny": Price(output_million=Decimal(1))}
+    assert bill(used, Prices("USD", {}, table, None, listed), models)[0].amount == 4

@@ -1,0 +1,179 @@
+"""What `penstock models` does: models come from the hub or a folder, and go."""
+
+import re
+
+import pytest
+from hub_server import COMMIT, Repository, checkpoint
+from typer.testing import CliRunner
+
+from penstock.adapters.foundation.catalogue import load_foundation
+from penstock.adapters.foundation.shelf import FolderShelf
+from penstock.adapters.models.reader import read_facts
+from penstock.cli import models_run
+from penstock.cli.main import app
+from penstock.control.pulls import Pulls, Watch
+from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter, QuotaExceeded, Temporary
+from penstock.domain.model import Task
+from penstock.testing.clock import FakeClock
+
+NAME, REPOSITORY = "meta_llama_v3_1_8b_instruct", "meta-llama/Llama-3.1-8B-Instruct"
+
+
+class Seen:
+    """Notes what is told of a pull."""
+
+    def __init__(self):
+        self.size, self.came, self.files = 0, 0, []
+        self.watch = Watch(self._begin, self._came, self.files.append)
+
+    def _begin(self, _name, size):
+        self.size = size
+
+    def _came(self, count):
+        self.came += count
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return FolderShelf(tmp_path / "shelf")
+
+
+@pytest.fixture
+def pulls(shelf, hub):
+    return Pulls(load_foundation(), shelf, lambda: hub, FakeClock())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "mine"
+    made.mkdir()
+    for path, content in checkpoint().items():
+        (made / path).write_bytes(content)
+    return made
+
+
+def test_a_model_comes_from_the_hub_ready_to_be_served(server, shelf, pulls, tmp_path):
+    files = checkpoint(**{"pytorch_model.bin": b"x", "original/consolidated.00.pth": b"x", "consolidated.safetensors": b"x"})
+    server.repositories[REPOSITORY] = Repository(files)
+    seen = Seen()
+    mark = pulls.pull(NAME, seen.watch)
+    assert (mark.name, mark.source) == (NAME, f"{server.address}/{REPOSITORY}@{COMMIT}")
+    kept = set(files) - {"pytorch_model.bin", "original/consolidated.00.pth", "consolidated.safetensors"}
+    assert {path for path, _ in shelf.arrived(NAME)} == {"MLmodel", *(f"model/{path}" for path in kept)}
+    assert seen.size == seen.came == mark.size == sum(len(files[path]) for path in kept)
+    assert seen.files[-1] == "model.safetensors"
+    assert shelf.marks() == {NAME: mark}
+    facts = read_facts(tmp_path / "shelf" / NAME)
+    assert (facts.task, facts.problem) == (Task.CHAT, None)
+
+
+def test_a_pull_that_ended_early_brings_the_rest_only(server, shelf, pulls):
+    server.repositories[REPOSITORY] = Repository(checkpoint(), lies={"model.safetensors"})
+    with pytest.raises(Exception, match="damaged"):
+        pulls.pull(NAME, Seen().watch)
+    assert shelf.marks() == {}
+    assert list(shelf.arrived(NAME)) == []
+    server.repositories[REPOSITORY].lies.clear()
+    server.asked.clear()
+    seen = Seen()
+    pulls.pull(NAME, seen.watch)
+    assert [path for path, _ in server.ranges()] == ["model.safetensors"]
+    assert seen.came == seen.size
+
+
+def test_what_is_here_already_is_not_brought_again(server, shelf, pulls):
+    server.repositories[REPOSITORY] = Repository(checkpoint())
+    mark = pulls.pull(NAME, Seen().watch)
+    shelf.taken(NAME)
+    server.asked.clear()
+    assert pulls.pull(NAME, Seen().watch) == mark
+    assert server.ranges() == []
+
+
+def test_a_model_comes_from_a_folder(shelf, pulls, folder, server):
+    mark = pulls.pull(NAME, Seen().watch, folder=folder)
+    assert mark.source == f"folder:{folder}"
+    assert ("model/config.json", (folder / "config.json").read_bytes()) in [
+        (path, file.read_bytes()) for path, file in shelf.arrived(NAME)
+    ]
+    assert server.asked == []
+    with pytest.raises(InvalidParameter, match="is not a folder"):
+        pulls.pull(NAME, Seen().watch, folder=folder / "config.json")
+
+
+def test_without_the_hub_its_cache_is_looked_into(server, pulls, tmp_path):
+    server.status = 500
+    with pytest.raises(Temporary, match="status 500"):
+        pulls.pull(NAME, Seen().watch)
+    root = tmp_path / "cache" / f"models--{REPOSITORY.replace('/', '--')}"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text(COMMIT)
+    (root / "snapshots" / COMMIT).mkdir(parents=True)
+    for path, content in checkpoint().items():
+        (root / "snapshots" / COMMIT / path).write_bytes(content)
+    assert pulls.pull(NAME, Seen().watch).source == f"{server.address}/{REPOSITORY}@{COMMIT}"
+
+
+def test_what_cannot_be_served_does_not_come(server, pulls):
+    pickled = {path: content for path, content in checkpoint().items() if path != "model.safetensors"}
+    server.repositories[REPOSITORY] = Repository({**pickled, "pytorch_model.bin": b"x"})
+    with pytest.raises(InvalidParameter, match=r"pickle format only \(pytorch_model.bin\).*--from FOLDER"):
+        pulls.pull(NAME, Seen().watch)
+    server.repositories[REPOSITORY] = Repository({"model.safetensors": b"x"})
+    with pytest.raises(InvalidParameter, match=r"no config\.json"):
+        pulls.pull(NAME, Seen().watch)
+    with pytest.raises(DoesNotExist, match="no foundation model 'other'"):
+        pulls.pull("other", Seen().watch)
+    assert server.ranges() == []
+
+
+def test_a_disk_without_room_is_told_before_anything_comes(server, shelf, pulls, monkeypatch):
+    server.repositories[REPOSITORY] = Repository(checkpoint())
+    monkeypatch.setattr("penstock.adapters.foundation.shelf.FolderPlace.room", lambda _self: 10)
+    with pytest.raises(QuotaExceeded, match="GB left"):
+        pulls.pull(NAME, Seen().watch)
+    assert server.ranges() == []
+
+
+def test_two_commands_do_not_bring_the_same(shelf, pulls, folder):
+    with shelf.place(NAME), pytest.raises(Conflict, match="Another command"):
+        pulls.pull(NAME, Seen().watch, folder=folder)
+
+
+def test_a_model_goes(shelf, pulls, folder):
+    pulls.pull(NAME, Seen().watch, folder=folder)
+    assert pulls.remove("databricks-meta-llama-3-1-8b-instruct").name == NAME
+    assert shelf.marks() == {}
+    assert list(shelf.arrived(NAME)) == []
+    with pytest.raises(DoesNotExist, match="is not on this machine"):
+        pulls.remove(NAME)
+
+
+def test_a_mark_that_is_damaged_is_none(shelf, pulls, folder, tmp_path):
+    pulls.pull(NAME, Seen().watch, folder=folder)
+    (tmp_path / "shelf" / f"{NAME}.json").write_text("{")
+    assert shelf.marks() == {}
+
+
+def test_the_command(server, hub, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(models_run, "_hub", lambda: hub)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*words):
+        done = CliRunner().invoke(app, ["models", *words, "--data-dir", str(tmp_path / "data")])
+        return done.exit_code, done.output
+
+    server.repositories["BAAI/bge-large-en-v1.5"] = Repository(checkpoint())
+    status, said = run("pull", "bge_large_en_v1_5")
+    assert status == 0, said
+    assert "endpoint 'databricks-bge-large-en'" in said
+    status, said = run("list")
+    assert status == 0
+    assert re.search(r"bge_large_en_v1_5 .*databricks-bge-large-en .*embeddings .*512 .*mit .*here, 0\.0 GB", said)
+    assert re.search(r"dbrx_instruct .*not here; retired 2025-04-30", said)
+    assert run("list", "--here")[1].count("GB") == 1
+    assert run("remove", "bge_large_en_v1_5")[0] == 0
+    assert run("list", "--here")[1].count("GB") == 0
+    status, said = run("pull", "databricks-gte-large-en")
+    assert status == 1
+    assert "no repository Alibaba-NLP/gte-large-en-v1.5" in said
