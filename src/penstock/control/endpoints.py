@@ -184,7 +184,7 @@ class Endpoints:
 
     async def set_fallback(self, caller: Caller, name: str, *, fallback: bool) -> bool:
         """Sets whether external models stand in for each other, from the next request on; returns what is set."""
-        endpoint = await self._managed(caller, name)
+        endpoint = await self._managed(caller, name, changing=False)
         if fallback:
             _check_fallback(bool(endpoint.active and endpoint.active.externals))
         async with self._store.unit() as unit:
@@ -192,11 +192,12 @@ class Endpoints:
         await self._wake(endpoint)
         return fallback
 
-    async def _managed(self, caller: Caller, name: str) -> Endpoint:
+    async def _managed(self, caller: Caller, name: str, *, changing: bool = True) -> Endpoint:
         async with self._store.unit() as unit:
             endpoint = await self._of_name(unit, name)
         require_manage(caller, endpoint.acl, name)
-        check_changeable(endpoint)
+        if changing:
+            check_changeable(endpoint)
         return endpoint
 
     async def _of_name(self, unit: Unit, name: str) -> Endpoint:

@@ -97,3 +97,18 @@ def test_words_of_clients():
     for wrong in (lambda: privilege_of("SELECT", "f"), lambda: kind_of("TABLE")):
         with pytest.raises(InvalidParameter):
             wrong()
+
+
+def test_what_is_the_systems_is_for_everybody_to_use_and_for_nobody_to_change():
+    there = [
+        Securable(SecurableKind.CATALOG, "system", "0", "root"),
+        Securable(SecurableKind.SCHEMA, "system.ai", "1", "root"),
+        Securable(SecurableKind.MODEL, "system.ai.tiny", "2", "root"),
+    ]
+    for principal in (BOB, ROOT):
+        require(principal, there, P.EXECUTE)
+        assert sees(principal, there)
+        assert not manages(principal, there)
+        assert holds(principal, there) == {P.USE_CATALOG, P.USE_SCHEMA, P.EXECUTE}
+        with pytest.raises(PermissionDenied, match="does not have MODIFY on model 'system.ai.tiny'"):
+            require(principal, there, P.MODIFY)
