@@ -12,7 +12,7 @@ from penstock.adapters.models.reader import read_facts
 from penstock.cli import models_run
 from penstock.cli.main import app
 from penstock.control.pulls import Pulls, Watch
-from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter, QuotaExceeded, Temporary
+from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter, PenstockError, QuotaExceeded, Temporary
 from penstock.domain.model import Task
 from penstock.testing.clock import FakeClock
 
@@ -69,7 +69,7 @@ def test_a_model_comes_from_the_hub_ready_to_be_served(server, shelf, pulls, tmp
 
 def test_a_pull_that_ended_early_brings_the_rest_only(server, shelf, pulls):
     server.repositories[REPOSITORY] = Repository(checkpoint(), lies={"model.safetensors"})
-    with pytest.raises(Exception, match="damaged"):
+    with pytest.raises(PenstockError, match="damaged"):
         pulls.pull(NAME, Seen().watch)
     assert shelf.marks() == {}
     assert list(shelf.arrived(NAME)) == []
