@@ -24,7 +24,7 @@ def world(store, clock):
 async def loops(store, world):
     await add_model(store, MODEL)
     entity = ServedEntity(NAME, MODEL, "1", 0, 0, scale_to_zero_enabled=True)
-    config = Config(1, (entity,), (Route(NAME, 100),), Task.CHAT, "System", 1, Outcome.ACTIVE)
+    config = Config(1, (entity,), (Route(NAME, 100),), Task.CHAT, "System", 1)
     acl = Acl({Grantee(GranteeKind.GROUP, USERS): PermissionLevel.CAN_QUERY})
     endpoint = Endpoint(
         "f" * 32, NAME, "System", 1, 1, "Tiny, paid by the token.", False, (), active=None, latest=config, acl=acl

@@ -135,8 +135,8 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     external = make_external(settings, access.secrets, clock, stack)
     served = await _served(settings, store, artifacts, external.models, clock=clock, stack=stack)
     access.acls.on_change(served.table.permit)
-    versions, hint = catalogue.versions, served.reconciler.hint
-    taking = await make_foundation(settings, store, artifacts, versions, served.foundation, hint)
+    foundation, hint = served.foundation, served.reconciler.hint
+    taking = await make_foundation(settings, store, artifacts, catalogue.versions, foundation=foundation, hint=hint)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)

@@ -23,11 +23,12 @@ async def make_foundation(
     store: SqlStore,
     artifacts: FolderArtifacts,
     versions: Versions,
+    *,
     foundation: Foundation,
     hint: Callable[[str], None],
 ) -> Loop:
     """The system's catalog, which is there when this returns, and the loop that fills it."""
     clock, shelf = SystemClock(), FolderShelf(settings.data_dir.absolute() / SHELF)
-    models = FoundationModels(store, clock, shelf, foundation, versions, artifacts, hint=hint)
+    models = FoundationModels(store, clock, shelf, foundation, versions=versions, artifacts=artifacts, hint=hint)
     await models.prepare()
     return Loop("foundation models", models.step, clock, period_s=LOOK_S)

@@ -41,9 +41,7 @@ class Desk:
     database_url: str
 
 
-def run(
-    data_dir: Path | None, config: Path | None, command: Callable[[Desk], int], database: str | None = None
-) -> int:
+def run(data_dir: Path | None, config: Path | None, command: Callable[[Desk], int], database: str | None = None) -> int:
     """Runs a command and returns its exit status: 1 if it could not be done, 130 if it was interrupted."""
     given = {"data_dir": data_dir, "database": database}
     try:

@@ -1,5 +1,7 @@
-"""Makes the server's catalogue agree with the shelf: models that came are registered in `system.ai` and have their
-endpoints, paid by the token; those that are not wanted any more go. Safe to be killed anywhere.
+"""Makes the server's catalogue agree with the shelf.
+
+Models that came are registered in `system.ai` and have their endpoints, paid by the token; those that are not wanted
+any more go. Safe to be killed anywhere.
 """
 
 import asyncio
@@ -38,9 +40,9 @@ class FoundationModels:
         clock: Clock,
         shelf: Shelf,
         foundation: Foundation,
+        *,
         versions: Versions,
         artifacts: ArtifactStore,
-        *,
         hint: Callable[[str], None],
         new_id: Callable[[], str] = new_id,
     ) -> None:

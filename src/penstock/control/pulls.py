@@ -94,9 +94,7 @@ class Pulls:
                 hub.fetch(snapshot, file, target, watch.came)
         return source, size
 
-    def _copy(
-        self, model: FoundationModel, place: Place, folder: Path, source: str, watch: Watch
-    ) -> tuple[str, int]:
+    def _copy(self, model: FoundationModel, place: Place, folder: Path, source: str, watch: Watch) -> tuple[str, int]:
         if not folder.is_dir():
             raise InvalidParameter(f"--from {folder} is not a folder.")
         paths = wanted(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")), str(folder))

@@ -1,4 +1,4 @@
-"""Which files of a repository make a model that can be served: its weights, sizes, tokenizer, and what is to be read."""
+"""Which files of a repository make a model that can be served: weights, sizes, tokenizer, and what is to be read."""
 
 import re
 from collections.abc import Iterable

@@ -130,9 +130,8 @@ class Foundation:
         if model.lifecycle is Lifecycle.RETIRED:
             when = f" on {model.ends_on}" if model.ends_on else ""
             return f"{model.display_name} ('{model.endpoint}') was retired{when}.{self._instead(model)}"
-        return (
-            f"The weights of {model.display_name} ('{model.endpoint}') are not on this server: {model.pull} brings them."
-        )
+        named = f"{model.display_name} ('{model.endpoint}')"
+        return f"The weights of {named} are not on this server: {model.pull} brings them."
 
     def _instead(self, model: FoundationModel) -> str:
         if not model.replacement:

@@ -113,8 +113,8 @@ def _refusal(short: Shortage, what: str, endpoint: str) -> LimitExceeded:
     wait_s = max(math.ceil(short.wait_s), 1)
     return LimitExceeded(
         f"REQUEST_LIMIT_EXCEEDED: Exceeded workspace {what} per minute rate limit for {endpoint}. The limit is "
-        f"{short.limit}, of which {short.taken} are used or reserved, and {short.amount} more may be needed; there will "
-        f"be room in {wait_s} s.",
+        f"{short.limit}, of which {short.taken} are used or reserved, and {short.amount} more may be needed; there "
+        f"will be room in {wait_s} s.",
         retry_after_s=wait_s,
         facts={
             "key": "workspace",

@@ -110,5 +110,5 @@ def test_what_is_the_systems_is_for_everybody_to_use_and_for_nobody_to_change():
         assert sees(principal, there)
         assert not manages(principal, there)
         assert holds(principal, there) == {P.USE_CATALOG, P.USE_SCHEMA, P.EXECUTE}
-        with pytest.raises(PermissionDenied, match="does not have MODIFY on model 'system.ai.tiny'"):
+        with pytest.raises(PermissionDenied, match=r"does not have MODIFY on model 'system\.ai\.tiny'"):
             require(principal, there, P.MODIFY)

@@ -82,7 +82,11 @@ class HubServer:
 
     def ranges(self):
         """What was asked for of files, by path's end."""
-        return [(path.rpartition("/")[2], ranged) for method, path, ranged in self.asked if method == "GET" and "/resolve/" in path]
+        return [
+            (path.rpartition("/")[2], ranged)
+            for method, path, ranged in self.asked
+            if method == "GET" and "/resolve/" in path
+        ]
 
     def answer(self, request, *, body):
         path = request.path.partition("?")[0]

@@ -62,7 +62,7 @@ OLD = replace(
 
 def test_every_model_that_clients_know_is_there():
     endpoints = {one.endpoint for one in load_foundation().models if one.endpoint}
-    assert SEEDS | NEWER <= endpoints
+    assert endpoints >= SEEDS | NEWER
 
 
 def test_what_the_platform_says_of_its_models():
@@ -93,15 +93,16 @@ def test_callers_are_led_to_models_and_told_why_one_is_not_there():
         "`penstock models pull tiny` brings it."
     )
     assert signs.missing("guide") is None
-    assert foundation_of([replace(MODEL, base=True)]).signs().undeployable["system.ai.tiny"].startswith(
-        "system.ai.tiny is a base model"
+    assert (
+        foundation_of([replace(MODEL, base=True)])
+        .signs()
+        .undeployable["system.ai.tiny"]
+        .startswith("system.ai.tiny is a base model")
     )
 
 
 def test_deprecated_models_are_served_with_a_word_on_it():
-    foundation = foundation_of(
-        [MODEL, replace(OLD, lifecycle=Lifecycle.DEPRECATED, notice="Mind the licence.")]
-    )
+    foundation = foundation_of([MODEL, replace(OLD, lifecycle=Lifecycle.DEPRECATED, notice="Mind the licence.")])
     old = foundation.of("old")
     assert old.served
     assert "deprecated and will be retired on 2025-01-02. Use 'databricks-tiny'" in foundation.description(old)

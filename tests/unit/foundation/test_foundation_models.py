@@ -66,7 +66,13 @@ class Place:
 
     def server(self):
         self.models = FoundationModels(
-            self.store, self.clock, self.shelf, self.foundation, self.versions, self.artifacts, hint=self.hinted.append
+            self.store,
+            self.clock,
+            self.shelf,
+            self.foundation,
+            versions=self.versions,
+            artifacts=self.artifacts,
+            hint=self.hinted.append,
         )
 
     def pull(self, name="tiny", folder="mine", **files):
@@ -87,7 +93,8 @@ async def place(tmp_path):
 async def test_a_model_that_came_is_a_version_for_everybody_and_has_an_endpoint(place):
     place.pull()
     assert await place.models.step() == (
-        "version 1 of model 'system.ai.tiny' is here; endpoint databricks-tiny serves version 1 of model 'system.ai.tiny'"
+        "version 1 of model 'system.ai.tiny' is here; "
+        "endpoint databricks-tiny serves version 1 of model 'system.ai.tiny'"
     )
     version = await place.versions.get(TINY, 1)
     assert (version.creator, version.source) == ("System", f"folder:{place.root / 'mine'}")
@@ -97,7 +104,11 @@ async def test_a_model_that_came_is_a_version_for_everybody_and_has_an_endpoint(
     await CatalogGrants(place.store).check(BOB, TINY, Privilege.EXECUTE)
     view = await place.world.endpoints.get(BOB, "databricks-tiny")
     assert view.level is PermissionLevel.CAN_QUERY
-    assert (view.endpoint.ready, view.endpoint.config_update, view.endpoint.task) == ("READY", "NOT_UPDATING", Task.CHAT)
+    assert (view.endpoint.ready, view.endpoint.config_update, view.endpoint.task) == (
+        "READY",
+        "NOT_UPDATING",
+        Task.CHAT,
+    )
     assert view.config.statuses["databricks-tiny"].message == "Scaled to zero."
     assert place.hinted == [view.endpoint.id]
     assert await place.models.step() == ""

@@ -69,7 +69,9 @@ def test_what_is_not_as_announced_is_thrown_away(server, hub, tmp_path):
 def test_a_licence_gate_says_what_to_do(server, hub, tmp_path):
     server.repositories["org/gated"] = Repository(checkpoint(), gate="hf_accepted")
     found = hub.snapshot("org/gated", "main")
-    with pytest.raises(PermissionDenied, match=rf"open {server.address}/org/gated and accept it there, then set HF_TOKEN"):
+    with pytest.raises(
+        PermissionDenied, match=rf"open {server.address}/org/gated and accept it there, then set HF_TOKEN"
+    ):
         hub.fetch(found, file_of(found, "config.json"), tmp_path / "config.json", lambda _count: None)
     accepted = HuggingFaceHub(server.address, token="hf_accepted")
     accepted.fetch(found, file_of(found, "config.json"), tmp_path / "config.json", lambda _count: None)
@@ -86,7 +88,9 @@ def test_what_is_not_there_is_told(server, hub):
         hub.snapshot("org/tiny/more", "main")
 
 
-@pytest.mark.parametrize(("status", "error", "text"), [(500, Temporary, "status 500"), (403, PermissionDenied, "HF_TOKEN")])
+@pytest.mark.parametrize(
+    ("status", "error", "text"), [(500, Temporary, "status 500"), (403, PermissionDenied, "HF_TOKEN")]
+)
 def test_a_hub_that_refuses_or_is_ill(server, hub, status, error, text):
     server.status = status
     with pytest.raises(error, match=text):

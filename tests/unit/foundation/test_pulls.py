@@ -53,7 +53,9 @@ def folder(tmp_path):
 
 
 def test_a_model_comes_from_the_hub_ready_to_be_served(server, shelf, pulls, tmp_path):
-    files = checkpoint(**{"pytorch_model.bin": b"x", "original/consolidated.00.pth": b"x", "consolidated.safetensors": b"x"})
+    files = checkpoint(
+        **{"pytorch_model.bin": b"x", "original/consolidated.00.pth": b"x", "consolidated.safetensors": b"x"}
+    )
     server.repositories[REPOSITORY] = Repository(files)
     seen = Seen()
     mark = pulls.pull(NAME, seen.watch)

@@ -1,9 +1,9 @@
 """The shelf as a folder; see `penstock.ports.shelf`.
 
-    NAME.json          the mark
-    NAME.lock          held while the model is being brought
-    NAME.part/         files as they arrive, and `source`, which says what they are of
-    NAME/              all files, and MLmodel beside them, until the server takes them
+NAME.json          the mark
+NAME.lock          held while the model is being brought
+NAME.part/         files as they arrive, and `source`, which says what they are of
+NAME/              all files, and MLmodel beside them, until the server takes them
 """
 
 import fcntl

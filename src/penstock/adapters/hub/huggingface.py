@@ -28,7 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import http_get
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but not listed
 
 from penstock.domain.errors import DoesNotExist, PenstockError, PermissionDenied, Temporary
 from penstock.ports.hub import HubFile, Snapshot, Tell

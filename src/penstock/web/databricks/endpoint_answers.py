@@ -51,17 +51,11 @@ def listed(view: EndpointView) -> dict[str, Any]:
         external = [{"name": one.name, "external_model": external_answer(one.model)} for one in config.externals]
         body["config"] = {
             "served_entities": [
-                *(
-                    {"name": one.name, **_named(view.endpoint, one, "entity")}
-                    for one in config.entities
-                ),
+                *({"name": one.name, **_named(view.endpoint, one, "entity")} for one in config.entities),
                 *external,
             ],
             "served_models": [
-                *(
-                    {"name": one.name, **_named(view.endpoint, one, "model")}
-                    for one in config.entities
-                ),
+                *({"name": one.name, **_named(view.endpoint, one, "model")} for one in config.entities),
                 *external,
             ],
         }
@@ -127,17 +121,11 @@ def _config(view: ConfigView, endpoint: Endpoint) -> dict[str, Any]:
     return {
         "config_version": config.version,
         "served_entities": [
-            *(
-                {**_named(endpoint, one, "entity"), **_entity(view, one, endpoint)}
-                for one in config.entities
-            ),
+            *({**_named(endpoint, one, "entity"), **_entity(view, one, endpoint)} for one in config.entities),
             *external,
         ],
         "served_models": [
-            *(
-                {**_named(endpoint, one, "model"), **_entity(view, one, endpoint)}
-                for one in config.entities
-            ),
+            *({**_named(endpoint, one, "model"), **_entity(view, one, endpoint)} for one in config.entities),
             *external,
         ],
         "traffic_config": {
