@@ -8,8 +8,8 @@ import contextlib
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
@@ -29,6 +29,7 @@ from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.foundation import make_foundation
 from penstock.bootstrap.limits import LimitParts, make_limits
 from penstock.bootstrap.serving import make_cluster, make_serving
+from penstock.bootstrap.supervisor import running
 from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
@@ -84,7 +85,6 @@ from penstock.web.openai.requests import read as read_body
 from penstock.web.openai.requests import read_strictly
 from penstock.web.server import HttpServer, address_of, listen
 
-FAILURES_TO_BE_ILL = 3
 DAY_S = 24 * 3600
 Hearer = Callable[[Sequence[RequestRecord]], None]
 """Who is told of requests that have ended and are stored."""
@@ -135,8 +135,8 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     external = make_external(settings, access.secrets, clock, stack)
     served = await _served(settings, store, artifacts, external.models, clock=clock, stack=stack)
     access.acls.on_change(served.table.permit)
-    foundation, hint = served.foundation, served.reconciler.hint
-    taking = await make_foundation(settings, store, artifacts, catalogue.versions, foundation=foundation, hint=hint)
+    foundation, hint, versions = served.foundation, served.reconciler.hint, catalogue.versions
+    taking = await make_foundation(settings, store, artifacts, versions, foundation=foundation, hint=hint, clock=clock)
 
     # The data plane
     gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
@@ -145,7 +145,7 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     # Loops
     housekeeping = _housekeeping(settings, store, janitor, clock)
     loops = [*served.loops, taking, *batching, *keeping, *access.loops, *housekeeping]
-    supervisor = await stack.enter_async_context(_running(loops))
+    supervisor = await stack.enter_async_context(running(loops))
 
     # What is served
     services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": served.cluster.devices}
@@ -382,29 +382,3 @@ async def _last_requests(keeper: LedgerKeeper, journal: FileJournal) -> None:
     with contextlib.suppress(Temporary):
         await keeper.finish()
     journal.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Supervisor:
-    loops: Sequence[Loop]
-    tasks: Sequence[asyncio.Task[None]]
-
-    async def check(self) -> None:
-        """Raises Temporary if a loop has ended or keeps failing."""
-        for loop, task in zip(self.loops, self.tasks, strict=True):
-            if task.done():
-                raise Temporary(f"The loop '{loop.name}' has ended.")
-            if loop.failures >= FAILURES_TO_BE_ILL:
-                raise Temporary(f"The loop '{loop.name}' failed {loop.failures} times in a row.")
-
-
-@asynccontextmanager
-async def _running(loops: Sequence[Loop]) -> AsyncIterator[_Supervisor]:
-    """Runs the loops; at the end they are cancelled and waited for."""
-    tasks = [asyncio.create_task(loop.run(), name=loop.name) for loop in loops]
-    try:
-        yield _Supervisor(loops, tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

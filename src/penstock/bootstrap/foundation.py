@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.clock import SystemClock
 from penstock.adapters.foundation.shelf import FolderShelf
 from penstock.adapters.store.store import SqlStore
 from penstock.control.foundation_models import FoundationModels
 from penstock.control.loop import Loop
 from penstock.control.versions import Versions
 from penstock.domain.foundation import Foundation
+from penstock.ports.clock import Clock
 from penstock.settings import Settings
 
 SHELF = "foundation"
@@ -26,9 +26,10 @@ async def make_foundation(
     *,
     foundation: Foundation,
     hint: Callable[[str], None],
+    clock: Clock,
 ) -> Loop:
     """The system's catalog, which is there when this returns, and the loop that fills it."""
-    clock, shelf = SystemClock(), FolderShelf(settings.data_dir.absolute() / SHELF)
+    shelf = FolderShelf(settings.data_dir.absolute() / SHELF)
     models = FoundationModels(store, clock, shelf, foundation, versions=versions, artifacts=artifacts, hint=hint)
     await models.prepare()
     return Loop("foundation models", models.step, clock, period_s=LOOK_S)

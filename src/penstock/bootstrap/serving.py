@@ -92,8 +92,7 @@ async def make_serving(
 ) -> tuple[Serving, Reconciler, list[Loop]]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
     ground = _ground(settings, store, artifacts, cluster, gate, clock=clock)
-    offers = ground.offers
-    notices = Notices(_mailer(settings), clock)
+    offers, notices = ground.offers, Notices(_mailer(settings), clock)
     reconciler = _reconciler(settings, ground, table, notices)
     await carry_over(store, offers)
     await reconciler.recover()

@@ -19,6 +19,7 @@ from penstock.domain.acl import require_query
 from penstock.domain.errors import (
     DeadlineExceeded,
     DoesNotExist,
+    EndpointNotFound,
     EngineFailed,
     InvalidRequest,
     Overloaded,
