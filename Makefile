@@ -5,6 +5,8 @@
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
 SCHEDULES ?= 1000
+# Random JSON schemas that answers are held to; pytest by itself tries fewer.
+SCHEMAS ?= 500
 PYTEST = .venv/bin/python -m pytest -q
 CLIENT_PYTEST = .clients/bin/python -m pytest -q -p no:cacheprovider -W default -c tests/acceptance/pytest.ini
 
@@ -40,7 +42,7 @@ house:
 	$(PYTEST) tests/house
 
 unit:
-	SCHEDULES=$(SCHEDULES) $(PYTEST) tests/unit tests/contract tests/api tests/engine tests/process
+	SCHEDULES=$(SCHEDULES) SCHEMAS=$(SCHEMAS) $(PYTEST) tests/unit tests/contract tests/api tests/engine tests/process
 
 reference:
 	$(CLIENT_PYTEST) tests/reference

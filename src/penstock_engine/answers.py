@@ -6,7 +6,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+
+from penstock_engine.parts import Arguments, Call, Part, Text, Thought
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,13 +30,20 @@ class CachedTokens(Struct):
     cached_tokens: int
 
 
+class ThoughtTokens(Struct):
+    """Of the answer's tokens, those that the model thought before it answered."""
+
+    reasoning_tokens: int
+
+
 class Usage(Struct):
-    """Tokens as the engine counted them."""
+    """Tokens as the engine counted them; those of thoughts only for models that think."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: CachedTokens
+    completion_tokens_details: ThoughtTokens | UnsetType = UNSET
 
 
 class EmbeddingUsage(Struct):
@@ -52,9 +61,10 @@ class Head(NamedTuple):
     model: str
 
 
-def usage(prompt: int, completion: int, cached: int) -> Usage:
-    """Usage from its three numbers."""
-    return Usage(prompt, completion, prompt + completion, CachedTokens(cached))
+def usage(prompt: int, completion: int, cached: int, thoughts: int | None = None) -> Usage:
+    """Usage from its numbers; `thoughts` is None for models that do not think."""
+    details = UNSET if thoughts is None else ThoughtTokens(thoughts)
+    return Usage(prompt, completion, prompt + completion, CachedTokens(cached), details)
 
 
 def whole(head: Head, kind: str, choices: list[dict[str, Any]], used: Usage) -> bytes:
@@ -64,9 +74,10 @@ def whole(head: Head, kind: str, choices: list[dict[str, Any]], used: Usage) -> 
     )
 
 
-def chat_choice(index: int, text: str, finish: str, logprobs: object, stop: str | None = None) -> dict[str, Any]:
+def chat_choice(
+    index: int, message: dict[str, object], finish: str, logprobs: object, stop: str | None = None
+) -> dict[str, Any]:
     """One choice of a complete chat answer. `stop` is the stop string that ended it."""
-    message = {"role": "assistant", "content": text}
     return {"index": index, "message": message, "finish_reason": finish, "logprobs": logprobs} | _stop_reason(stop)
 
 
@@ -105,9 +116,9 @@ def done(seconds: float) -> bytes:
 class ChunkWriter:
     """Writes the events of one stream. What does not change between chunks is encoded once."""
 
-    __slots__ = ("_after_finish", "_after_text", "_before", "_cached", "_chat", "_prompt")
+    __slots__ = ("_after_finish", "_after_text", "_before", "_cached", "_chat", "_prompt", "_thinks", "thoughts")
 
-    def __init__(self, head: Head, kind: str, prompt: int, cached: int) -> None:
+    def __init__(self, head: Head, kind: str, prompt: int, cached: int, *, thinks: bool = False) -> None:
         self._chat = kind == CHAT_CHUNK
         start = encode({"id": head.id, "object": kind, "created": head.created, "model": head.model})
         opening = b'{"index":0,"delta":' if self._chat else b'{"index":0,"text":'
@@ -115,7 +126,10 @@ class ChunkWriter:
         self._after_text = b',"finish_reason":null,"logprobs":null}],"usage":{"prompt_tokens":%d,' % prompt
         self._after_finish = b'}],"usage":{"prompt_tokens":%d,' % prompt
         self._prompt = prompt
-        self._cached = b',"prompt_tokens_details":{"cached_tokens":%d}}}\n\n' % cached
+        self._cached = b',"prompt_tokens_details":{"cached_tokens":%d}' % cached
+        self._thinks = thinks
+        self.thoughts = 0
+        """Of the answer's tokens so far, those of thoughts; told for models that think."""
 
     def role(self) -> bytes:
         """The first event of a chat stream."""
@@ -124,6 +138,23 @@ class ChunkWriter:
     def text(self, text: str, tokens: int, logprobs: object = None) -> bytes:
         """An event with more text; `tokens` is the length of the answer so far."""
         said = b'{"content":' + encode(text) + b"}" if self._chat else encode(text)
+        return self._event(said, tokens, logprobs)
+
+    def part(self, part: Part, tokens: int, logprobs: object = None) -> bytes:
+        """An event with a part of the answer. In chats, content is there in every event: clients read it unasked."""
+        match part:
+            case Text(text):
+                return self.text(text, tokens, logprobs)
+            case Thought(text):
+                said: dict[str, object] = {"content": "", "reasoning_content": text}
+            case Call(number, id_, name):
+                call = {"index": number, "id": id_, "type": "function", "function": {"name": name, "arguments": ""}}
+                said = {"content": "", "tool_calls": [call]}
+            case Arguments(number, text):
+                said = {"content": "", "tool_calls": [{"index": number, "function": {"arguments": text}}]}
+        return self._event(encode(said), tokens, logprobs)
+
+    def _event(self, said: bytes, tokens: int, logprobs: object) -> bytes:
         if logprobs is None:
             return self._before + said + self._after_text + self._used(tokens)
         scores = b',"finish_reason":null,"logprobs":' + encode(logprobs)
@@ -138,7 +169,10 @@ class ChunkWriter:
         return self._before + said + ending + self._after_finish + self._used(tokens)
 
     def _used(self, tokens: int) -> bytes:
-        return b'"completion_tokens":%d,"total_tokens":%d' % (tokens, self._prompt + tokens) + self._cached
+        used = b'"completion_tokens":%d,"total_tokens":%d' % (tokens, self._prompt + tokens) + self._cached
+        if self._thinks:
+            used += b',"completion_tokens_details":{"reasoning_tokens":%d}' % self.thoughts
+        return used + b"}}\n\n"
 
 
 def chat_logprobs(scores: Sequence[Scores], piece: Callable[[int], bytes]) -> dict[str, Any]:

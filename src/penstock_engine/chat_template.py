@@ -36,19 +36,25 @@ TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_turn|>", "<end_
 class ChatTemplate:
     """A compiled template. Rendering is safe from several threads."""
 
-    def __init__(self, source: str, names: Mapping[str, str]) -> None:
-        """`names`: special tokens by their names, as `bos_token`. Raises CheckpointError if it is no template."""
-        if len(source) > MAX_SOURCE:
-            raise CheckpointError(f"the chat template has {len(source)} characters; the limit is {MAX_SOURCE}")
-        try:
-            self._template: Template = _Sandbox().from_string(source)
-        except TemplateError as error:
-            raise CheckpointError(f"the chat template cannot be read: {error}") from None
+    def __init__(self, source: str, names: Mapping[str, str], for_tools: str = "") -> None:
+        """`names`: special tokens by their names, as `bos_token`. Raises CheckpointError if it is no template.
+
+        `for_tools` is the template for chats with tools, if it is another one.
+        """
+        self._plain = _compiled(source)
+        self._for_tools = _compiled(for_tools) if for_tools else self._plain
+        self.source = for_tools or source
+        """What is written in it, of tools too."""
         self._names = dict(names)
         self.turn_ends = tuple(name for name in TURN_ENDS if name in source)
         """Names of the tokens with which the template ends turns, so that an answer ends with one too."""
 
-    def render(self, messages: Sequence[Mapping[str, Any]], extra: Mapping[str, Any] | None = None) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        extra: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """The prompt that asks for the next answer. Raises BadRequest with the template's own words where it objects.
 
         `extra` are the request's `chat_template_kwargs`; they cannot replace messages or special tokens.
@@ -57,8 +63,11 @@ class ChatTemplate:
         size = 0
         values = {**(extra or {}), **self._names, "messages": messages, "add_generation_prompt": True}
         values = {"tools": None, "documents": None, **values, "range": _Range()}
+        if tools is not None:
+            values["tools"] = tools
+        template = self._plain if tools is None else self._for_tools
         try:
-            for part in self._template.generate(values):
+            for part in template.generate(values):
                 size += len(part)
                 if size > MAX_PROMPT:
                     raise BadRequest(f"messages: the rendered prompt is longer than {MAX_PROMPT} characters")
@@ -71,7 +80,7 @@ class ChatTemplate:
 def load(folder: ModelFolder, config: Mapping[str, Any], names: Mapping[str, str]) -> ChatTemplate | None:
     """A model's template, from `chat_template.jinja` or from its tokenizer's configuration; None if it has none.
 
-    Of several named templates the one called `default` is taken, else the first.
+    Of several named templates the one called `default` is taken, else the first; for tools the one called `tool_use`.
     """
     file = find(folder, "chat_template.jinja")
     if file is not None:
@@ -79,10 +88,21 @@ def load(folder: ModelFolder, config: Mapping[str, Any], names: Mapping[str, str
     found = config.get("chat_template")
     if found is None:
         found = read_json(find(folder, "chat_template.json")).get("chat_template")
+    for_tools = None
     if isinstance(found, list):
         by_name = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, dict)}
         found = by_name.get("default", next(iter(by_name.values()), None))
-    return ChatTemplate(found, names) if isinstance(found, str) else None
+        for_tools = by_name.get("tool_use")
+    return ChatTemplate(found, names, for_tools or "") if isinstance(found, str) else None
+
+
+def _compiled(source: str) -> Template:
+    if len(source) > MAX_SOURCE:
+        raise CheckpointError(f"the chat template has {len(source)} characters; the limit is {MAX_SOURCE}")
+    try:
+        return _Sandbox().from_string(source)
+    except TemplateError as error:
+        raise CheckpointError(f"the chat template cannot be read: {error}") from None
 
 
 class _Range:

@@ -6,7 +6,7 @@ import codecs
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LONGEST_CHARACTER = 6
@@ -78,6 +78,25 @@ class WindowDetokenizer:
         return new[len(old) :]
 
 
+class MarkedDetokenizer:
+    """Shows some special tokens as text, which are left out otherwise: they say what the text around them is."""
+
+    __slots__ = ("_inner", "_marks")
+
+    def __init__(self, inner: Detokenizer, marks: Mapping[int, str]) -> None:
+        self._inner = inner
+        self._marks = marks
+
+    def push(self, token: int) -> str:
+        """The text that is certain after this token."""
+        mark = self._marks.get(token)
+        return self._inner.push(token) if mark is None else self._inner.flush() + mark
+
+    def flush(self) -> str:
+        """What was held back."""
+        return self._inner.flush()
+
+
 class StopFilter:
     """Holds back the end of a text as long as it may be the beginning of a stop string."""
 
@@ -101,7 +120,7 @@ class StopFilter:
         if cut >= 0:
             self._held = ""
             return whole[:cut]
-        keep = max((_overlap(whole, stop) for stop in self._stops), default=0)
+        keep = max((overlap(whole, stop) for stop in self._stops), default=0)
         self._held = whole[len(whole) - keep :]
         return whole[: len(whole) - keep]
 
@@ -111,7 +130,7 @@ class StopFilter:
         return held
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """Length of the longest end of the text that begins the stop string."""
     for length in range(min(len(stop) - 1, len(text)), 0, -1):
         if text.endswith(stop[:length]):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from penstock_engine.blocks import BlockPool
+from penstock_engine.guide import Masks
 from penstock_engine.logprobs import score
 from penstock_engine.refusal import QueueFull
 from penstock_engine.sampling import choose
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from penstock_engine.guide import Guide
     from penstock_engine.logprobs import Scores
     from penstock_engine.metrics import Metrics
     from penstock_engine.work import Decoder
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _FATAL_FAILURES = 3
 """Steps that may fail in a row before the engine gives up, for its keeper to start a new one."""
+
+
+_GRACE_SECONDS = 0.001
+"""Masks are computed beside a step and nearly always ready before it; all of them are waited for so long at most."""
+_HELD_SECONDS = 0.005
 
 
 class EngineLoop:
@@ -57,6 +64,8 @@ class EngineLoop:
         self.pool = BlockPool(decoder.num_blocks)
         self.scheduler = Scheduler(self.pool, decoder.block_size, max_running, prefill_chunk)
         self._wake = threading.Condition()
+        self.masks = Masks(metrics.masked)
+        self._held: list[_Held] = []
         self._arrived: list[Sequence] = []
         self._unwanted: list[Sequence] = []
         self._closed = False
@@ -85,6 +94,7 @@ class EngineLoop:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self.masks.stop()
 
     def submit(self, sequences: Many[Sequence]) -> None:
         """Queue the sequences of one request. Raises QueueFull if not even one more may wait."""
@@ -139,8 +149,11 @@ class EngineLoop:
 
     def _compute(self, outputs: list[Output]) -> None:
         """One step of the model; what came out is added to `outputs`."""
+        self._choose_held(outputs)
         slots = self.scheduler.plan()
         if not slots:
+            if self._held:
+                self.masks.news.wait(_HELD_SECONDS)
             return
         started = time.perf_counter()
         try:
@@ -175,16 +188,65 @@ class EngineLoop:
                     rows.append(end - 1)
                 else:
                     outputs.append(self._end(sequence, Finish.LENGTH))
-        if not ready:
+        if ready:
+            self._answer(ready, logits if len(rows) == len(logits) else logits[rows], outputs)
+
+    def _choose_held(self, outputs: list[Output]) -> None:
+        """Go on with those whose mask was not ready when their logits were."""
+        self.masks.news.clear()
+        ready: list[_Held] = []
+        held, self._held = self._held, []
+        for one in held:
+            if one.still:
+                (ready if one.guide.ready.is_set() else self._held).append(one)
+        if ready:
+            self._answer([one.sequence for one in ready], np.stack([one.logits for one in ready]), outputs)
+
+    def _answer(self, sequences: list[Sequence], logits: NDArray[np.float32], outputs: list[Output]) -> None:
+        """A token for each of the sequences, except those whose mask is not ready: their logits are kept."""
+        until = time.perf_counter() + _GRACE_SECONDS
+        ready = [
+            row for row, sequence in enumerate(sequences) if self._may_choose(sequence, logits[row], until, outputs)
+        ]
+        if len(ready) < len(sequences):
+            sequences, logits = [sequences[row] for row in ready], logits[ready]
+        if not sequences:
             return
-        chosen = logits if len(rows) == len(logits) else logits[rows]
-        tokens = choose(chosen, [sequence.chooser for sequence in ready])
-        scored = _scores(ready, chosen, tokens)
-        for row, (sequence, token) in enumerate(zip(ready, tokens, strict=True)):
+        tokens = choose(logits, [sequence.chooser for sequence in sequences])
+        scored = _scores(sequences, logits, tokens)
+        for row, (sequence, token) in enumerate(zip(sequences, tokens, strict=True)):
             sequence.append(token)
             outputs.append(Output(sequence, token, scored.get(row), sequence.finish))
             if sequence.finish is not None:
                 self.scheduler.drop(sequence)
+            elif sequence.chooser.guide is not None:
+                sequence.chooser.guide.push(token, self.masks)
+
+    def _may_choose(self, sequence: Sequence, logits: NDArray[np.float32], until: float, outputs: list[Output]) -> bool:
+        guide = sequence.chooser.guide
+        if guide is None:
+            return True
+        if not guide.ready.wait(max(0.0, until - time.perf_counter())):
+            self._held = [one for one in self._held if one.sequence is not sequence]
+            self._held.append(_Held(sequence, guide, logits.copy()))
+            self._metrics.mask_late()
+            return False
+        if guide.failed:
+            outputs.append(self._end(sequence, Finish.FAILED))
+        return not guide.failed
+
+
+class _Held(NamedTuple):
+    """A sequence whose next token waits for its mask, without holding others up."""
+
+    sequence: Sequence
+    guide: Guide
+    logits: NDArray[np.float32]
+
+    @property
+    def still(self) -> bool:
+        """Whether it still waits: it may have ended, or have given up its blocks and be computed again."""
+        return self.sequence.finish is None and self.sequence.computed == self.sequence.length
 
 
 def _deliver(outputs: list[Output]) -> None:

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 from penstock_engine import answers
 from penstock_engine.blocks import root
 from penstock_engine.choice import Choice
+from penstock_engine.grammar import Mind
+from penstock_engine.parts import Text, message
 from penstock_engine.refusal import Cancelled, StepFailed
 from penstock_engine.sequence import Finish, Output, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Sequence as Many
 
     from penstock_engine.answers import Usage
     from penstock_engine.engine_loop import EngineLoop
+    from penstock_engine.guide import Guide
     from penstock_engine.intake import Order
+    from penstock_engine.parts import Part
     from penstock_engine.refusal import Refusal
     from penstock_engine.tokenizer import Tokenizer
 
@@ -36,19 +41,22 @@ class Exchange:
         *,
         namespace: str = "",
         patience: float = 0.0,
+        guides: Many[Guide] = (),
     ) -> None:
-        """`patience`: seconds for which its prompts let others pass that have less."""
+        """`patience`: seconds for which its prompts let others pass that have less. `guides`: one for each answer."""
         self._order = order
+        self._thinks = order.reading.mind is not Mind.NONE
         self._root = root(namespace)
         self._tokenizer = tokenizer
         self._engine = engine
         prefix = "chatcmpl_" if order.chat else "cmpl_"
         self._head = answers.Head(prefix + str(uuid.uuid4()), int(time.time()), model)
-        self.choices = self._make_choices(time.monotonic() + patience)
-        self._texts: list[list[str]] = [[] for _ in self.choices]
+        self.choices = self._make_choices(time.monotonic() + patience, guides)
+        self._parts: list[list[Part]] = [[] for _ in self.choices]
         self._open = len(self.choices)
         self._writer: answers.ChunkWriter | None = None
         self._shown = 0
+        self._told_prompt = False
         self._offset = 0
         self._chunks: list[bytes] = []
         self._news = asyncio.Event()
@@ -91,7 +99,8 @@ class Exchange:
             processed[choice.prompt] = max(processed.get(choice.prompt, 0), min(done, sequence.prompt_length))
             cached.setdefault(choice.prompt, sequence.cached)
         said = sum(choice.tokens for choice in self.choices)
-        return answers.usage(sum(processed.values()), said, sum(cached.values()))
+        thoughts = sum(choice.thoughts for choice in self.choices) if self._thinks else None
+        return answers.usage(sum(processed.values()), said, sum(cached.values()), thoughts)
 
     async def whole(self) -> bytes:
         """Wait for the end and give the complete answer. Raises Cancelled or StepFailed."""
@@ -101,19 +110,16 @@ class Exchange:
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
-        shape = answers.chat_choice if self._order.chat else answers.text_choice
-        choices = [
-            shape(
-                choice.index,
-                self._echo(choice) + "".join(texts),
-                choice.finish or "",
-                self._logprobs(choice),
-                choice.stop,
-            )
-            for choice, texts in zip(self.choices, self._texts, strict=True)
-        ]
+        choices = [self._whole_choice(choice, parts) for choice, parts in zip(self.choices, self._parts, strict=True)]
         kind = "chat.completion" if self._order.chat else answers.TEXT_OBJECT
         return answers.whole(self._head, kind, choices, self.usage())
+
+    def _whole_choice(self, choice: Choice, parts: list[Part]) -> dict[str, Any]:
+        scores = self._logprobs(choice)
+        if self._order.chat:
+            return answers.chat_choice(choice.index, message(parts), choice.reason, scores, choice.stop)
+        text = self._echo(choice) + "".join(part.text for part in parts if isinstance(part, Text))
+        return answers.text_choice(choice.index, text, choice.reason, scores, choice.stop)
 
     async def begin(self) -> None:
         """Wait until a stream has something to say. Raises Cancelled or StepFailed if that never comes."""
@@ -133,7 +139,7 @@ class Exchange:
         self._chunks.clear()
         return piece
 
-    def _make_choices(self, deadline: float) -> list[Choice]:
+    def _make_choices(self, deadline: float, guides: Many[Guide]) -> list[Choice]:
         order = self._order
         choices: list[Choice] = []
         for number, (prompt, terms) in enumerate(zip(order.prompts, order.terms, strict=True)):
@@ -141,20 +147,24 @@ class Exchange:
             for which in range(order.n):
                 sequence = Sequence(prompt, terms, order.sampling, len(choices), first, root=self._root)
                 sequence.deadline = deadline
+                sequence.chooser.guide = guides[len(choices)] if guides else None
                 first = first or sequence
-                detokenizer = self._tokenizer.detokenizer(None if order.chat else prompt)
-                choice = Choice(number * order.n + which, number, sequence, detokenizer, order.stops)
+                reading = order.reading
+                detokenizer = self._tokenizer.detokenizer(None if order.chat else prompt, reading.marks)
+                choice = Choice(
+                    number * order.n + which, number, sequence, detokenizer, order.stops, reader=reading.reader()
+                )
                 sequence.listener = partial(self._heard, choice)
                 choices.append(choice)
         return choices
 
     def _heard(self, choice: Choice, output: Output) -> None:
         """A step's output for one choice."""
-        text = choice.accept(output)
+        parts = choice.accept(output)
         if self._order.stream:
-            self._write(choice, text)
+            self._write(choice, parts)
         else:
-            self._texts[choice.index].append(text)
+            self._parts[choice.index].extend(parts)
         if choice.ended:
             self._open -= 1
             choice.sequence.listener = None
@@ -166,37 +176,47 @@ class Exchange:
             self.over.set()
             self._on_end(self)
 
-    def _write(self, choice: Choice, text: str) -> None:
+    def _write(self, choice: Choice, parts: list[Part]) -> None:
         """The events that an output of a stream's only choice gives."""
         failed = choice.finish in (Finish.CANCELLED, Finish.FAILED)
         if self._writer is None:
             if failed:
                 return
             kind = answers.CHAT_CHUNK if self._order.chat else answers.TEXT_OBJECT
-            self._writer = answers.ChunkWriter(self._head, kind, choice.sequence.prompt_length, choice.sequence.cached)
+            sequence = choice.sequence
+            self._writer = answers.ChunkWriter(
+                self._head, kind, sequence.prompt_length, sequence.cached, thinks=self._thinks
+            )
             if self._order.chat:
                 self._chunks.append(self._writer.role())
-            text = self._echo(choice) + text
-        if choice.sequence.terms.top_logprobs is not None:
-            self._write_scored(choice, text)
-        elif text:
-            self._chunks.append(self._writer.text(text, choice.tokens))
+            if echo := self._echo(choice):
+                parts = [Text(echo + "".join(part.text for part in parts if isinstance(part, Text)))]
+        self._writer.thoughts = choice.thoughts
+        self._write_parts(self._writer, choice, parts)
         refusal = self._refusal()
         if refusal is not None:
             self._chunks.append(answers.error_event(refusal.code, str(refusal), self.usage()))
         elif choice.finish is not None:
-            self._chunks.append(self._writer.finish(choice.finish, choice.tokens, choice.stop))
+            self._chunks.append(self._writer.finish(choice.reason, choice.tokens, choice.stop))
             self._chunks.append(answers.done(self.seconds))
 
-    def _write_scored(self, choice: Choice, text: str) -> None:
-        """Text with the scores of its tokens; scores of text that is held back wait with it."""
-        if self._writer is None or not (text or (choice.finish is not None and self._shown < len(choice.scores))):
-            return
-        self._chunks.append(self._writer.text(text, choice.tokens, self._logprobs(choice, self._shown)))
-        self._shown = len(choice.scores)
+    def _write_parts(self, writer: answers.ChunkWriter, choice: Choice, parts: list[Part]) -> None:
+        """Parts, and with a text the scores of its tokens; scores of text that is held back wait with it."""
+        for part in parts:
+            scores = self._new_scores(choice) if isinstance(part, Text) else None
+            self._chunks.append(writer.part(part, choice.tokens, scores))
+        if choice.finish is not None and (scores := self._new_scores(choice)) is not None:
+            self._chunks.append(writer.text("", choice.tokens, scores))
 
-    def _logprobs(self, choice: Choice, shown: int = 0) -> dict[str, Any] | None:
-        """Scores of the choice in the request's shape, without the first `shown` of the answer."""
+    def _new_scores(self, choice: Choice) -> dict[str, Any] | None:
+        """Scores that were not told yet, None if there are none."""
+        shown, self._shown = self._shown, len(choice.scores)
+        prompt, self._told_prompt = not self._told_prompt, True
+        news = self._shown > shown or (prompt and choice.sequence.terms.score_prompt)
+        return self._logprobs(choice, shown, prompt=prompt) if news else None
+
+    def _logprobs(self, choice: Choice, shown: int = 0, *, prompt: bool = True) -> dict[str, Any] | None:
+        """Scores of the choice in the request's shape, without its first `shown`; the prompt's too."""
         terms = choice.sequence.terms
         if terms.top_logprobs is None:
             return None
@@ -204,10 +224,10 @@ class Exchange:
         if self._order.chat:
             return answers.chat_logprobs(scores, self._tokenizer.piece)
         tokens = [one.token for one in scores]
-        if terms.score_prompt and shown == 0:
-            prompt = choice.sequence.tokens[: choice.sequence.prompt_length].tolist()
+        if terms.score_prompt and prompt:
+            asked = choice.sequence.tokens[: choice.sequence.prompt_length].tolist()
             both = [None, *choice.sequence.prompt_scores, *scores]
-            found = answers.text_logprobs(both, prompt + tokens, 0, self._tokenizer.piece)
+            found = answers.text_logprobs(both, asked + tokens, 0, self._tokenizer.piece)
         else:
             found = answers.text_logprobs(scores, tokens, self._offset, self._tokenizer.piece)
         if found["text_offset"]:

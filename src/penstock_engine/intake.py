@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from penstock_engine import wire
+from penstock_engine.grammar import Grammar, Mind, value_grammar
+from penstock_engine.infill import Infill
 from penstock_engine.refusal import BadRequest
 from penstock_engine.sampling import Sampling
 from penstock_engine.sequence import Terms
+from penstock_engine.talk import PLAIN, Reading, Talker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +35,9 @@ class Order:
     stream: bool
     chat: bool
     echo: bool
+    reading: Reading = PLAIN
+    grammar: Grammar | None = None
+    """What every answer is held to."""
 
 
 class Intake:
@@ -40,30 +46,41 @@ class Intake:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None, context: int, vocab_size: int) -> None:
         """`context`: most tokens of prompt and answer together, which the KV cache may make less than the model's."""
         self._tokenizer = tokenizer
-        self._template = template
-        self._turn_ends = tokenizer.ends | tokenizer.ids_of(template.turn_ends if template else ())
+        self._talker = None if template is None else Talker(template, tokenizer.special_ids)
+        self._turn_ends = tokenizer.ids_of(template.turn_ends if template else ())
+        self._infill = Infill(tokenizer)
         self._context = context
         self._vocab_size = vocab_size
 
     def chat(self, body: bytes) -> Order:
         """Parse, render and tokenize a chat request. Raises BadRequest."""
         request = wire.chat(body)
-        if self._template is None:
+        if self._talker is None:
             raise BadRequest(
                 "this model has no chat template, so it cannot answer chats: ask for completions, or register it again "
                 "with a tokenizer that has a chat_template"
             )
-        text = self._template.render([_as_dict(m) for m in request.messages], request.chat_template_kwargs)
-        prompt = self._tokenizer.encode(text, special=False)
+        talk = self._talker.talk(request)
+        prompt = self._tokenizer.encode(talk.prompt, special=False)
         asked = request.max_completion_tokens if request.max_tokens is None else request.max_tokens
         top = request.top_logprobs or 0 if request.logprobs else None
-        return self._order(request, [prompt], "messages", asked, top, chat=True)
+        order = self._order(request, [prompt], "messages", asked, top, more_ends=self._turn_ends)
+        return replace(order, chat=True, reading=talk.reading, grammar=talk.grammar)
 
     def completions(self, body: bytes) -> Order:
         """Parse and tokenize a completion request. Raises BadRequest."""
         request = wire.completions(body)
         prompts = self._tokens(wire.listed(request.prompt, "prompt"), "prompt")
-        return self._order(request, prompts, "prompt", request.max_tokens, request.logprobs, chat=False)
+        more: frozenset[int] = frozenset()
+        if request.suffix:
+            prompts = [self._infill.prompt(prompt, request.suffix) for prompt in prompts]
+            more = self._infill.ends
+        form = wire.asked_form(request)
+        grammar = None if form is None else value_grammar(form, Mind.NONE, self._tokenizer.special_ids)
+        return replace(
+            self._order(request, prompts, "prompt", request.max_tokens, request.logprobs, more_ends=more),
+            grammar=grammar,
+        )
 
     def _order(
         self,
@@ -73,7 +90,7 @@ class Intake:
         asked: int | None,
         top: int | None,
         *,
-        chat: bool,
+        more_ends: frozenset[int] = frozenset(),
     ) -> Order:
         echo = isinstance(request, wire.CompletionRequest) and bool(request.echo)
         terms = []
@@ -83,7 +100,7 @@ class Intake:
                 Terms(
                     max_tokens=most,
                     min_tokens=min(request.min_tokens or 0, most),
-                    ends=self._turn_ends if chat else self._tokenizer.ends,
+                    ends=self._tokenizer.ends | more_ends,
                     ignore_ends=bool(request.ignore_eos),
                     top_logprobs=top,
                     score_prompt=echo and top is not None,
@@ -96,7 +113,7 @@ class Intake:
             n=request.n or 1,
             stops=wire.stops(request),
             stream=bool(request.stream),
-            chat=chat,
+            chat=False,
             echo=echo,
         )
 
@@ -185,16 +202,3 @@ def known(prompt: NDArray[np.int64], field: str, vocab_size: int) -> None:
             f'parameter "{field}" has the token {last}, which the model does not know: its tokenizer is larger than '
             f"its vocabulary of {vocab_size}"
         )
-
-
-def _as_dict(message: wire.Message) -> dict[str, Any]:
-    """A message as templates expect it: content as one text, nothing that was not given."""
-    content = message.content
-    if isinstance(content, list):
-        content = "".join(part.text or "" for part in content)
-    found: dict[str, Any] = {"role": message.role, "content": content or ""}
-    for key in ("name", "tool_calls", "tool_call_id"):
-        value = getattr(message, key)
-        if value is not None:
-            found[key] = value
-    return found

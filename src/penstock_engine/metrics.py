@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from penstock_engine.scheduler import Slot
 
 _STEP_SECONDS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096)
+_MASK_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -30,6 +31,13 @@ class Metrics:
         self._batch = Histogram(
             "penstock_engine_step_sequences", "Sequences per step", buckets=_BATCH, registry=self._registry
         )
+        self._mask = Histogram(
+            "penstock_engine_mask_seconds",
+            "Time to find out what may follow a token, for answers that are held to a form",
+            buckets=_MASK_SECONDS,
+            registry=self._registry,
+        )
+        self._late = self._counter("late_masks", "Tokens that waited for a mask which was not ready after its step")
         self._computed = self._counter("computed_tokens", "Tokens computed by the model, prompts and answers")
         self._prompt = self._counter("prompt_tokens", "Prompt tokens of ended requests")
         self._cached = self._counter("prefix_cached_tokens", "Prompt tokens taken from the prefix cache")
@@ -47,6 +55,14 @@ class Metrics:
         self._step.observe(seconds)
         self._batch.observe(len(slots))
         self._computed.inc(sum(slot.new for slot in slots))
+
+    def masked(self, seconds: float) -> None:
+        """A mask was computed."""
+        self._mask.observe(seconds)
+
+    def mask_late(self) -> None:
+        """A mask was not ready when it was needed."""
+        self._late.inc()
 
     def embedded(self, inputs: int, tokens: int, seconds: float) -> None:
         """One batch of the encoder is done."""

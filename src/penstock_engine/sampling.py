@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from penstock_engine.guide import Guide
+
 GREEDY_BELOW = 1e-5
 """Temperatures below this choose the likeliest token."""
 _NUCLEUS_GUESS = 128
@@ -48,7 +50,9 @@ class Sampling:
 class Chooser:
     """One sequence's own state of choosing: its random numbers and what it has said so far."""
 
-    __slots__ = ("_bias", "_counts", "_forbidden", "_min_tokens", "_prompt", "_random", "_said", "greedy", "sampling")
+    __slots__ = (
+        "_bias", "_counts", "_forbidden", "_min_tokens", "_prompt", "_random", "_said", "greedy", "guide", "sampling",
+    )  # fmt: skip
 
     def __init__(
         self, sampling: Sampling, choice: int, prompt: NDArray[np.int64], forbidden: frozenset[int], min_tokens: int
@@ -58,6 +62,8 @@ class Chooser:
         With a seed, choice number `choice` of a request draws the same random numbers in every run and in any batch.
         """
         self.sampling = sampling
+        self.guide: Guide | None = None
+        """What the answer is held to; ready whenever a token is chosen."""
         self.greedy = sampling.greedy
         seed = None if sampling.seed is None else [abs(sampling.seed), int(sampling.seed < 0), choice]
         self._random = None if self.greedy else np.random.default_rng(seed)
@@ -72,7 +78,8 @@ class Chooser:
     @property
     def plain(self) -> bool:
         """Whether the model's logits are used as they are."""
-        return self._said >= self._min_tokens and not self.sampling.penalised and not self.sampling.logit_bias
+        usual = self._said >= self._min_tokens and self.guide is None
+        return usual and not self.sampling.penalised and not self.sampling.logit_bias
 
     def uniform(self) -> float:
         """The next random number in [0, 1)."""
@@ -85,7 +92,7 @@ class Chooser:
             self._counts[token] = self._counts.get(token, 0) + 1
 
     def adjust(self, row: NDArray[np.float32]) -> None:
-        """Change one row of logits in place: penalties, bias, end tokens that come too early.
+        """Change one row of logits in place: penalties, bias, end tokens that come too early, what the guide forbids.
 
         Presence and frequency count the answer only, the repetition penalty the prompt too, as other engines do.
         """
@@ -102,6 +109,8 @@ class Chooser:
             row[self._bias[0]] += self._bias[1]
         if self._said < self._min_tokens:
             row[self._forbidden] = -np.inf
+        if self.guide is not None:
+            np.copyto(row, -np.inf, where=self.guide.forbidden)
 
 
 def choose(logits: NDArray[np.float32], choosers: Sequence[Chooser]) -> list[int]:

@@ -20,6 +20,7 @@ from penstock_engine.service import EmbeddingService, Service, Task, TextService
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from penstock_engine.guide import Guide
     from penstock_engine.intake import Order
     from penstock_engine.metrics import Metrics
 
@@ -76,6 +77,8 @@ class Server:
     async def _stop(self, _: web.Application) -> None:
         await asyncio.to_thread(self._service.loop.stop)
         self._threads.shutdown(wait=False)
+        if isinstance(self._service, TextService):
+            self._service.grammars.thread.shutdown(wait=False)
 
     @web.middleware
     async def _boundary(
@@ -150,6 +153,7 @@ class Server:
 
     async def _answer(self, request: web.Request, service: TextService, order: Order) -> web.StreamResponse:
         """Compute an order; however this ends, nothing is left running."""
+        guides = await _guides(service, order)
         name = request[_ID]
         exchange = Exchange(
             order,
@@ -158,6 +162,7 @@ class Server:
             service.loop,
             namespace=request.headers.get(NAMESPACE, ""),
             patience=_patience(request.headers.get(PATIENCE, "")),
+            guides=guides,
         )
         exchange.start(partial(self._text_ended, name))
         self._requests.enter(name, exchange)
@@ -190,6 +195,15 @@ class Server:
             self._requests.leave(name, group)
             self._metrics.ended(group.outcome, group.processed, 0, 0)
         return _whole(answers.embeddings(self._service.about.model, rows, group.usage()), group.seconds)
+
+
+async def _guides(service: TextService, order: Order) -> list[Guide]:
+    """What holds each answer to its grammar, if it has one: compiled beside the event loop and the steps."""
+    if order.grammar is None:
+        return []
+    terms = [each for each in order.terms for _ in range(order.n)]
+    compiled = partial(service.grammars.guides, order.grammar, terms)
+    return await asyncio.get_running_loop().run_in_executor(service.grammars.thread, compiled)
 
 
 def _patience(told: str) -> float:

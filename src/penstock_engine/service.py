@@ -12,6 +12,7 @@ from penstock_engine import chat_template
 from penstock_engine.checkpoint import Checkpoint, ModelFolder
 from penstock_engine.embedding_loop import EmbeddingLoop
 from penstock_engine.engine_loop import EngineLoop
+from penstock_engine.grammars import Grammars
 from penstock_engine.intake import EmbeddingIntake, Intake
 from penstock_engine.tokenizer import Tokenizer
 
@@ -72,6 +73,7 @@ class TextService:
         self.kv_tokens = decoder.num_blocks * decoder.block_size
         context = min(decoder.context_length, self.kv_tokens)
         self.intake = Intake(tokenizer, template, context, decoder.vocab_size)
+        self.grammars = Grammars(tokenizer, decoder.vocab_size)
         self.loop = EngineLoop(
             decoder,
             metrics,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers import Tokenizer as Library
 
-from penstock_engine.detokenizer import ByteDetokenizer, Detokenizer, WindowDetokenizer
+from penstock_engine.detokenizer import ByteDetokenizer, Detokenizer, MarkedDetokenizer, WindowDetokenizer
 from penstock_engine.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class Tokenizer:
     """Text to tokens and back, with the ids and names of special tokens.
 
     `ends` are the tokens that end an answer; `names` are the special tokens that templates use (`bos_token`, ...).
+    `special` are the tokens that are no text, `special_ids` the same by what they are called; `pieces` are the bytes of
+    every token, empty for special ones, None where tokens are not bytes.
     """
 
     def __init__(self, folder: ModelFolder) -> None:
@@ -45,8 +47,10 @@ class Tokenizer:
         self.names = _special_names(self.config)
         self.ends = self._end_tokens(folder)
         self._bos = self._missing_bos()
-        self._special = {id_ for id_, token in self._library.get_added_tokens_decoder().items() if token.special}
-        self._pieces, self._strip = self._byte_pieces()
+        added = self._library.get_added_tokens_decoder()
+        self.special = frozenset(id_ for id_, token in added.items() if token.special)
+        self.special_ids = {token.content: id_ for id_, token in added.items() if token.special}
+        self.pieces, self._strip = self._byte_pieces()
 
     def encode(self, text: str, *, special: bool) -> NDArray[np.int64]:
         """Tokens of a text, with the model's own begin and end tokens if `special`. Lets other threads run."""
@@ -66,17 +70,23 @@ class Tokenizer:
         """Text of tokens, special ones left out."""
         return self._library.decode(list(tokens), skip_special_tokens=True)
 
-    def detokenizer(self, before: NDArray[np.int64] | None) -> Detokenizer:
-        """For one answer. `before`: the prompt that the answer's text continues; None if it stands for itself."""
-        if self._pieces is not None:
-            return ByteDetokenizer(self._pieces, strip=self._strip and before is None)
-        return WindowDetokenizer(self.decode, [] if before is None else before[-_CONTEXT_TOKENS:].tolist())
+    def detokenizer(self, before: NDArray[np.int64] | None, marks: Mapping[int, str] | None = None) -> Detokenizer:
+        """For one answer. `before`: the prompt that the answer's text continues; None if it stands for itself.
+
+        `marks` are special tokens that are to be read, with their text.
+        """
+        made: Detokenizer
+        if self.pieces is not None:
+            made = ByteDetokenizer(self.pieces, strip=self._strip and before is None)
+        else:
+            made = WindowDetokenizer(self.decode, [] if before is None else before[-_CONTEXT_TOKENS:].tolist())
+        return MarkedDetokenizer(made, marks) if marks else made
 
     def piece(self, token: int) -> bytes:
         """The bytes of one token, special ones by their name; what log probabilities show."""
-        if self._pieces is not None and token < len(self._pieces) and token not in self._special:
-            return self._pieces[token]
-        if token in self._special or self._pieces is not None:
+        if self.pieces is not None and token < len(self.pieces) and token not in self.special:
+            return self.pieces[token]
+        if token in self.special or self.pieces is not None:
             return (self._library.id_to_token(token) or "").encode()
         return self._library.decode([token], skip_special_tokens=False).encode()
 
@@ -84,6 +94,17 @@ class Tokenizer:
         """Tokens by their names; those that the tokenizer does not know are left out."""
         found = (self._library.token_to_id(name) for name in names)
         return frozenset(id_ for id_ in found if id_ is not None)
+
+    @property
+    def end(self) -> int:
+        """The token that ends an answer, of several the one that the model's authors call so."""
+        named = self._library.token_to_id(self.names.get("eos_token", ""))
+        return named if named in self.ends else min(self.ends)
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token by what it is called in tokenizer.json."""
+        found: int | None = self._library.token_to_id(token)
+        return found
 
     def _end_tokens(self, folder: ModelFolder) -> frozenset[int]:
         """End tokens of all places that name any: a chat model's generation_config often knows one more."""
@@ -114,7 +135,7 @@ class Tokenizer:
             pieces = [_fallback_bytes(token) for token in tokens]
         else:
             return None, False
-        for id_ in self._special:
+        for id_ in self.special:
             pieces[id_] = b""
         return pieces, kinds[-1] == "Strip"
 

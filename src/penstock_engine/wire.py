@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from penstock_engine.grammar import Schema, object_schema
 from penstock_engine.logprobs import MAX_TOP
 from penstock_engine.refusal import BadRequest
+from penstock_engine.tools import Tool, tools_of
 
 MAX_CHOICES = 128
 """Answers of one request: prompts times n."""
@@ -45,6 +47,21 @@ class Message(Struct):
     tool_call_id: str | None = None
 
 
+class JsonSchema(Struct):
+    """A named schema; `strict` or not, it is followed to the letter."""
+
+    name: str
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct):
+    """The form that an answer must have."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
 class Generation(Struct, kw_only=True):
     """What chat and completions have in common."""
 
@@ -72,10 +89,12 @@ class ChatRequest(Generation, kw_only=True):
     max_completion_tokens: Positive | None = None
     logprobs: bool | None = None
     top_logprobs: Top | None = None
-    tools: list[Any] | None = None
+    tools: list[Tool] | None = None
     tool_choice: Any = None
-    functions: list[Any] | None = None
-    response_format: Any = None
+    parallel_tool_calls: bool | None = None
+    functions: Any = None
+    function_call: Any = None
+    response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
 
@@ -87,7 +106,7 @@ class CompletionRequest(Generation, kw_only=True):
     echo: bool | None = None
     best_of: int | None = None
     suffix: str | None = None
-    response_format: Any = None
+    response_format: ResponseFormat | None = None
 
 
 class EmbeddingRequest(Struct, kw_only=True):
@@ -106,10 +125,11 @@ def chat(body: bytes) -> ChatRequest:
     """Parse and check a chat request. Raises BadRequest, naming the field and its rule."""
     request = _decode(body, ChatRequest)
     _check_choices(request)
-    _refuse_later("tools", request.tools)
-    _refuse_later("functions", request.functions)
-    _refuse_later("tool_choice", None if request.tool_choice in ("none", "auto") else request.tool_choice)
-    _refuse_format(request.response_format)
+    for field in ("functions", "function_call"):
+        if getattr(request, field):
+            raise BadRequest(f'parameter "{field}" is not supported: use "tools" and "tool_choice"')
+    tools = tools_of(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)
+    _check_form(request, held=tools is not None or asked_form(request) is not None)
     if request.top_logprobs is not None and not request.logprobs:
         raise BadRequest('parameter "top_logprobs" requires parameter "logprobs" to be true')
     for index, message in enumerate(request.messages):
@@ -121,9 +141,11 @@ def completions(body: bytes) -> CompletionRequest:
     """Parse and check a completion request. Raises BadRequest, naming the field and its rule."""
     request = _decode(body, CompletionRequest)
     _check_choices(request)
-    _refuse_format(request.response_format)
-    if request.suffix:
-        raise BadRequest('parameter "suffix" is not supported by this engine: it only continues texts')
+    _check_form(request, held=asked_form(request) is not None)
+    if request.suffix and asked_form(request) is not None:
+        raise BadRequest('parameter "suffix" must not be given together with "response_format"')
+    if request.suffix and request.echo:
+        raise BadRequest('parameter "echo" must not be given together with "suffix"')
     if request.best_of is not None and request.best_of != (request.n or 1):
         raise BadRequest('parameter "best_of" is not supported by this engine unless it equals "n"')
     prompts = listed(request.prompt, "prompt")
@@ -178,6 +200,16 @@ def logit_bias(request: Generation, vocab_size: int) -> tuple[tuple[int, float],
     return tuple(found)
 
 
+def asked_form(request: ChatRequest | CompletionRequest) -> Schema | None:
+    """The schema that an answer must follow, None where it may be any text."""
+    form = request.response_format
+    if form is None or form.type == "text":
+        return None
+    if form.json_schema is None or form.json_schema.schema is None:
+        return object_schema("response_format")
+    return Schema("response_format.json_schema.schema", form.json_schema.schema, strict=True)
+
+
 def _decode(body: bytes, kind: type[Request]) -> Request:
     try:
         return msgspec.json.decode(body, type=kind)
@@ -206,6 +238,16 @@ def _check_choices(request: Generation) -> None:
     stops(request)
 
 
+def _check_form(request: ChatRequest | CompletionRequest, *, held: bool) -> None:
+    """An answer that is held to a form ends where the form ends."""
+    form = request.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is None:
+        raise BadRequest('parameter "response_format.json_schema" is required for the type "json_schema"')
+    for field in ("ignore_eos", "min_tokens"):
+        if held and getattr(request, field):
+            raise BadRequest(f'parameter "{field}" must not be given together with "response_format" or "tools"')
+
+
 def _check_message(message: Message, where: str) -> None:
     if isinstance(message.content, list):
         for part in message.content:
@@ -213,14 +255,3 @@ def _check_message(message: Message, where: str) -> None:
                 raise BadRequest(f'parameter "{where}.content": only parts of type "text" are supported by this engine')
     elif message.content is None and not (message.role == "assistant" and message.tool_calls):
         raise BadRequest(f'parameter "{where}.content" is required')
-
-
-def _refuse_later(field: str, value: object) -> None:
-    if value:
-        raise BadRequest(f'parameter "{field}" is not supported yet by this engine')
-
-
-def _refuse_format(value: object) -> None:
-    if value is None or (isinstance(value, dict) and value.get("type") == "text"):
-        return
-    raise BadRequest('parameter "response_format" is not supported yet by this engine, except for type "text"')

@@ -26,7 +26,8 @@ from penstock_engine.answers import (
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 INVOKE = "/serving-endpoints/guide/invocations"
 HEAD = Head("chatcmpl_1", 1_700_000_000, "main.default.guide/1")
-SAID = whole(HEAD, "chat.completion", [chat_choice(0, "hi", "stop", None)], usage(3, 2, 0))
+SPEECH = {"role": "assistant", "content": "hi"}
+SAID = whole(HEAD, "chat.completion", [chat_choice(0, SPEECH, "stop", None)], usage(3, 2, 0))
 VECTORS = embeddings(HEAD.model, [[0.5, -1.0]], EmbeddingUsage(2, 2))
 
 

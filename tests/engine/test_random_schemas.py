@@ -1,0 +1,110 @@
+"""Whatever the schema: an answer parses and validates, or says that its tokens were used up."""
+
+import json
+import os
+
+import jsonschema
+import pytest
+from engine_fakes import byte_level, write_model
+from grammar_runs import Holder, value_of
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from penstock_engine.service import read_tokenizer
+
+SCHEMAS = int(os.environ.get("SCHEMAS", "100"))
+MAX_TOKENS = 250
+NAMES = st.text("abcdefgh_", min_size=1, max_size=6)
+SCALARS = st.none() | st.booleans() | st.integers(-999, 999) | st.text('abc "\\\nü🙂', max_size=5)
+
+
+def bounded(least, low, most, high):
+    return st.fixed_dictionaries({}, optional={least: st.integers(*low), most: st.integers(*high)})
+
+
+def joined(*parts):
+    """One dictionary of several."""
+    return st.tuples(*parts).map(lambda found: {key: value for part in found for key, value in part.items()})
+
+
+LEAVES = st.one_of(
+    st.sampled_from(["null", "boolean", "integer", "number", "string"]).map(lambda kind: {"type": kind}),
+    joined(st.just({"type": "string"}), bounded("minLength", (0, 4), "maxLength", (4, 40))),
+    st.sampled_from(["^[a-f]{2,5}$", r"^\d{3}-\d{2}$", "^(yes|no)$", "x+y"]).map(
+        lambda pattern: {"type": "string", "pattern": pattern}
+    ),
+    st.sampled_from(["date", "time", "date-time", "uuid", "ipv4", "email"]).map(
+        lambda form: {"type": "string", "format": form}
+    ),
+    joined(st.just({"type": "integer"}), bounded("minimum", (-999, 0), "maximum", (1, 999))),
+    joined(st.just({"type": "number"}), bounded("minimum", (-9, 0), "exclusiveMaximum", (1, 99))),
+    st.integers(2, 9).map(lambda number: {"type": "integer", "multipleOf": number}),
+    SCALARS.map(lambda value: {"const": value}),
+    st.lists(SCALARS, min_size=1, max_size=4).map(lambda values: {"enum": values}),
+    st.lists(st.sampled_from(["null", "boolean", "string"]), min_size=1, max_size=3, unique=True).map(
+        lambda kinds: {"type": kinds}
+    ),
+)
+
+
+@st.composite
+def objects(draw, inner):
+    properties = draw(st.dictionaries(NAMES, inner, max_size=4))
+    required = [name for name in properties if draw(st.booleans())]
+    more = draw(st.sampled_from([{}, {"additionalProperties": False}, {"additionalProperties": {"type": "boolean"}}]))
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+def larger(inner):
+    return st.one_of(
+        objects(inner),
+        inner.map(lambda schema: {"type": "object", "additionalProperties": schema}),
+        joined(
+            inner.map(lambda schema: {"type": "array", "items": schema}),
+            bounded("minItems", (0, 2), "maxItems", (2, 5)),
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda schemas: {"type": "array", "prefixItems": schemas, "items": False, "minItems": 1}
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(lambda schemas: {"anyOf": schemas}),
+    )
+
+
+def referring(schema):
+    """The schema by reference, in two places."""
+    there = {"$ref": "#/$defs/one"}
+    properties = {"here": there, "more": {"type": "array", "items": there, "maxItems": 3}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["here"],
+        "additionalProperties": False,
+        "$defs": {"one": schema},
+    }
+
+
+PLAIN = st.recursive(LEAVES, larger, max_leaves=8)
+
+
+@pytest.fixture(scope="module")
+def holder(tmp_path_factory):
+    tokenizer, _ = read_tokenizer(write_model(tmp_path_factory.mktemp("model"), byte_level()))
+    return Holder(tokenizer)
+
+
+def test_answers_validate_or_end_by_their_length(holder):
+    ends = []
+
+    @settings(max_examples=SCHEMAS, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(PLAIN | PLAIN.map(referring), st.integers(0, 1 << 30))
+    def holds(schema, seed):
+        ((text, finish),) = holder.answers(value_of(schema), max_tokens=MAX_TOKENS, seeds=[seed])
+        event(str(finish))
+        ends.append(finish)
+        if finish == "stop":
+            jsonschema.Draft202012Validator(schema).validate(json.loads(text))
+        else:
+            assert finish == "length"
+
+    holds()
+    assert ends.count("stop") >= 0.95 * len(ends)
