@@ -27,6 +27,7 @@ _OBJECTS = {
     "AddressesBody": "`email_notifications`",
     "TelemetryBody": "`telemetry_config`",
     "GatewayBody": "`ai_gateway`",
+    "ChatRequest": "A chat",
 }
 
 

@@ -262,6 +262,10 @@ async def test_strictness_refuses_unknown_fields_in_the_platforms_words(strictly
     assert (await strictly_served.post(INVOKE, {**HELLO, "max_tokens": 5, "stream": False})).status == 200
     status, code, message = await strictly_served.error(INVOKE, {**HELLO, "seed": 1})
     assert (status, code, message) == (400, "BAD_REQUEST", 'Bad request: json: unknown field "seed"')
+    silent = {**HELLO, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    status, code, message = await strictly_served.error(INVOKE, silent)
+    words = 'Bad request: "parameters" is a required property for "function" object in parameter "tools"'
+    assert (status, code, message) == (400, "BAD_REQUEST", words)
 
 
 @pytest.mark.usefixtures("ready")

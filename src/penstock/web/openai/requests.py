@@ -49,6 +49,8 @@ class Function(Struct):
     """What a tool does."""
 
     name: Annotated[str, Meta(min_length=1)]
+    parameters: dict[str, Raw] | None = None
+    strict: bool | None = None
 
 
 class Tool(Struct):
@@ -107,6 +109,7 @@ class ChatRequest(Generation, kw_only=True):
     top_logprobs: Top | None = None
     tools: Annotated[list[Tool], Meta(max_length=32)] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
 
 
@@ -166,6 +169,9 @@ def read_strictly(task: Task, body: bytes) -> Asked:
     for field in decode_body(_fields, body):
         if field not in STRICT_FIELDS[task]:
             raise InvalidRequest(f'Bad request: json: unknown field "{field[:80]}"')
+    if task is Task.CHAT:
+        tools = decode_body(_chat, body).tools or ()
+        rules.check_parameters([tool.function is None or tool.function.parameters is not None for tool in tools])
     return read(task, body)
 
 

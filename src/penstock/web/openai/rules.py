@@ -1,6 +1,6 @@
 """Rules of request fields that types cannot say."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from penstock.domain.errors import InvalidRequest
@@ -43,6 +43,14 @@ def check_tools(tools: Sequence[tuple[str, str | None]]) -> None:
             raise bad(f"tools[{index}].type", f'must be "function", but is "{kind[:80]}"')
         if name is None:
             raise bad(f"tools[{index}].function", "is required")
+
+
+def check_parameters(given: Iterable[bool]) -> None:
+    """Whether each function says its parameters, which the platform requires; else InvalidRequest in its words."""
+    if not all(given):
+        raise InvalidRequest(
+            'Bad request: "parameters" is a required property for "function" object in parameter "tools"'
+        )
 
 
 def check_tool_choice(choice: Any, names: Collection[str | None]) -> None:
