@@ -77,7 +77,7 @@ def test_a_conversation_goes_on_by_sending_what_was_said(client, chat):
         ({"conversation": "conv_1"}, "conversation"),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"extra_body": {"made_up": 1}}, "made_up"),
-        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}}}}, "text.format"),
+        ({"text": {"format": {"type": "json_schema", "name": "a", "schema": {"not": {}}}}}, "text.format"),
     ],
 )
 def test_what_responses_do_not_have_is_named(client, chat, how, field):
