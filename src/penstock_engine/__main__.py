@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _build(options: argparse.Namespace) -> None:
     from penstock_engine.build import build
 
-    build(options.model, options.cache, options.precision, _log.info)
+    build(options.model, options.cache, options.precision, _log.info, adapters=dict(options.adapter))
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -58,6 +58,7 @@ def _serve(options: argparse.Namespace) -> None:
         kv_bytes=options.kv_bytes,
         limits=Limits(options.max_running, options.max_queue, options.prefill_chunk),
         drain_seconds=options.drain_seconds,
+        adapters=dict(options.adapter),
     )
     worker.run(Address(options.socket, options.port))
 
@@ -80,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--cache", type=Path, required=True, help="where converted weights are kept")
         command.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.INT8)
         command.add_argument("--watch-stdin", action="store_true", help="end when stdin is closed")
+        command.add_argument(
+            "--adapter",
+            type=_adapter,
+            action="append",
+            default=[],
+            help="NAME=FOLDER of a LoRA adapter; may be repeated",
+        )
     place = serve.add_mutually_exclusive_group(required=True)
     place.add_argument("--socket", type=Path, help="Unix socket to listen on; an old one is replaced")
     place.add_argument("--port", type=int, help="port of 127.0.0.1 to listen on")
@@ -91,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--prefill-chunk", type=_positive, default=limits.prefill_chunk, help="tokens per step at most")
     serve.add_argument("--drain-seconds", type=float, default=_DRAIN_SECONDS, help="time to finish after SIGTERM")
     return parser
+
+
+def _adapter(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)
 
 
 def _positive(text: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 
 from penstock_engine.attention import KEY_CACHE, VALUE_CACHE
+from penstock_engine.deltas import DOWN, UP, Stack, stack
 from penstock_engine.errors import EngineError
 from penstock_engine.pages import zeros
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from penstock_engine.adapter import Adapter
     from penstock_engine.architectures.plan import Plan
     from penstock_engine.kernels import Compiled
     from penstock_engine.work import Work
@@ -36,6 +38,7 @@ class _Inputs:
     block_indices_begins: NDArray[np.int32]
     max_context_len: NDArray[np.int32]
     logit_rows: NDArray[np.int32]
+    adapter_shares: NDArray[np.float32]
 
 
 class PagedDecoder:
@@ -81,6 +84,23 @@ class PagedDecoder:
         }
         for name, tensor in self._caches.items():
             self._request.set_tensor(name, tensor)
+        self._adaptable = _adaptable(compiled)
+        self._stack = Stack({}, {}, 1)
+        self.adapt(())
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that sequences can be computed with."""
+        return tuple(self._stack.rows)
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        """From the next step on there are these adapters, and no others. Nothing is compiled.
+
+        Raises UnsupportedModel or CheckpointError, having changed nothing, if one of them does not fit the model.
+        """
+        self._stack = stack(adapters, self._adaptable)
+        for name, array in self._stack.arrays.items():
+            self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
 
     def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
         """See `work.Decoder.step`."""
@@ -108,6 +128,8 @@ class PagedDecoder:
         rows = [each.rows for each in work]
         longs = [before + new for before, new in zip(past, lengths, strict=True)]
         self._check_sizes(past, lengths, rows, longs)
+        if unknown := {each.adapter for each in work} - {"", *self._stack.rows}:
+            raise ValueError(f"there is no adapter {min(unknown)!r:.100}")
         blocks = [-(-each // self.block_size) for each in longs]
         begins = list(accumulate(lengths, initial=0))
         tokens = np.concatenate([each.tokens for each in work])
@@ -125,6 +147,7 @@ class PagedDecoder:
             block_indices_begins=np.array([0, *accumulate(blocks)], np.int32),
             max_context_len=np.array(max(longs), np.int32),
             logit_rows=np.array(wanted, np.int32),
+            adapter_shares=self._stack.shares([each.adapter for each in work], lengths),
         )
         self._check_numbers(inputs)
         return inputs
@@ -144,3 +167,13 @@ class PagedDecoder:
             raise ValueError(f"a block number is not between 0 and {self.num_blocks - 1}")
         if tokens.min() < 0 or tokens.max() >= self.vocab_size:
             raise ValueError(f"a token id is not between 0 and {self.vocab_size - 1}")
+
+
+def _adaptable(compiled: Compiled) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of the layers that adapters may change, by name."""
+    sides = {port.get_any_name(): port.get_partial_shape() for port in compiled.inputs}
+    return {
+        name.removeprefix(DOWN): (shape[1].get_length(), sides[UP + name.removeprefix(DOWN)][0].get_length())
+        for name, shape in sides.items()
+        if name.startswith(DOWN)
+    }

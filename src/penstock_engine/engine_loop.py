@@ -259,7 +259,8 @@ def _deliver(outputs: list[Output]) -> None:
 def _work(slot: Slot) -> Work:
     sequence = slot.sequence
     start = sequence.computed
-    return Work(start, sequence.tokens[start : start + slot.new], sequence.table[: len(sequence.blocks)], slot.rows)
+    tokens, table = sequence.tokens[start : start + slot.new], sequence.table[: len(sequence.blocks)]
+    return Work(start, tokens, table, slot.rows, sequence.adapter)
 
 
 def _scores(sequences: list[Sequence], logits: NDArray[np.float32], tokens: list[int]) -> dict[int, Scores]:

@@ -40,13 +40,18 @@ class Exchange:
         engine: EngineLoop,
         *,
         namespace: str = "",
+        adapter: str = "",
         patience: float = 0.0,
         guides: Many[Guide] = (),
     ) -> None:
-        """`patience`: seconds for which its prompts let others pass that have less. `guides`: one for each answer."""
+        """`adapter`: computed with it. `patience`: seconds for which its prompts let others pass that have less.
+
+        `guides`: one for each answer.
+        """
         self._order = order
         self._thinks = order.reading.mind is not Mind.NONE
-        self._root = root(namespace)
+        self._adapter = adapter
+        self._root = root(f"{namespace}\n{adapter}" if adapter else namespace)  # its keys and values are its own
         self._tokenizer = tokenizer
         self._engine = engine
         prefix = "chatcmpl_" if order.chat else "cmpl_"
@@ -145,7 +150,9 @@ class Exchange:
         for number, (prompt, terms) in enumerate(zip(order.prompts, order.terms, strict=True)):
             first: Sequence | None = None
             for which in range(order.n):
-                sequence = Sequence(prompt, terms, order.sampling, len(choices), first, root=self._root)
+                sequence = Sequence(
+                    prompt, terms, order.sampling, len(choices), first, root=self._root, adapter=self._adapter
+                )
                 sequence.deadline = deadline
                 sequence.chooser.guide = guides[len(choices)] if guides else None
                 first = first or sequence

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from penstock_engine.adapter import read_adapter
 from penstock_engine.architectures.plan import Kind, Plan
 from penstock_engine.architectures.registry import plan_of
 from penstock_engine.architectures.text_head import read_head
@@ -23,13 +24,20 @@ from penstock_engine.fusion import Fusion
 from penstock_engine.kernels import Compiled, compile_graph
 from penstock_engine.memory import available_memory, give_back_free_memory
 from penstock_engine.pages import gather_large_regions
-from penstock_engine.selfcheck import REFERENCE, check_decoder, check_encoder, check_reference, read_reference
+from penstock_engine.selfcheck import (
+    REFERENCE,
+    check_adapters,
+    check_decoder,
+    check_encoder,
+    check_reference,
+    read_reference,
+)
 from penstock_engine.weight_cache import CacheEntry, EntryWriter, Unkept, WeightCache
 from penstock_engine.weights import Weights
 from penstock_engine.work import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -73,12 +81,20 @@ class _Opened:
             check_divergence(divergence, self.plan.kind)
 
 
-def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, log: Log) -> Decoder:
-    """Open a causal language model with a KV cache of at most kv_bytes.
+def load_decoder(
+    model: Path,
+    cache: Path,
+    precision: Precision,
+    kv_bytes: int,
+    log: Log,
+    *,
+    adapters: Mapping[str, Path] | None = None,
+) -> Decoder:
+    """Open a causal language model with a KV cache of at most kv_bytes, and LoRA adapters by their names, if any.
 
     Raises CheckpointError, UnsupportedModel, SelfCheckFailed or EngineError; their messages are for the model's owner.
     """
-    opened = _open(model, cache, precision, Kind.DECODER, log)
+    opened = _open(model, cache, precision, Kind.DECODER, log, adaptable=bool(adapters))
     decoder = PagedDecoder(opened.compiled, opened.plan, kv_bytes, opened.weights.keep)
     with _stage(log, "checked"):
         check_decoder(decoder, precision)
@@ -86,6 +102,11 @@ def load_decoder(model: Path, cache: Path, precision: Precision, kv_bytes: int, 
             check_reference(decoder, precision, read_reference(reference))
             log(f"log probabilities agree with {REFERENCE}")
         opened.compare(partial(probe_decoder, decoder), log)
+    if adapters:
+        with _stage(log, "adapted") as note:
+            decoder.adapt([read_adapter(name, folder) for name, folder in adapters.items()])
+            check_adapters(decoder, precision, list(adapters))
+            note(f"{len(adapters)} adapters")
     opened.drop_pages()
     with _stage(log, "gathered") as note:
         note(f"{gather_large_regions():,} bytes into huge pages")
@@ -113,18 +134,20 @@ def _plan(folder: ModelFolder) -> Plan:
     return plan_of(Config.read(folder.weights / "config.json"), read_head(folder))
 
 
-def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log) -> _Opened:
+def _open(model: Path, cache: Path, precision: Precision, kind: Kind, log: Log, *, adaptable: bool = False) -> _Opened:
     folder = ModelFolder.open(model)
     plan = _plan(folder)
     if plan.kind is not kind:
         raise UnsupportedModel(f"the model is {plan.kind.value}, not {kind.value}: it does not fit this task")
+    if adaptable and not plan.adaptable:
+        raise UnsupportedModel("adapters of models of this family are not supported: merge them into the base model")
     with _stage(log, "read") as note:
         checkpoint = Checkpoint(folder)
         weight_cache = WeightCache(cache)
         key = weight_cache.key(folder, precision)
         note(f"{checkpoint.parameters():,} parameters, {checkpoint.size():,} bytes")
     fusion = Fusion(cache / "fusion")
-    weights_over = partial(Weights, checkpoint, precision, fusion=fusion)
+    weights_over = partial(Weights, checkpoint, precision, fusion=fusion, adaptable=adaptable)
     entry = weight_cache.entry(key, partial(_convert, checkpoint, plan, weights_over, log))
     exact = None
     if precision is Precision.INT8 and read_note(entry.folder) is None:

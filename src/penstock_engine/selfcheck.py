@@ -80,6 +80,21 @@ def check_decoder(decoder: Decoder, precision: Precision) -> None:
         raise SelfCheckFailed(f"a prompt in two parts gives other logits than in one: cosine {cosine:.4f}")
 
 
+def check_adapters(decoder: Decoder, precision: Precision, names: list[str]) -> None:
+    """A prompt with each adapter alone and with all of them side by side must give the same, finite logits."""
+    count = min(CHECK_TOKENS, decoder.context_length, decoder.block_size)
+    tokens = np.random.default_rng(0).integers(0, decoder.vocab_size, count)
+    beside = ["", *names][: decoder.num_blocks]
+    work = [Work(0, tokens, np.array([number], np.int32), 1, adapter=name) for number, name in enumerate(beside)]
+    together = np.array(decoder.step(work))
+    for name, row, alone in zip(beside, together, ([each] for each in work), strict=True):
+        found = decoder.step(alone)[0]
+        if not (np.isfinite(row).all() and np.isfinite(found).all()):
+            raise SelfCheckFailed(f"adapter {name!r:.100} gives logits that are not finite numbers")
+        if (cosine := _cosine(row, found)) < TOLERANCES[precision].cosine:
+            raise SelfCheckFailed(f"adapter {name!r:.100} gives other logits beside others: cosine {cosine:.4f}")
+
+
 def check_encoder(encoder: Encoder, precision: Precision) -> None:
     """A short text alone and padded beside a longer one must give the same, finite vector. Raises SelfCheckFailed."""
     long = np.ones(min(CHECK_TOKENS, encoder.context_length), np.int64)

@@ -57,9 +57,9 @@ class Sequence:
     """Tokens, KV blocks and progress of one answer. Belongs to the step thread once submitted."""
 
     __slots__ = (
-        "after", "blocks", "cached", "choice", "chooser", "computed", "deadline", "digests", "ends", "finish", "length",
-        "listener", "processed", "prompt_length", "prompt_scores", "root", "scored", "seconds", "table", "terms",
-        "tokens",
+        "adapter", "after", "blocks", "cached", "choice", "chooser", "computed", "deadline", "digests", "ends",
+        "finish", "length", "listener", "processed", "prompt_length", "prompt_scores", "root", "scored", "seconds",
+        "table", "terms", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Sequence:
         after: Sequence | None = None,
         *,
         root: bytes = ROOT,
+        adapter: str = "",
     ) -> None:
         """`after`: a sequence with the same prompt whose prefill is waited for, so that it is computed only once.
 
@@ -97,6 +98,8 @@ class Sequence:
         self.blocks: list[int] = []
         self.table = np.empty(0, np.int32)
         self.root = root
+        self.adapter = adapter
+        """Name of the adapter that it is computed with; empty: the model as it is."""
         self.digests: list[bytes] = []
         self.finish: Finish | None = None
         self.deadline = 0.0

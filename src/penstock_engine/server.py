@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Made = TypeVar("Made")
 
 REQUEST_ID = "x-request-id"
+ADAPTER = "x-adapter"
+"""Name of the adapter to compute with; none: the model as it is. Whoever sends it decides, not the request's body."""
 PATIENCE = "x-patience"
 """Seconds for which a request's prompts let others pass that have less; none: 0."""
 NAMESPACE = "x-namespace"
@@ -155,12 +157,14 @@ class Server:
         """Compute an order; however this ends, nothing is left running."""
         guides = await _guides(service, order)
         name = request[_ID]
+        adapter = service.adapter(request.headers.get(ADAPTER, ""))
         exchange = Exchange(
             order,
-            service.about.model,
+            adapter or service.about.model,
             service.tokenizer,
             service.loop,
             namespace=request.headers.get(NAMESPACE, ""),
+            adapter=adapter,
             patience=_patience(request.headers.get(PATIENCE, "")),
             guides=guides,
         )

@@ -14,6 +14,7 @@ from penstock_engine.embedding_loop import EmbeddingLoop
 from penstock_engine.engine_loop import EngineLoop
 from penstock_engine.grammars import Grammars
 from penstock_engine.intake import EmbeddingIntake, Intake
+from penstock_engine.refusal import BadRequest
 from penstock_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ class TextService:
         metrics: Metrics,
         limits: Limits,
         on_fatal: Callable[[], None],
+        adapters: frozenset[str] = frozenset(),
     ) -> None:
         self.about = about
         self.tokenizer = tokenizer
+        self._adapters = adapters
         self.kv_tokens = decoder.num_blocks * decoder.block_size
         context = min(decoder.context_length, self.kv_tokens)
         self.intake = Intake(tokenizer, template, context, decoder.vocab_size)
@@ -88,6 +91,13 @@ class TextService:
         metrics.watch(
             "preemptions", "Sequences that had to give up their blocks, so far", lambda: scheduler.preemptions
         )
+
+    def adapter(self, name: str) -> str:
+        """The name, if it is empty or an adapter's. Raises BadRequest."""
+        if name and name not in self._adapters:
+            known = ", ".join(sorted(self._adapters)) or "none"
+            raise BadRequest(f"there is no adapter {name!r:.100} here; there are: {known:.400}")
+        return name
 
 
 class EmbeddingService:

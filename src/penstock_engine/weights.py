@@ -29,13 +29,23 @@ FLOATS = {"F32", "F16", "BF16"}
 class Weights:
     """Gives an architecture its weights by the checkpoint's names.
 
-    `keep` must live as long as the compiled graph: its constants are in that memory.
+    `keep` must live as long as the compiled graph: its constants are in that memory. adaptable: the graph is to have
+    inputs for adapters.
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, cache: WeightEntry, fusion: Fusion) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: Precision,
+        cache: WeightEntry,
+        fusion: Fusion,
+        *,
+        adaptable: bool = False,
+    ) -> None:
         self.checkpoint = checkpoint
         self.precision = precision
         self.fusion = fusion
+        self.adaptable = adaptable
         self.keep: list[object] = []
         self._cache = cache
         self._made: dict[str, graph.Node] = {}

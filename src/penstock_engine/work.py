@@ -40,6 +40,8 @@ class Work:
     """Block table of the sequence, covering at least ceil((past + n) / block_size) blocks."""
     rows: int
     """How many trailing positions to return logits for; 0 is allowed, n at most."""
+    adapter: str = ""
+    """Name of the adapter that the sequence is computed with; empty: the model as it is."""
 
 
 class Decoder(Protocol):

@@ -9,12 +9,13 @@ import os
 import signal
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
 
+from penstock_engine.errors import UnsupportedModel
 from penstock_engine.loader import load_decoder, load_encoder, read_plan
 from penstock_engine.metrics import Metrics
 from penstock_engine.server import Server
@@ -53,6 +54,8 @@ class Worker:
     kv_bytes: int
     limits: Limits
     drain_seconds: float
+    adapters: dict[str, Path] = field(default_factory=dict)
+    """Folders of LoRA adapters by the names that requests choose them by."""
 
     def run(self, address: Address) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises EngineError if the model cannot be opened."""
@@ -67,6 +70,8 @@ class Worker:
     def _open(self, metrics: Metrics) -> Service:
         tokenizer, template = read_tokenizer(self.model)
         if self.task is Task.EMBEDDINGS:
+            if self.adapters:
+                raise UnsupportedModel("adapters of embedding models are not supported")
             encoder = load_encoder(self.model, self.cache, self.precision, _log.info)
             about = read_about(self.model, self.name, self.task, encoder.context_length)
             vocab_size = read_plan(self.model).vocab
@@ -78,7 +83,7 @@ class Worker:
                 metrics=metrics,
                 limits=self.limits,
             )
-        decoder = load_decoder(self.model, self.cache, self.precision, self.kv_bytes, _log.info)
+        decoder = load_decoder(self.model, self.cache, self.precision, self.kv_bytes, _log.info, adapters=self.adapters)
         about = read_about(self.model, self.name, self.task, decoder.context_length)
         return TextService(
             about,
@@ -88,6 +93,7 @@ class Worker:
             metrics=metrics,
             limits=self.limits,
             on_fatal=_give_up,
+            adapters=frozenset(self.adapters),
         )
 
     async def _listen(self, server: Server, address: Address) -> None:

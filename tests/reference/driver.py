@@ -2,7 +2,8 @@
 
 usage: driver.py JOB_JSON
 
-The job: {"model", "cache", "precisions", "kind", "prompts", "steps", "out"}; out: a folder for PRECISION.npz
+The job: {"model", "cache", "precisions", "kind", "prompts", "steps", "out"}; out: a folder for PRECISION.npz. With
+adapters: {"adapters": {name: folder}, "chosen": [name for each prompt]} too.
 """
 
 import json
@@ -22,18 +23,18 @@ def log_softmax(row):
     return row - row.max() - np.log(np.exp(row - row.max()).sum())
 
 
-def decode(decoder, prompts, steps):
+def decode(decoder, prompts, steps, adapters):
     """Greedy answers after a prompt in two ragged chunks, and the logits of every position of the prompt as a whole."""
     out = {}
-    for number, prompt in enumerate(prompts):
+    for number, (prompt, adapter) in enumerate(zip(prompts, adapters, strict=True)):
         tokens = np.array(prompt, np.int64)
         needed = -(-(tokens.size + steps) // decoder.block_size)
         table = np.arange(decoder.num_blocks, dtype=np.int32)[::-1][:needed].copy()
-        out[f"rows{number}"] = np.array(decoder.step([Work(0, tokens, table, tokens.size)]))
-        decoder.step([Work(0, tokens[:FIRST_CHUNK], table, 0)])
+        out[f"rows{number}"] = np.array(decoder.step([Work(0, tokens, table, tokens.size, adapter)]))
+        decoder.step([Work(0, tokens[:FIRST_CHUNK], table, 0, adapter)])
         past, new, chosen, logprobs = FIRST_CHUNK, tokens[FIRST_CHUNK:], [], []
         for _ in range(steps):
-            row = log_softmax(decoder.step([Work(past, new, table, 1)])[0])
+            row = log_softmax(decoder.step([Work(past, new, table, 1, adapter)])[0])
             past, new = past + new.size, np.array([row.argmax()])
             chosen.append(int(new[0]))
             logprobs.append(row[new[0]])
@@ -54,7 +55,10 @@ def main():
         if job["kind"] == "encoder":
             out = embed(load_encoder(model, cache, precision, print), job["prompts"])
         else:
-            out = decode(load_decoder(model, cache, precision, 256 << 20, print), job["prompts"], job["steps"])
+            folders = {name: Path(folder) for name, folder in job.get("adapters", {}).items()}
+            decoder = load_decoder(model, cache, precision, 256 << 20, print, adapters=folders)
+            chosen = job.get("chosen") or [""] * len(job["prompts"])
+            out = decode(decoder, job["prompts"], job["steps"], chosen)
         np.savez(Path(job["out"]) / f"{precision}.npz", **out)
 
 

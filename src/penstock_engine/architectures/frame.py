@@ -8,6 +8,7 @@ from openvino import Type
 
 from penstock_engine import graph
 from penstock_engine.attention import PagedAttention
+from penstock_engine.deltas import Deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +20,13 @@ class Frame:
     T are the new tokens of all sequences together; R the rows that are asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, adaptable: bool = False) -> None:
+        """Adaptable: with the inputs of adapters too, for layers that ask for them."""
         self.ids = graph.parameter("input_ids", [-1], Type.i64)
         self.paged = PagedAttention()
         self._rows = graph.parameter("logit_rows", [-1], Type.i32)
         self._positions: graph.Node | None = None
+        self.deltas = Deltas() if adaptable else None
 
     def positions(self) -> graph.Node:
         """The tokens' places in their sequences."""
@@ -39,4 +42,6 @@ class Frame:
         inputs = [self.ids, self._rows, *self.paged.inputs]
         if self._positions is not None:
             inputs.append(self._positions)
+        if self.deltas is not None:
+            inputs += self.deltas.inputs
         return graph.model(logits(graph.rows_of(x, self._rows)), "logits", inputs)

@@ -73,6 +73,7 @@ def plan_llama(config: Config) -> Plan:
         width=llama.vocab,
         vocab=llama.vocab,
         build=partial(_build, llama),
+        adaptable=True,
         ignorable=(r".*\.rotary_emb\.inv_freq", *((r"lm_head\.weight",) if llama.tied else ())),
     )
 
@@ -121,7 +122,7 @@ def _routing(config: Config) -> Routing:
 
 def _build(llama: Llama, weights: Weights) -> graph.Node:
     """See `Frame`."""
-    frame = Frame()
+    frame = Frame(adaptable=weights.adaptable)
     layers = _Layers(llama, weights, frame)
     embedding = weights.matrix(("model.embed_tokens.weight", llama.vocab), inputs=llama.hidden)
     x = graph.rows_of(embedding, frame.ids)
@@ -140,9 +141,10 @@ class _Layers:
         self._llama = llama
         self._weights = weights
         self._paged = frame.paged
+        self._deltas = frame.deltas
         self._tables = graph.rope_tables(frame.positions(), llama.rope)
         in_8_bits = weights.precision is Precision.INT8 and not llama.mlp_bias and llama.routing is None
-        self._fused = in_8_bits and weights.fusion.allows(llama.hidden, llama.inner)
+        self._fused = in_8_bits and not weights.adaptable and weights.fusion.allows(llama.hidden, llama.inner)
         self._experts = MixtralExperts(llama.hidden, llama.inner, llama.routing, weights) if llama.routing else None
 
     def norm(self, x: graph.Node, name: str) -> graph.Node:
@@ -185,7 +187,9 @@ class _Layers:
         self, x: graph.Node, *parts: tuple[str, int], inputs: int, bias: bool, symmetric: bool = False
     ) -> graph.Node:
         y = graph.linear(x, self._weight(*parts, inputs=inputs, symmetric=symmetric))
-        return op.add(y, self._weights.vector(*((name + ".bias", outputs) for name, outputs in parts))) if bias else y
+        if bias:
+            y = op.add(y, self._weights.vector(*((name + ".bias", outputs) for name, outputs in parts)))
+        return y if self._deltas is None else self._deltas.added(y, x, parts, inputs)
 
     def _weight(self, *parts: tuple[str, int], inputs: int, symmetric: bool = True) -> graph.Node:
         names = ((name + ".weight", outputs) for name, outputs in parts)

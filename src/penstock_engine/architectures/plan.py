@@ -37,3 +37,5 @@ class Plan:
     """Patterns of tensor names that may lie in a checkpoint without taking part in the maths."""
     normalised: bool = False
     """Whether an encoder's vectors are scaled to length 1."""
+    adaptable: bool = False
+    """Whether `build` has inputs for adapters where the weights ask for them."""

@@ -1,0 +1,59 @@
+"""LoRA adapters against the reference implementation with the same adapters merged into its weights."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from families import CASES, make
+from safetensors.numpy import save_file
+from test_decoders import STEPS, cosines, prompts, reference_greedy, reference_rows
+
+MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def write(folder, model, modules, rank, seed):
+    """As PEFT does; gives what is to be added to each weight."""
+    folder.mkdir()
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": list(modules), "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    numbers, tensors, added = np.random.default_rng(seed), {}, {}
+    for name, weight in model.state_dict().items():
+        layer = name.removesuffix(".weight")
+        if layer.rsplit(".", 1)[-1] in modules and name.endswith(".weight"):
+            down = numbers.normal(0, 0.05, (rank, weight.shape[1])).astype(np.float32)
+            up = numbers.normal(0, 0.05, (weight.shape[0], rank)).astype(np.float32)
+            tensors |= {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
+            added[name] = torch.from_numpy(2 * up @ down)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return added
+
+
+@pytest.mark.parametrize("name", ["llama3-tied", "r1-distill-qwen", "mistral-window"])
+def test_adapters_equal_the_reference_with_them_merged(tmp_path, engine, shown, name):
+    case = CASES[name]
+    model = make(case, tmp_path / "base")
+    adapters = {
+        "all": write(tmp_path / "all", model, MODULES, 8, 1),
+        "attention": write(tmp_path / "attention", model, ("q_proj", "v_proj"), 4, 2),
+    }
+    plain = {key: value.clone() for key, value in model.state_dict().items()}
+    chosen = ["all", "attention", ""]
+    asked = prompts((60, 60, 60))
+    folders = {each: str(tmp_path / each) for each in adapters}
+    found = engine(tmp_path / "base", asked, steps=STEPS, adapters=folders, chosen=chosen)
+    close = {}
+    for number, (prompt, adapter) in enumerate(zip(asked, chosen, strict=True)):
+        added = adapters.get(adapter, {})
+        model.load_state_dict({key: value + added.get(key, 0) for key, value in plain.items()})
+        tokens, logprobs = reference_greedy(model, prompt)
+        assert found["fp32"][f"tokens{number}"].tolist() == tokens
+        np.testing.assert_allclose(found["fp32"][f"logprobs{number}"], logprobs, atol=3e-5)
+        rows = reference_rows(model, prompt)
+        for precision, least in (("bf16", 0.999), ("int8", 0.99)):
+            cosine = cosines(found[precision][f"rows{number}"], rows)
+            assert cosine.min() > least
+            close.setdefault(precision, []).append(np.median(cosine))
+    shown(case.family, "CPU fp32", "LoRA", "same tokens as merged, several at a time")
+    for precision, cosine in close.items():
+        shown(case.family, f"CPU {precision}", "LoRA", f"cosine {min(cosine):.4f} to merged, several at a time")
