@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.domain.errors import DoesNotExist, InvalidRequest, PermissionDenied, ProviderFailed
 from penstock.domain.external_model import ExternalEntity
+from penstock.domain.genai import provider_of
 from penstock.domain.secret import Hidden
 from penstock.domain.usage import RequestOutcome
 from penstock.gateway.meter import Meter
@@ -23,6 +24,7 @@ _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _TOO_MANY = 429
 _JSON = b"application/json"
+_NO_ANSWER = "provider_failed"
 _CODES = {
     400: "BAD_REQUEST",
     401: "UNAUTHENTICATED",
@@ -101,7 +103,9 @@ class Abroad:
                 why = f"answered {opened.answer.status}"
                 if is_last or not opened.failed:
                     return opened
+                trip.back(str(opened.answer.status))
             except ProviderFailed as error:
+                trip.back(_NO_ANSWER)
                 if is_last:
                     raise
                 why = error.message.rstrip(".")
@@ -117,12 +121,14 @@ class Abroad:
         asked = trip.asked
         assert asked is not None
         most = trip.held.most if trip.held is not None else None
-        call = ProviderCall(entity.model, secrets, trip.call.body, asked.streaming, trip.call.request_id, most)
         trip.meter = Meter(asked.size, counted=asked.counted, hides_usage=not asked.usage_wanted)
-        trip.entry.send()
-        answer = trip.abroad = await self._provider.open(call)
-        streams = asked.streaming and answer.status < _CLIENT_ERROR
-        return _Opened(entity, answer, secrets, await answer.events() if streams else await answer.whole())
+        trace = trip.leave(provider_of(entity.model), entity.model.name)
+        call = ProviderCall(entity.model, secrets, trip.call.body, asked.streaming, trip.call.request_id, most, trace)
+        with trip.own:
+            answer = trip.abroad = await self._provider.open(call)
+            streams = asked.streaming and answer.status < _CLIENT_ERROR
+            body = await answer.events() if streams else await answer.whole()
+        return _Opened(entity, answer, secrets, body)
 
     async def _read(self, entity: ExternalEntity) -> dict[str, Hidden]:
         found = {}

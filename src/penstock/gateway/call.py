@@ -7,7 +7,9 @@ from typing import Protocol
 from penstock.domain.access import Caller
 from penstock.domain.errors import PenstockError
 from penstock.domain.model import Task
+from penstock.domain.trace_context import TraceContext
 from penstock.domain.usage import Usage
+from penstock.gateway.overhead import Overhead
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Call:
 
     `read` checks the body for a task and raises InvalidRequest; the body itself is passed on as it came.
     `priority` is `batch` for what may wait behind everything else, or empty for what the endpoint's own kind gives.
-    The client waits `patience_s` seconds for the answer to begin, None if it does not say.
+    The client waits `patience_s` seconds for the answer to begin, None if it does not say. `own` measures our time
+    since the request came, None if it comes just now; `trace` is the client's span of it, None if it does not say.
     """
 
     request_id: str
@@ -46,6 +49,8 @@ class Call:
     read: Callable[[Task, bytes], Asked]
     priority: str = ""
     patience_s: float | None = None
+    own: Overhead | None = None
+    trace: TraceContext | None = None
 
 
 class Reply(Protocol):

@@ -6,6 +6,7 @@ from penstock.domain.routing import EndpointRoute
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 from penstock.gateway.call import Call
 from penstock.gateway.interrupt import Cut
+from penstock.gateway.overhead import Overhead
 from penstock.ports.clock import Clock
 from penstock.ports.journal import Journal
 
@@ -38,6 +39,7 @@ class Entry:
         "outcome",
         "priority",
         "received_at",
+        "record",
         "replica_id",
         "sale",
         "streaming",
@@ -60,6 +62,8 @@ class Entry:
         self.usage = NOTHING
         self.sale: Sale | None = None
         self.outcome: RequestOutcome | None = None
+        self.record: RequestRecord | None = None
+        """How it ended, once it has."""
         self.asked_s = 0.0
         self.priority = self.lane = self.decision = ""
         self.within = False
@@ -96,7 +100,8 @@ class Entry:
         if not self.ended:
             self.ended = True
             self.outcome = outcome
-            self._journal.ended(self._record(outcome, status, reason, self._clock.monotonic()))
+            self.record = self._record(outcome, status, reason, self._clock.monotonic())
+            self._journal.ended(self.record)
 
     def _record(self, outcome: RequestOutcome, status: int, reason: str, now: float) -> RequestRecord:
         began, terms = self.began, self.sale.terms if self.sale is not None else None
@@ -142,9 +147,13 @@ class Ledger:
     """Where accounts are opened."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
-        self._journal = journal
+        self.journal = journal
         self._clock = clock
+
+    def watch(self) -> Overhead:
+        """Begins to measure our own time with a request."""
+        return Overhead(self._clock.monotonic)
 
     def open(self, call: Call, endpoint: EndpointRoute) -> Entry:
         """The account of a request to `endpoint`."""
-        return Entry(self._journal, self._clock, call, endpoint)
+        return Entry(self.journal, self._clock, call, endpoint)

@@ -7,6 +7,7 @@ there may be some by then, else it is told when. Hears of endpoints from the tab
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +25,7 @@ from penstock.ports.clock import Clock
 _SHORTEST_S = 0.05
 MOST_KNOWN = 10_000
 """Callers of an endpoint of whom it is known what they come under."""
+_NOBODY = nullcontext()
 Headers = tuple[tuple[bytes, bytes], ...]
 Choices = tuple[tuple[Holding, ...], ...]
 _NAMES = {Unit.CALLS: b"requests", Unit.TOKENS: b"tokens"}
@@ -139,8 +141,17 @@ class Limits:
             place.limit(())
             self._pump(place)
 
-    async def enter(self, endpoint: EndpointRoute, principal: Principal, asked: Asked, size: Size) -> Held:
+    async def enter(
+        self,
+        endpoint: EndpointRoute,
+        principal: Principal,
+        asked: Asked,
+        size: Size,
+        aside: AbstractContextManager[object] = _NOBODY,
+    ) -> Held:
         """Reserves a call and the most tokens that the request can use; waits a moment where there is no room.
+
+        The wait is entered as the context `aside`, which may measure it.
 
         Raises:
             InvalidParameter: its prompt alone is longer than the limit.
@@ -157,7 +168,8 @@ class Limits:
             self._pump(place)
         got = place.meter.reserve(choices, prompt + answers, self._clock.monotonic())
         if isinstance(got, Shortage) and self._worth_it(place, got):
-            got = await self._wait(place, principal, prompt + answers, got)
+            with aside:
+                got = await self._wait(place, principal, prompt + answers, got)
         if isinstance(got, Shortage):
             raise _refusal(got, endpoint.name)
         return Held(self._clock, place, got, prompt, most)

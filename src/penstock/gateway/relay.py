@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from penstock.domain.errors import EndpointNotFound, EngineFailed, InvalidRequest, Overloaded, Temporary
 from penstock.domain.fairness import Refused
+from penstock.domain.genai import OURS
 from penstock.domain.model import Task
 from penstock.domain.routing import EntityRoute, ReadyReplica
 from penstock.domain.tenancy import Priority
@@ -30,6 +31,7 @@ PATHS = {
 MAX_LOSSES = 3
 """Replicas that one request may lose before it is given up: it may be what kills them."""
 _BUSY = 503
+_NO_ANSWER = "engine_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Carrier:
             try:
                 return await self._begin(trip, path, replica)
             except EngineFailed as error:
+                trip.back(_NO_ANSWER)
                 self.lose(trip)
                 self.close(trip)
                 trip.lost.add(replica.id)
@@ -121,8 +124,15 @@ class Carrier:
                     ) from error
 
     async def _begin(self, trip: Trip, path: str, replica: ReadyReplica) -> bytes:
+        with trip.own:
+            events = await self._asked(trip, path, replica)
+        if trip.tail is not None and trip.turn is not None:
+            self._gate.first(trip.turn)
+        return events
+
+    async def _asked(self, trip: Trip, path: str, replica: ReadyReplica) -> bytes:
         call, entry = trip.call, trip.entry
-        entry.send()
+        trip.tail = None
         grant = trip.turn.grant if trip.turn is not None else None
         answer = trip.answer = await self._relay.open(
             replica.address,
@@ -131,6 +141,7 @@ class Carrier:
             call.request_id,
             namespace=trip.endpoint.id,
             patience_s=grant.patience_s if grant is not None else 0.0,
+            trace=trip.leave(OURS, trip.endpoint.name),
         )
         if answer.status == _BUSY:
             # An engine that is stopping; the table is about to say so.
@@ -138,10 +149,7 @@ class Carrier:
         if not (entry.streaming and answer.status < 400):  # noqa: PLR2004 - HTTP: errors begin here
             return await answer.whole()
         trip.tail = Tail()
-        events = await next_events(answer, trip.tail)
-        if trip.turn is not None:
-            self._gate.first(trip.turn)
-        return events
+        return await next_events(answer, trip.tail)
 
     def passed_on(self, trip: Trip, events: bytes) -> None:
         """Events of an answer have come: each has a token or so."""
@@ -181,7 +189,9 @@ class Carrier:
             if turn is not None:
                 if not turn.future.done():
                     trip.entry.admit()
-                if not await self._gate.granted(turn) or turn.grant is None:
+                with trip.own:
+                    granted = await self._gate.granted(turn)
+                if not granted or turn.grant is None:
                     self.close(trip)
                     self._newest(trip)
                     continue
@@ -271,7 +281,9 @@ class Carrier:
         if entity.scales_to_zero and not trip.lost:
             limit_s = self._check_start(trip, entity)
         trip.entry.admit()
-        if not await self._table.changed(trip.endpoint.id, limit_s):
+        with trip.own:
+            has_changed = await self._table.changed(trip.endpoint.id, limit_s)
+        if not has_changed:
             why = trip.endpoint.problem or f"No replica of endpoint '{name}' became ready in time."
             raise Temporary(why, waits.retry_after_s)
 

@@ -13,7 +13,7 @@ No database on this path.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock.domain.acl import require_query
 from penstock.domain.errors import (
@@ -35,7 +35,9 @@ from penstock.gateway.call import Call, Reply
 from penstock.gateway.interrupt import Cut, Interrupt, Running
 from penstock.gateway.ledger import NOTHING, Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.observer import Observer
 from penstock.gateway.quotas import Quotas
+from penstock.gateway.recording import Recording
 from penstock.gateway.relay import PATHS, Carrier, next_events
 from penstock.gateway.table import Table
 from penstock.gateway.tail import END, Tail, usage_of
@@ -64,6 +66,7 @@ class Gateway:
     abroad: Abroad
     limits: Limits
     quotas: Quotas
+    observer: Observer = field(default_factory=Observer)
 
     async def serve(self, call: Call, reply: Reply, interrupt: Interrupt) -> None:
         """Answers one request through `reply`, whatever happens. `interrupt` was made by this task.
@@ -73,9 +76,10 @@ class Gateway:
         endpoint = self.table.find(call.endpoint)
         if endpoint is None:
             # Nobody's account: there is no endpoint that it could be charged to.
+            self.observer.sums.unknown += 1
             await reply.fail(self.table.missing(call.endpoint), NOTHING)
             return
-        trip = Trip(call, endpoint, self.ledger.open(call, endpoint), reply)
+        trip = self._trip(call, endpoint, reply)
         self.running.enter(interrupt, trip.entry.began, endpoint.id)
         try:
             await self._carry(trip)
@@ -95,6 +99,14 @@ class Gateway:
             self._leave(trip)
             interrupt.disarm()
             self.running.leave(interrupt)
+            self.observer.ended(trip)
+
+    def _trip(self, call: Call, endpoint: EndpointRoute, reply: Reply) -> Trip:
+        trace = self.observer.begin(call.trace)
+        if trace is not None and trace.keeps_text:
+            reply = Recording(reply)
+        own = call.own or self.ledger.watch()
+        return Trip(call, endpoint, self.ledger.open(call, endpoint), reply, own, trace=trace)
 
     async def _carry(self, trip: Trip) -> None:
         task = self._check(trip)
@@ -126,7 +138,7 @@ class Gateway:
         asked = call.read(task, call.body)
         trip.task, trip.asked = task, asked
         trip.entry.streaming = asked.streaming
-        trip.entry.client_request_id = asked.client_request_id
+        trip.entry.client_request_id = asked.client_request_id or _trace_id(trip)
         return task
 
     async def _reserve(self, trip: Trip, task: Task) -> None:
@@ -135,7 +147,7 @@ class Gateway:
             return
         size = self.carrier.size(trip, task, asked)
         try:
-            trip.held = await self.limits.enter(endpoint, principal, asked, size)
+            trip.held = await self.limits.enter(endpoint, principal, asked, size, trip.own)
         finally:
             trip.reply.limited(self.limits.headers(endpoint.id, principal))
 
@@ -230,6 +242,11 @@ def _task(call: Call, endpoint: EndpointRoute) -> Task:
             f"Endpoint '{endpoint.name}' serves the task {endpoint.task}, but this route is for {call.task}."
         )
     return endpoint.task
+
+
+def _trace_id(trip: Trip) -> str:
+    """What stands in the ledger for a request that its client did not name."""
+    return f"trace:{trip.trace.context.trace_id}" if trip.trace is not None else ""
 
 
 def _opened(trip: Trip) -> Answer:

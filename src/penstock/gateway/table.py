@@ -147,6 +147,10 @@ class Table:
         """The names of all endpoints, in order."""
         return sorted(self._by_name)
 
+    def routes(self) -> list[EndpointRoute]:
+        """All endpoints, in the order of their names."""
+        return [self._by_name[name] for name in self.names()]
+
     def activity(self, endpoint_id: str, entity: str) -> Activity:
         """Where a request to that served entity is counted while it runs or waits."""
         place = self._places.get(endpoint_id)

@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
+from penstock.domain.trace_context import TraceContext
 from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked, Call, Reply
 from penstock.gateway.gate import Turn
 from penstock.gateway.ledger import NOTHING, Entry
 from penstock.gateway.limits import Held
 from penstock.gateway.meter import Meter
+from penstock.gateway.overhead import Overhead
 from penstock.gateway.quotas import Taken
 from penstock.gateway.rooms import Pass
 from penstock.gateway.tail import Tail
+from penstock.gateway.trace import Trace
 from penstock.ports.provider import ProviderAnswer
 from penstock.ports.relay import Answer
 
@@ -23,12 +26,14 @@ class Trip:
 
     `tries` counts its turns at the gate, and `tokens` the events that were passed on. `held` is its share of the
     endpoint's rate limits, and `taken` of the workspace's. An external model's answer is `abroad`, and read by `meter`.
+    `own` measures our own time with it; `trace` is None if it is part of none.
     """
 
     call: Call
     endpoint: EndpointRoute
     entry: Entry
     reply: Reply
+    own: Overhead
     entity: str = ""
     lost: set[str] = field(default_factory=set)
     losses: int = 0
@@ -44,6 +49,17 @@ class Trip:
     taken: Taken | None = None
     abroad: ProviderAnswer | None = None
     meter: Meter | None = None
+    trace: Trace | None = None
+
+    def leave(self, provider: str, model: str) -> TraceContext | None:
+        """A try with an engine or a provider begins; the trace context that it carries."""
+        self.entry.send()
+        return None if self.trace is None else self.trace.leave(self.entry.age_s, self.entity, provider, model)
+
+    def back(self, error: str) -> None:
+        """The try has failed."""
+        if self.trace is not None:
+            self.trace.back(self.entry.age_s, error)
 
     def used(self, *, computing: bool = False) -> Usage:
         """What was used so far, as far as it can be told from what has passed.

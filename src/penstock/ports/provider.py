@@ -12,6 +12,7 @@ from typing import Protocol
 
 from penstock.domain.external_model import ExternalModel
 from penstock.domain.secret import Hidden, SecretRef
+from penstock.domain.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class ProviderCall:
     """One request to an external model: the body as its client sent it, with the model's secrets by field.
 
     An answer may have `most` tokens, None for what the body says; it is less than that, or the body does not say.
+    It is part of a `trace` that is carried on, if of any.
     """
 
     model: ExternalModel
@@ -27,6 +29,7 @@ class ProviderCall:
     streaming: bool
     request_id: str
     most: int | None = None
+    trace: TraceContext | None = None
 
 
 class ProviderAnswer(Protocol):

@@ -6,6 +6,8 @@ answers with an error status is an answer. There is no limit on the whole durati
 
 from typing import Protocol
 
+from penstock.domain.trace_context import TraceContext
+
 
 class Answer(Protocol):
     """What an engine answers. It must be closed, also after its end, and may be closed at any time."""
@@ -34,13 +36,21 @@ class Relay(Protocol):
     """A client of engines; keeps connections. Safe from any task of the event loop."""
 
     async def open(
-        self, address: str, path: str, body: bytes, request_id: str, *, namespace: str, patience_s: float = 0.0
+        self,
+        address: str,
+        path: str,
+        body: bytes,
+        request_id: str,
+        *,
+        namespace: str,
+        patience_s: float = 0.0,
+        trace: TraceContext | None = None,
     ) -> Answer:
         """Posts a JSON body to the engine at `address`, and returns when its answer begins.
 
         What was computed of prompts is used again within a `namespace` (printable ASCII) only: an engine has several
         owners' requests, and how quickly it answers must not tell one what another has asked. Of prompts that wait, the
-        engine is to compute first the one that has waited for its `patience_s` soonest.
+        engine is to compute first the one that has waited for its `patience_s` soonest. It is told the `trace`.
 
         A connection that the engine had closed while it was idle is replaced unnoticed.
 

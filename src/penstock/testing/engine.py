@@ -19,6 +19,7 @@ class Turn:
         self.path = request.path
         self.body = body
         self.request_id = request.headers["x-request-id"]
+        self.headers = request.headers
         self.hung_up = asyncio.Event()
         self.over = asyncio.Event()
         self._request = request

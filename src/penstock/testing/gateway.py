@@ -5,6 +5,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.observer import Observer
 from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
@@ -26,11 +27,11 @@ class NoDemand:
         """Nothing."""
 
 
-def fake_gateway(clock: Clock) -> Gateway:
+def fake_gateway(clock: Clock, observer: Observer | None = None) -> Gateway:
     """A gateway without endpoints, with `FakeEngines` behind it."""
-    gate, engines = Gate(clock), FakeEngines()
-    table = Table(clock, gate, limits := Limits(clock))
+    gate, engines, observer = Gate(clock), FakeEngines(), observer or Observer()
+    table = Table(clock, gate, limits := Limits(clock), observer)
     carrier = Carrier(table, gate, engines, NoDemand(), rooms=Rooms(clock), waits=Waits(), pick=lambda: 0.5)
     abroad = Abroad(FakeProvider(), FakeSecrets())
-    running = Running(clock, 597.0)
-    return Gateway(table, carrier, Ledger(FakeJournal(), clock), engines, running, abroad, limits, Quotas(clock))
+    ledger, running = Ledger(FakeJournal(), clock), Running(clock, 597.0)
+    return Gateway(table, carrier, ledger, engines, running, abroad, limits, Quotas(clock), observer)

@@ -3,6 +3,7 @@
 import asyncio
 
 from penstock.domain.errors import EngineFailed
+from penstock.domain.trace_context import TraceContext
 from penstock.domain.usage import Usage
 
 JSON = b"application/json"
@@ -56,7 +57,7 @@ class FakeEngines:
     """Played engines by address; see `penstock.ports.relay.Relay` and `penstock.ports.engine.EngineCanceller`.
 
     An address in `dead` refuses; others hold a request until the test lets its answer begin, by request id. `used` is
-    what a cancelled request is said to have used. `namespaces` are those of what was sent.
+    what a cancelled request is said to have used. `namespaces` and `traces` are those of what was sent.
     """
 
     def __init__(self) -> None:
@@ -64,17 +65,27 @@ class FakeEngines:
         self.sent: list[tuple[str, str, bytes, str]] = []
         self.patience: dict[str, float] = {}
         self.namespaces: list[str] = []
+        self.traces: list[TraceContext | None] = []
         self.cancelled: list[tuple[str, str]] = []
         self.used: Usage | None = Usage(5, 2, 1)
         self._opening: dict[str, asyncio.Future[FakeAnswer]] = {}
 
     async def open(
-        self, address: str, path: str, body: bytes, request_id: str, *, namespace: str, patience_s: float = 0.0
+        self,
+        address: str,
+        path: str,
+        body: bytes,
+        request_id: str,
+        *,
+        namespace: str,
+        patience_s: float = 0.0,
+        trace: TraceContext | None = None,
     ) -> FakeAnswer:
         """Waits for the test."""
         self.patience[request_id] = patience_s
         self.sent.append((address, path, body, request_id))
         self.namespaces.append(namespace)
+        self.traces.append(trace)
         if address in self.dead:
             raise EngineFailed("The engine cannot be reached.")
         future: asyncio.Future[FakeAnswer] = asyncio.get_running_loop().create_future()

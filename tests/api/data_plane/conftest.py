@@ -17,6 +17,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.observer import Observer
 from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
@@ -68,7 +69,8 @@ class Plane:
         self.clock = clock
         gate = Gate(clock)
         limits = Limits(clock)
-        self.table = Table(clock, gate, limits)
+        self.observer = Observer()
+        self.table = Table(clock, gate, limits, self.observer)
         self.journal = NotingJournal()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
@@ -79,7 +81,8 @@ class Plane:
         )
         ledger = Ledger(self.journal, clock)
         abroad = Abroad(self.provider, self.secrets)
-        gateway = Gateway(self.table, carrier, ledger, HttpEngineClient(), self.running, abroad, limits, Quotas(clock))
+        client, quotas = HttpEngineClient(), Quotas(clock)
+        gateway = Gateway(self.table, carrier, ledger, client, self.running, abroad, limits, quotas, self.observer)
         self.app = DataPlane(
             gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY, dialects=DIALECTS
         )

@@ -70,6 +70,7 @@ async def test_a_request_and_its_answer(server, provider):
     answer, body = await asked(provider, jamba(server))
     [got] = server.got
     assert (got.path, got.headers["authorization"]) == ("/studio/v1/chat/completions", "Bearer ai21")
+    assert got.headers["traceparent"].split("-")[2] == "b" * 16
     assert got.json == {"model": "jamba-large", "messages": [{"role": "user", "content": "Hi"}]}
     assert (answer.status, answer.content_type, answer.retry_after) == (200, b"application/json", b"3")
     assert isinstance(body.pop("created"), int)

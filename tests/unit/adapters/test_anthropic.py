@@ -4,7 +4,20 @@ import json
 
 import pytest
 from provider_server import ProviderServer
-from vendor_calls import LOOK, SCHEMA, TALK, TOOLS, asked, call, events, split_anywhere, sse, streamed, told
+from vendor_calls import (
+    LOOK,
+    SCHEMA,
+    TALK,
+    TOOLS,
+    asked,
+    call,
+    carries_the_trace,
+    events,
+    split_anywhere,
+    sse,
+    streamed,
+    told,
+)
 
 from penstock.adapters.providers.anthropic import Anthropic
 from penstock.adapters.providers.anthropic_chat import ChatEvents
@@ -100,6 +113,7 @@ async def test_a_request_and_its_answer(server, provider):
     [got] = server.got
     assert got.path == "/v1/messages"
     assert (got.headers["x-api-key"], got.headers["anthropic-version"]) == ("sk-ant", "2023-06-01")
+    assert carries_the_trace(got)
     assert got.json == {
         "model": "claude-sonnet-4-5",
         "max_tokens": 4096,

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aws_wire import frame, signature
 from provider_server import ProviderServer
-from vendor_calls import LOOK, SCHEMA, TALK, TOOLS, asked, call, split_anywhere, streamed, told
+from vendor_calls import LOOK, SCHEMA, TALK, TOOLS, asked, call, carries_the_trace, split_anywhere, streamed, told
 
 from penstock.adapters.providers import bedrock
 from penstock.adapters.providers.bedrock import Bedrock, _Stream
@@ -85,6 +85,7 @@ async def test_a_request_is_signed_and_its_answer_told(server, provider):
     [got] = server.got
     assert got.path == "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse"
     assert got.headers["authorization"] == signature(got, f"127.0.0.1:{server.port}", "s3cret")
+    assert carries_the_trace(got)
     assert got.json == {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
     assert (answer.status, answer.content_type, answer.retry_after) == (200, b"application/json", b"3")
     assert (body["id"], body["object"], body["model"]) == ("chatcmpl-r1", "chat.completion", MODEL)

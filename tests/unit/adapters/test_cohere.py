@@ -117,6 +117,7 @@ async def test_a_request_and_its_answer(server, provider, version):
     answer, body = await asked(provider, command(server, version=version))
     [got] = server.got
     assert (got.path, got.headers["authorization"]) == ("/v2/chat", "Bearer co-key")
+    assert got.headers["traceparent"].split("-")[2] == "b" * 16
     assert got.json == {
         "model": MODEL,
         "stream": False,

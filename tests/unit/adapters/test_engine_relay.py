@@ -9,6 +9,7 @@ from penstock.adapters.engines import relay as module
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.http_connection import HIGH_WATER
 from penstock.domain.errors import EngineFailed
+from penstock.domain.trace_context import TraceContext
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -66,8 +67,8 @@ async def serving():
         server.server.close()
 
 
-async def ask(relay, address, body=b"{}"):
-    answer = await relay.open(address, "/v1/x", body, "q1", namespace="e1")
+async def ask(relay, address, body=b"{}", **how):
+    answer = await relay.open(address, "/v1/x", body, "q1", namespace="e1", **how)
     try:
         return answer.status, await answer.whole()
     finally:
@@ -224,3 +225,13 @@ async def test_nothing_is_kept_of_engines_that_are_gone(serving):
     _, other = await start([LENGTH])
     await ask(relay, other)
     assert list(relay._pools) == [other]
+
+
+async def test_a_trace_is_told_to_the_engine_and_nothing_without_one(serving):
+    start, relay = serving
+    server, address = await start([LENGTH], [LENGTH])
+    await ask(relay, address, trace=TraceContext("a" * 32, "b" * 16, 1, "x=y"))
+    await ask(relay, address)
+    first, second = server.requests
+    assert b"\r\ntraceparent: 00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01\r\ntracestate: x=y\r\n" in first
+    assert b"trace" not in second

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from provider_server import DONE, USAGE, ProviderServer, chunk
+from vendor_calls import TRACED, carries_the_trace
 
 from penstock.adapters.providers.entra import EntraTokens
 from penstock.adapters.providers.openai_wire import OpenAiWire
@@ -47,7 +48,7 @@ async def provider(clock):
 def call(fields, secrets, *, kind=ProviderKind.OPENAI, task=Task.CHAT, streaming=False, body=BODY):
     model = ExternalModel("gpt-4o", kind, task, fields)
     hidden = {field: Hidden(text) for field, text in secrets.items()}
-    return ProviderCall(model, hidden, body, streaming, "r1")
+    return ProviderCall(model, hidden, body, streaming, "r1", trace=TRACED)
 
 
 def openai(server, *, streaming=False, body=BODY, task=Task.CHAT):
@@ -82,6 +83,7 @@ async def test_a_body_keeps_what_is_not_known_and_gets_the_models_name(server, p
     assert got.path == "/v1/chat/completions"
     assert got.headers["authorization"] == "Bearer sk-1"
     assert got.headers["openai-organization"] == "org"
+    assert carries_the_trace(got)
     assert got.body == (b'{"messages":[{"role":"user","content":"h\\u00e9"}],"model":"gpt-4o","unknown":{"a":[1.0]}}')
 
 

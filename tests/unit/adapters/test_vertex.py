@@ -111,6 +111,7 @@ async def test_a_request_in_the_accounts_name_and_its_answer(server, provider, c
     }
     assert got.path == f"{MODELS}/gemini-2.5-pro:generateContent"
     assert got.headers["authorization"] == "Bearer ya29.one"
+    assert got.headers["traceparent"].split("-")[2] == "b" * 16
     assert got.json == {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
     assert (answer.status, answer.content_type, answer.retry_after) == (200, b"application/json", b"3")
     assert (body["id"], body["model"], body["object"]) == ("g1", "gemini-2.5-pro", "chat.completion")

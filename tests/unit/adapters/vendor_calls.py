@@ -6,9 +6,12 @@ from penstock.adapters.providers.translated import SseTranslator
 from penstock.domain.external_model import ExternalModel
 from penstock.domain.model import Task
 from penstock.domain.secret import Hidden
+from penstock.domain.trace_context import TraceContext
 from penstock.ports.provider import ProviderCall
 
 DONE = b"data: [DONE]\n\n"
+TRACED = TraceContext("a" * 32, "b" * 16, 1, "x=y")
+"""The span that every call is below."""
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [
     {"type": "function", "function": {"name": "weather", "description": "Tells it", "parameters": SCHEMA}},
@@ -42,7 +45,7 @@ def call(kind, name, fields, secrets, *, task=Task.CHAT, streaming=False, **body
     model = ExternalModel(name, kind, task, fields)
     hidden = {field: Hidden(text) for field, text in secrets.items()}
     sent = {"model": "talk", "stream": streaming, "client_request_id": "mine", **body}
-    return ProviderCall(model, hidden, json.dumps(sent).encode(), streaming, "r1")
+    return ProviderCall(model, hidden, json.dumps(sent).encode(), streaming, "r1", trace=TRACED)
 
 
 async def asked(provider, one):
@@ -112,3 +115,8 @@ def split_anywhere(make, wire):
 def sse(make):
     """A maker of translators of server-sent events."""
     return lambda: SseTranslator("Provider 'x'", make())
+
+
+def carries_the_trace(got):
+    """Whether a request told the provider which trace it is part of."""
+    return (got.headers.get("traceparent"), got.headers.get("tracestate")) == (TRACED.parent, TRACED.state)

@@ -13,6 +13,7 @@ from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Interrupt, Running
 from penstock.gateway.ledger import Ledger
 from penstock.gateway.limits import Limits
+from penstock.gateway.observer import Observer
 from penstock.gateway.quotas import Quotas
 from penstock.gateway.relay import Carrier, Waits
 from penstock.gateway.rooms import Rooms
@@ -120,13 +121,14 @@ class Request:
 class World:
     """All of it."""
 
-    def __init__(self, *, most_waiting=64, quotas=None, signs=None):
+    def __init__(self, *, most_waiting=64, quotas=None, signs=None, observer=None):
         self.clock = FakeClock()
         self.gate = Gate(self.clock)
         self.rooms = Rooms(self.clock)
         self.limits = Limits(self.clock)
         self.running = Running(self.clock, LIMIT_S, DRAIN_S)
-        self.table = Table(self.clock, self.gate, self.limits, self.running, signs=signs)
+        self.observer = observer or Observer()
+        self.table = Table(self.clock, self.gate, self.limits, self.running, self.observer, signs=signs)
         self.engines = FakeEngines()
         self.demand = Demands()
         self.provider, self.secrets = FakeProvider(), FakeSecrets()
@@ -145,11 +147,24 @@ class World:
             Abroad(self.provider, self.secrets),
             self.limits,
             Quotas(self.clock, quotas),
+            self.observer,
         )
         self.count = 0
 
     async def ask(
-        self, *, streaming=False, name="guide", caller=USER, entity=None, task=None, read=None, patience_s=None, **asked
+        self,
+        *,
+        streaming=False,
+        name="guide",
+        caller=USER,
+        entity=None,
+        task=None,
+        read=None,
+        patience_s=None,
+        trace=None,
+        own=None,
+        body=b"{}",
+        **asked,
     ):
         """Begins a request and lets it go as far as it can."""
         self.count += 1
@@ -158,7 +173,8 @@ class World:
         def plain(_task, _body):
             return Asked(streaming, f"mine-{request_id}", **asked)
 
-        call = Call(request_id, caller, name, entity, task, b"{}", read or plain, patience_s=patience_s)
+        how = {"patience_s": patience_s, "own": own, "trace": trace}
+        call = Call(request_id, caller, name, entity, task, body, read or plain, **how)
         request = Request(self, request_id, call)
         await self.clock.settle()
         return request

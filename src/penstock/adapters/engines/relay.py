@@ -5,6 +5,7 @@ import asyncio
 from penstock.adapters.engines.connection import EngineConnection
 from penstock.domain.errors import EngineFailed
 from penstock.domain.measured import seconds_of
+from penstock.domain.trace_context import TraceContext
 
 CONNECT_S = 5.0
 KEEP_S = 30.0
@@ -60,7 +61,15 @@ class EngineRelay:
         self._pools: Pools = {}
 
     async def open(
-        self, address: str, path: str, body: bytes, request_id: str, *, namespace: str, patience_s: float = 0.0
+        self,
+        address: str,
+        path: str,
+        body: bytes,
+        request_id: str,
+        *,
+        namespace: str,
+        patience_s: float = 0.0,
+        trace: TraceContext | None = None,
     ) -> EngineAnswer:
         """Posts, on a fresh connection if a kept one turns out to be closed."""
         request = b"POST %b HTTP/1.1\r\nhost: %b\r\ncontent-type: application/json\r\nx-request-id: %b\r\n" % (
@@ -69,6 +78,8 @@ class EngineRelay:
             request_id.encode(),
         )
         request += b"x-namespace: %b\r\nx-patience: %.3f\r\n" % (namespace.encode(), patience_s)
+        if trace is not None:
+            request += "".join(f"{name}: {value}\r\n" for name, value in trace.headers).encode()
         request += b"content-length: %d\r\n\r\n%b" % (len(body), body)
         pool = self._pools.get(address)
         kept = _kept(pool) if pool else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.adapters.providers.ai21_chat import ChatEvents, answer_of, replay_of, request_of, streams
-from penstock.adapters.providers.asking import address_problem, bearer, no_completions, who_is
+from penstock.adapters.providers.asking import address_problem, bearer, no_completions, traced, who_is
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.translated import SseTranslator, TranslatedAnswer, Translator
@@ -36,7 +36,7 @@ class Ai21:
         who, chat = who_is(call.model), read_chat(call.body, call.most)
         base = call.model.fields.get("ai21labs_api_base", BASE).rstrip("/")
         body = request_of(chat, call.model.name, who, streaming=call.streaming)
-        headers = bearer(call, "ai21labs_api_key")
+        headers = bearer(call, "ai21labs_api_key") | traced(call)
         heading = Heading(f"chatcmpl-{call.request_id}", self._clock.now_ms() // 1000, call.model.name)
         answer = await self._wire.post(who, f"{base}/chat/completions", headers, msgspec.json.encode(body))
         stream: Translator | None = None

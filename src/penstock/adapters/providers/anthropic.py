@@ -3,7 +3,7 @@
 import msgspec
 
 from penstock.adapters.providers.anthropic_chat import ChatEvents, answer_of, request_of
-from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, traced, who_is
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.translated import SseTranslator, TranslatedAnswer
 from penstock.adapters.providers.wire import Wire
@@ -36,6 +36,6 @@ class Anthropic:
         body = request_of(read_chat(call.body, call.most), call.model.name, who, streaming=call.streaming)
         headers = {"x-api-key": secret_of(call, "anthropic_api_key"), "anthropic-version": VERSION}
         created = self._clock.now_ms() // 1000
-        answer = await self._wire.post(who, f"{base}/v1/messages", headers, msgspec.json.encode(body))
+        answer = await self._wire.post(who, f"{base}/v1/messages", headers | traced(call), msgspec.json.encode(body))
         stream = SseTranslator(who, ChatEvents(who, created)) if call.streaming else None
         return TranslatedAnswer(answer, who, lambda whole: answer_of(whole, created), stream)

@@ -38,6 +38,11 @@ def no_completions(model: ExternalModel, *left: Task) -> str:
     )
 
 
+def traced(call: ProviderCall) -> dict[str, str]:
+    """The headers of the trace that the call is part of, if of any."""
+    return dict(call.trace.headers) if call.trace is not None else {}
+
+
 def address_problem(model: ExternalModel, *, allow_private: bool) -> str:
     """Why an address of the configuration is refused, empty if none is; names are looked up when they are asked."""
     for field in model.form.urls:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, secret_of, traced, who_is
 from penstock.adapters.providers.bedrock_chat import ConverseEvents, answer_of, request_of
 from penstock.adapters.providers.bedrock_embed import FAMILIES, read_answer, requests_of
 from penstock.adapters.providers.chat_answer import Heading
@@ -98,7 +98,7 @@ class Bedrock:
         headers = signed(
             url, content, region, secret_of(call, "aws_access_key_id"), secret_of(call, "aws_secret_access_key")
         )
-        return await self._wire.post(who_is(call.model), URL(url, encoded=True), headers, content)
+        return await self._wire.post(who_is(call.model), URL(url, encoded=True), headers | traced(call), content)
 
 
 def missing() -> str:

@@ -4,7 +4,7 @@ from functools import partial
 
 import msgspec
 
-from penstock.adapters.providers.asking import address_problem, bearer, no_completions, who_is
+from penstock.adapters.providers.asking import address_problem, bearer, no_completions, traced, who_is
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.cohere_chat import ChatEvents, answer_of, request_of
@@ -58,4 +58,4 @@ class Cohere:
         """The base URL may name a version, as that of the older API had to."""
         base = call.model.fields.get("cohere_api_base", BASE).rstrip("/").removesuffix("/v1").removesuffix("/v2")
         url, content = f"{base}/v2/{operation}", msgspec.json.encode(body)
-        return await self._wire.post(who_is(call.model), url, bearer(call, "cohere_api_key"), content)
+        return await self._wire.post(who_is(call.model), url, bearer(call, "cohere_api_key") | traced(call), content)

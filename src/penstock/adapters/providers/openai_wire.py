@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from penstock.adapters.providers.asking import address_problem, bearer, secret_of, who_is
+from penstock.adapters.providers.asking import address_problem, bearer, secret_of, traced, who_is
 from penstock.adapters.providers.entra import AUTHORITY, Client, EntraTokens
 from penstock.adapters.providers.event_reader import EventReader
 from penstock.adapters.providers.openai_body import Extras, body_for
@@ -98,7 +98,7 @@ class OpenAiWire:
         return OpenAiAnswer(answer, who_is(call.model))
 
     async def _post(self, call: ProviderCall, target: Target, body: bytes) -> WireAnswer:
-        answer = await self._wire.post(who_is(call.model), target.url, target.headers, body)
+        answer = await self._wire.post(who_is(call.model), target.url, {**traced(call), **target.headers}, body)
         if answer.status == _UNAUTHORIZED and target.client is not None:
             self._tokens.refused(target.client)
         return answer

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.adapters.providers.asking import address_problem, no_completions, who_is
+from penstock.adapters.providers.asking import address_problem, no_completions, traced, who_is
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.chat_request import read_chat
 from penstock.adapters.providers.embed_request import read_embed
@@ -67,7 +67,7 @@ class Vertex:
     async def _post(self, call: ProviderCall, operation: str, body: dict[str, object]) -> WireAnswer:
         account = call.secrets["private_key"]
         token = await self._tokens.token(account)
-        headers = {"authorization": f"Bearer {token.reveal()}"}
+        headers = {"authorization": f"Bearer {token.reveal()}", **traced(call)}
         url = f"{_models(call.model)}/{quote(call.model.name, safe='')}:{operation}"
         answer = await self._wire.post(who_is(call.model), url, headers, msgspec.json.encode(body))
         if answer.status == _UNAUTHORIZED:

@@ -16,18 +16,22 @@ from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, require_scope
 from penstock.domain.access import Scope as TokenScope
 from penstock.domain.acl import may_query
+from penstock.domain.answer_counts import GONE, Plane
 from penstock.domain.errors import EndpointNotFound, InvalidParameter, InvalidRequest, PenstockError, TooLarge
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
+from penstock.domain.trace_context import TraceContext
 from penstock.gateway.call import Asked, Call, Reply
 from penstock.gateway.interrupt import Interrupt
 from penstock.gateway.ledger import NOTHING
+from penstock.gateway.overhead import Overhead
 from penstock.gateway.serve import Gateway
 from penstock.web.errors import crash_answer, error_answer
 from penstock.web.guard import Access, Declared
 from penstock.web.openai import forms, requests
 from penstock.web.openai.dialect import Dialect, DialectReply, Translation
 from penstock.web.openai.reply import AsgiReply, HangUp
+from penstock.web.trace_headers import context_of
 
 PREFIX = "/serving-endpoints/"
 _TASKS = {"chat/completions": Task.CHAT, "completions": Task.COMPLETIONS, "embeddings": Task.EMBEDDINGS}
@@ -66,6 +70,21 @@ class Heads:
     priority: bytes = b""
     patience: bytes = b""
     client_patience: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as it comes in: the id that it is given, what measures our time with it, and the client's trace."""
+
+    request_id: str
+    own: Overhead
+    trace: TraceContext | None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What log lines call it."""
+        told = {"request_id": self.request_id}
+        return told if self.trace is None else {**told, "trace_id": self.trace.trace_id}
 
 
 class _ClientGone(Exception):
@@ -108,29 +127,33 @@ class DataPlane:
         """Serves one request."""
         # Never the caller's own id: two requests with one id would be one in the ledger.
         request_id = str(uuid.uuid4())
+        own = self._gateway.ledger.watch()
+        arrival = Arrival(request_id, own, context_of(scope["headers"]))
         dialect = self._dialects.get(scope["path"].rstrip("/"))
         if dialect is None:
-            target, reply = find(scope["path"]), AsgiReply(send, request_id, self._workspace_id)
+            target, reply = find(scope["path"]), AsgiReply(send, request_id, self._workspace_id, own)
         else:
             translation = dialect.open(request_id, scope["headers"])
             target = Target(task=Task.CHAT, translation=translation, takes_api_key=dialect.takes_api_key)
-            reply = DialectReply(send, request_id, self._workspace_id, translation)
+            reply = DialectReply(send, request_id, self._workspace_id, own, translation)
         try:
-            await self._serve(scope, receive, reply, request_id, target)
+            await self._serve(scope, receive, reply, arrival, target)
         except PenstockError as error:
             await reply.fail(error, NOTHING)
         except _ClientGone:
             return
         except Exception:
-            _log.exception("request failed", request_id=request_id, path=scope["path"])
+            _log.exception("request failed", path=scope["path"], **arrival.named)
             if reply.begun:
                 raise
             await reply.error(crash_answer(request_id))
+        finally:
+            self._gateway.observer.answers.see(Plane.DATA, reply.code or GONE)
 
     async def _serve(
-        self, scope: Scope, receive: Receive, reply: AsgiReply, request_id: str, target: Target | None
+        self, scope: Scope, receive: Receive, reply: AsgiReply, arrival: Arrival, target: Target | None
     ) -> None:
-        heads = _heads(scope)
+        heads, request_id = _heads(scope), arrival.request_id
         caller = await self._authenticator.authenticate(_credential(heads, target))
         require_scope(caller, TokenScope.SERVING)
         if target is None:
@@ -142,7 +165,7 @@ class DataPlane:
         elif target.lists:
             await reply.whole(200, b"application/json", "", self._models(caller, target.endpoint))
         else:
-            call = await self._call(target, caller, receive, heads, request_id)
+            call = await self._call(target, caller, receive, heads, arrival)
             call, client = self._in_openais_form(call, reply)
             interrupt = Interrupt()
             with HangUp(receive, interrupt):
@@ -161,12 +184,13 @@ class DataPlane:
             return replace(call, read=_refusing(error)), reply
         return (call, reply) if body is None else (replace(call, body=body), forms.PredictionsReply(reply))
 
-    async def _call(self, target: Target, caller: Caller, receive: Receive, heads: Heads, request_id: str) -> Call:
+    async def _call(self, target: Target, caller: Caller, receive: Receive, heads: Heads, arrival: Arrival) -> Call:
         """The call, with its body. A body that cannot be taken is refused by the gateway, which keeps the account."""
         check: Callable[[Task, bytes], Asked] = self._read
         try:
             priority, patience_s = _priority(heads.priority), _patience(heads)
-            body = await self._body(receive, heads.length)
+            with arrival.own:
+                body = await self._body(receive, heads.length)
         except InvalidRequest as error:
             if target.endpoint is None:
                 raise
@@ -178,7 +202,19 @@ class DataPlane:
             check = requests.read
         if target.translation is not None:
             body, check = _translated(target.translation, body)
-        return Call(request_id, caller, endpoint, target.entity, target.task, body, check, priority, patience_s)
+        return Call(
+            arrival.request_id,
+            caller,
+            endpoint,
+            target.entity,
+            target.task,
+            body,
+            check,
+            priority,
+            patience_s,
+            arrival.own,
+            arrival.trace,
+        )
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
         if length.isdigit() and int(length) > self._max_body:

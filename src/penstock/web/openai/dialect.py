@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 from starlette.types import Send
 
+from penstock.gateway.overhead import Overhead
 from penstock.web.errors import ErrorAnswer
 from penstock.web.openai.reply import AsgiReply
 
@@ -54,8 +55,10 @@ class Dialect(Protocol):
 class DialectReply(AsgiReply):
     """A client's end that reads another wire format."""
 
-    def __init__(self, send: Send, request_id: str, workspace_id: bytes, translation: Translation) -> None:
-        super().__init__(send, request_id, workspace_id)
+    def __init__(
+        self, send: Send, request_id: str, workspace_id: bytes, own: Overhead, translation: Translation
+    ) -> None:
+        super().__init__(send, request_id, workspace_id, own)
         self._translation = translation
 
     async def send(self, chunk: bytes) -> None:

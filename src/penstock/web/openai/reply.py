@@ -9,10 +9,13 @@ from starlette.types import Receive, Send
 from penstock.domain.errors import PenstockError
 from penstock.domain.usage import Usage
 from penstock.gateway.interrupt import Cut, Interrupt
+from penstock.gateway.overhead import Overhead
 from penstock.web.errors import STATUS, ErrorAnswer, answer_to
 
 WATCH_AFTER_S = 0.02
 """When it begins to be watched whether the client is still there: answers that are faster need no watch."""
+OVERHEAD = b"x-penstock-overhead-ms"
+"""The header that tells our own time with a request until its answer began, in milliseconds."""
 FAIL_S = 5.0
 """How long a client that does not read is given to take an error."""
 
@@ -22,11 +25,15 @@ Headers = list[tuple[bytes, bytes]]
 class AsgiReply:
     """See `penstock.gateway.call.Reply`."""
 
-    def __init__(self, send: Send, request_id: str, workspace_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: str, workspace_id: bytes, own: Overhead) -> None:
+        """`own` measures our own time, which the head of the answer tells."""
         self._send = send
         self._request_id = request_id
         self._workspace_id = workspace_id
+        self._own = own
         self.begun = False
+        self.code = 0
+        """The status that was sent, 0 while none was."""
         self._limits: Sequence[tuple[bytes, bytes]] = ()
 
     def limited(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -35,7 +42,7 @@ class AsgiReply:
 
     async def begin(self, status: int, content_type: bytes, entity: str, retry_after: bytes = b"") -> None:
         """Sends the head."""
-        self.begun = True
+        self.begun, self.code = True, status
         headers = self._headers(content_type, entity, retry_after)
         headers.append((b"cache-control", b"no-cache"))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -50,7 +57,7 @@ class AsgiReply:
 
     async def whole(self, status: int, content_type: bytes, entity: str, body: bytes, retry_after: bytes = b"") -> None:
         """Sends head and body."""
-        self.begun = True
+        self.begun, self.code = True, status
         headers = self._headers(content_type, entity, retry_after)
         headers.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -75,7 +82,7 @@ class AsgiReply:
 
     async def error(self, answer: ErrorAnswer) -> None:
         """Sends an error answer."""
-        self.begun = True
+        self.begun, self.code = True, answer.status
         headers = [*answer.headers, *self._ids(), *self._limits]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": answer.body})
@@ -88,8 +95,12 @@ class AsgiReply:
             headers.append((b"retry-after", retry_after))
         return headers
 
-    def _ids(self) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-        return (b"x-request-id", self._request_id.encode()), (b"x-databricks-org-id", self._workspace_id)
+    def _ids(self) -> Headers:
+        return [
+            (b"x-request-id", self._request_id.encode()),
+            (b"x-databricks-org-id", self._workspace_id),
+            (OVERHEAD, b"%.3f" % self._own.tell()),
+        ]
 
 
 def error_event(error: PenstockError, usage: Usage) -> bytes:
