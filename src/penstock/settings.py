@@ -1,6 +1,6 @@
 """Every setting, typed and documented.
 
-Flags win over PENSTOCK_* variables, those over the TOML file, and that over the defaults.
+Flags win over PENSTOCK_* variables, those over the TOML file, that over the variables OTEL_*, and those over defaults.
 
 A key `x` of the group `gateway` is `[gateway] x = ...` in the file and PENSTOCK_GATEWAY_X in the environment; keys
 outside groups are at the top of the file and PENSTOCK_X. Unknown keys and variables are refused.
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInf
 
 from penstock.domain.errors import InvalidParameter
 from penstock.neighbour_settings import GROUP, ExternalSettings, MailSettings, MlflowSettings
+from penstock.telemetry_settings import TelemetrySettings, told_by_otel
 
 PREFIX = "PENSTOCK_"
 # Variables of the clients and of the command line, which the server passes over.
@@ -274,6 +275,7 @@ class Settings(BaseModel):
     external: ExternalSettings = ExternalSettings()
     mlflow: MlflowSettings = MlflowSettings()
     mail: MailSettings = MailSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     sweep: SweepSettings = SweepSettings()
 
     @property
@@ -290,10 +292,13 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], config: Path 
     named = config or (Path(environment["PENSTOCK_CONFIG"]) if environment.get("PENSTOCK_CONFIG") else None)
     from_file = _read(named) if named else {}
     _check(from_file, f"{named}")
+    from_otel = {"telemetry": told_by_otel(environment)}
+    _check(from_otel, "the variables OTEL_*")
     from_environment = _variables(environment)
     _check(from_environment, "the environment")
     try:
-        settings = Settings.model_validate(_merged(_merged(from_file, from_environment), dict(flags)))
+        told = _merged(_merged(from_otel, from_file), from_environment)
+        settings = Settings.model_validate(_merged(told, dict(flags)))
     except ValidationError as error:
         raise InvalidParameter(_told(error, "the flags")) from error
     _check_together(settings)

@@ -1,4 +1,5 @@
-"""Secrets come in by every way there is; then every answer, log line, error and byte on the disk is searched for them.
+"""Secrets come in by every way there is; then every answer, log line, error, span and byte on the disk is searched for
+them.
 
 The database is a real file, and logs are as talkative as they get.
 """
@@ -7,11 +8,10 @@ import base64
 import io
 import json
 import logging
-import traceback
-import urllib.parse
 
 import pytest
 import structlog
+from leak_search import BYTES, MASTER, NEEDLES, PLANTED, STRING, WRONG, Seen, exported, found_in
 
 from penstock.adapters.crypto.master_key import parse_keys
 from penstock.adapters.logs import start_logging
@@ -24,33 +24,10 @@ from penstock.domain.secret import SecretRef
 from penstock.settings import load
 
 BASE = "/api/2.0/secrets"
-# No two share a piece of eight characters, and none is of a kind that the log's filter knows.
-NEEDLES = (
-    "pelican-7f3a-QUARTZ",
-    "walnut-22c1-ZEPHYR",
-    "lantern-9e0b-MOSAIC",
-    "b1ndle-FJORD-4d58",
-    "gr0tto-5a6e-VELVET",
-)
-STRING, BYTES, PLANTED, WRONG, MASTER = NEEDLES
 PEOPLE = {
     "admin": Principal("1", "admin@x.org", "Admin", PrincipalKind.USER, frozenset({ADMINS, USERS})),
     "user": Principal("2", "user@x.org", "User", PrincipalKind.USER, frozenset({USERS})),
 }
-
-
-def forms(needle):
-    """How a secret would look if it got somewhere: as it is, encoded, or a piece of it."""
-    plain = needle.encode()
-    yield from (plain, plain.hex().encode(), base64.b64encode(plain).rstrip(b"="), urllib.parse.quote(needle).encode())
-    yield from (base64.b64encode(b"x" * shift + plain)[4:-4] for shift in (1, 2))
-    yield from (plain[at : at + 8] for at in range(len(plain) - 7))
-
-
-def found_in(text):
-    """The needles that are in it, in whatever form."""
-    content = text if isinstance(text, bytes) else text.encode(errors="replace")
-    return {needle for needle in NEEDLES if any(form in content for form in forms(needle))}
 
 
 @pytest.fixture
@@ -77,23 +54,6 @@ def log():
     root.handlers = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-
-
-class Seen:
-    """What came out: answers and errors."""
-
-    def __init__(self):
-        self.texts = []
-
-    def answer(self, answer):
-        self.texts.append(answer.text + str(dict(answer.headers)))
-        return answer
-
-    def error(self, error):
-        self.texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
-        link = error
-        while link := link.__cause__ or link.__context__:
-            self.texts += [repr(link), repr(vars(link)), repr(getattr(link, "object", None))]
 
 
 @pytest.fixture
@@ -195,7 +155,7 @@ async def break_down(user, store, secrets, ref, seen):
     assert (await secrets.resolve_as(ref, "user@x.org")).reveal() == PLANTED  # from memory
 
 
-async def test_nothing_tells_a_secret(site, user, admin, *, secrets, store, log, seen, tmp_path):
+async def test_nothing_tells_a_secret(site, user, admin, *, secrets, store, log, seen, telemetry, tmp_path):
     ref = await put_them(user, admin, secrets, seen)
     await refuse_them(user, admin, secrets, seen)
     await ask_around(site, user, seen)
@@ -208,6 +168,8 @@ async def test_nothing_tells_a_secret(site, user, admin, *, secrets, store, log,
     assert {path.name for path in files} >= {"penstock.db", "penstock.db-wal"}
     seen.texts += [path.read_bytes() for path in files]
     await break_down(user, store, secrets, ref, seen)
+    assert {f"{BASE}/put", f"{BASE}/get"} <= {call.route for call in telemetry.calls}
+    seen.texts += await exported(telemetry)
     lines = log.getvalue()
     assert "request failed" in lines
     assert "Traceback" in lines
@@ -223,7 +185,7 @@ def endpoint(key=PLANTED, **config):
     return {"name": "talk", "config": {"served_entities": [{"external_model": {**model, "openai_config": given}}]}}
 
 
-async def test_nothing_tells_the_key_of_an_external_model(user, *, store, log, seen, tmp_path):
+async def test_nothing_tells_the_key_of_an_external_model(user, *, store, log, seen, telemetry, tmp_path):
     path = "/api/2.0/serving-endpoints"
     for wrong in (
         {"openai_api_key": WRONG},
@@ -249,6 +211,7 @@ async def test_nothing_tells_the_key_of_an_external_model(user, *, store, log, s
         await connection.exec_driver_sql("DROP TABLE endpoint_configs")
     assert seen.answer(await user.put(f"{path}/talk/config", json=endpoint(WRONG)["config"])).status_code == 500
     assert "Traceback" in log.getvalue()
+    seen.texts += await exported(telemetry)
     assert not found_in(log.getvalue())
     for text in seen.texts:
         assert not found_in(text), text
