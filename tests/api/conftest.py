@@ -34,15 +34,21 @@ from penstock.control.tokens import Tokens
 from penstock.control.uploads import Uploads
 from penstock.control.versions import Versions
 from penstock.domain.access import ADMINS, USERS, Principal, PrincipalKind, Scope, Token, TokenKind
+from penstock.gateway.observer import Observer
+from penstock.gateway.serve import Gateway
+from penstock.gateway.trace import Tracing
 from penstock.testing.clock import FakeClock
 from penstock.testing.gateway import fake_gateway
+from penstock.testing.machine import FakeMachine
 from penstock.testing.serving import World
 from penstock.testing.store import FakeStore
+from penstock.testing.telemetry import Counted, FakeTelemetry
 from penstock.testing.tracking import FakeTracking
 from penstock.web.app import Parts, Site, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.dialects import DIALECTS
+from penstock.web.metrics import ServerMetrics
 from penstock.web.openai.app import DataPlane
 
 WORKSPACE_ID = "1234567890123456"
@@ -119,6 +125,32 @@ def tracking() -> FakeTracking:
 
 
 @pytest.fixture
+def telemetry() -> FakeTelemetry:
+    return FakeTelemetry()
+
+
+@pytest.fixture
+def gateway(clock: FakeClock, telemetry: FakeTelemetry) -> Gateway:
+    """Every trace is recorded."""
+    return fake_gateway(clock, Observer(telemetry, Tracing(Counted())))
+
+
+@pytest.fixture
+def metrics(store: FakeStore, world: World, gateway: Gateway) -> ServerMetrics:
+    return ServerMetrics(
+        observer=gateway.observer,
+        table=gateway.table,
+        running=gateway.running,
+        throughput=world.throughput,
+        health=Health({"database": store.ping}),
+        journal=gateway.ledger.journal,
+        machine=FakeMachine(),
+        version="1.2.3",
+        loops=[world.measuring],
+    )
+
+
+@pytest.fixture
 def parts(
     store: FakeStore,
     clock: FakeClock,
@@ -129,6 +161,8 @@ def parts(
     secrets: Secrets,
     memory: SecretMemory,
     tracking: FakeTracking,
+    gateway: Gateway,
+    metrics: ServerMetrics,
 ) -> Parts:
     authenticator = Authenticator(store, clock)
     acls = AclChanges()
@@ -138,7 +172,7 @@ def parts(
     return Parts(
         workspace_id=WORKSPACE_ID,
         authenticator=authenticator,
-        health=Health({"database": store.ping}),
+        health=metrics.health,
         tokens=Tokens(store, clock, authenticator, quota=3, longest_s=None),
         principals=principals,
         groups=Groups(store, clock, principals, acls, memory),
@@ -158,8 +192,9 @@ def parts(
         secrets=secrets,
         secret_scopes=SecretScopes(store, clock, memory),
         audit=Audit(store, clock, days=365),
+        metrics=metrics,
         data_plane=DataPlane(
-            fake_gateway(clock), authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000, dialects=DIALECTS
+            gateway, authenticator, WORKSPACE_ID, strict=False, max_body_bytes=1_000_000, dialects=DIALECTS
         ),
         batches=batches,
         tracking=tracking,

@@ -55,3 +55,17 @@ def test_nothing_stored_changes_nothing(journal):
     journal.take()
     journal.stored(0)
     assert list(journal.take()) == [record("a")]
+
+
+def test_what_is_not_stored_yet_is_counted(journal):
+    journal.admitted(record("a"))
+    assert journal.behind == 0
+    for name in "abc":
+        journal.ended(record(name))
+    assert journal.behind == 3
+    journal.take()
+    journal.stored(2)
+    assert (journal.behind, journal.unwritten_bytes) == (1, 0)
+    journal.take()
+    journal.stored(1)
+    assert journal.behind == 0

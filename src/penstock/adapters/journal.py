@@ -62,6 +62,17 @@ class FileJournal:
         self._size = 0
         self._next = _Position(0, 0)
         self._taken: list[_Position] = []
+        self._behind = 0
+
+    @property
+    def behind(self) -> int:
+        """Since `recover`, which counts what it finds."""
+        return self._behind
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """What `ended` and `admitted` have kept."""
+        return len(self._unwritten)
 
     def recover(self) -> Sequence[RequestRecord]:
         """Reads all segments once; raises PenstockError if the folder cannot be written."""
@@ -80,6 +91,7 @@ class FileJournal:
                 if record is None:
                     continue
                 if kind == _ENDED:
+                    self._behind += 1
                     unfinished.pop(record.request_id, None)
                 else:
                     unfinished[record.request_id] = record
@@ -134,6 +146,7 @@ class FileJournal:
         if not count:
             return
         reached = self._taken[count - 1]
+        self._behind -= count
         del self._taken[:count]
         for segment in range(self._next.segment, reached.segment):
             self._forget(segment)
@@ -156,6 +169,7 @@ class FileJournal:
         return len(self._unwritten) > self._most_unwritten
 
     def _append(self, kind: bytes, line: bytes) -> None:
+        self._behind += kind == _ENDED
         whole = kind + line + b"\n"
         if not self._unwritten:
             try:

@@ -30,6 +30,7 @@ from penstock.bootstrap.foundation import make_foundation
 from penstock.bootstrap.limits import LimitParts, make_limits
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.supervisor import running
+from penstock.bootstrap.telemetry import Watching, make_metrics, make_watching
 from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
@@ -80,6 +81,7 @@ from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.dialects import DIALECTS
 from penstock.web.errors import STATUS, error_body
+from penstock.web.metrics import ServerMetrics
 from penstock.web.openai.app import DataPlane
 from penstock.web.openai.requests import read as read_body
 from penstock.web.openai.requests import read_strictly
@@ -102,8 +104,8 @@ async def run(settings: Settings, tell: Callable[[Started], None], clock: System
     """Runs the server until SIGTERM or SIGINT; raises PenstockError if it cannot start."""
     with contextlib.closing(_listener(settings)) as listener:
         async with AsyncExitStack() as stack:
-            parts, installation, running = await _build(settings, clock or SystemClock(), stack)
-            server = HttpServer(create_app(parts), listener, drain_s=settings.drain_s, drain=running.drain)
+            parts, installation, requests = await _build(settings, clock or SystemClock(), stack)
+            server = HttpServer(create_app(parts), listener, drain_s=settings.drain_s, drain=requests.drain)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, server.stop)
             started = Started(address_of(listener), installation.first_token)
@@ -127,19 +129,22 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     # Who is calling
     access = await make_access(settings, store, clock, stack)
 
+    # Who looks on
+    watching = make_watching(settings, access.installation.workspace_id, stack)
+
     # The catalogue and its files
     artifacts = FolderArtifacts(settings.data_dir.absolute() / "artifacts")
     catalogue, janitor = _catalogue(settings, store, artifacts, clock)
 
     # Endpoints and their engines
     external = make_external(settings, access.secrets, clock, stack)
-    served = await _served(settings, store, artifacts, external.models, clock=clock, stack=stack)
+    served = await _served(settings, store, artifacts, external.models, clock=clock, watching=watching, stack=stack)
     access.acls.on_change(served.table.permit)
     foundation, hint, versions = served.foundation, served.reconciler.hint, catalogue.versions
     taking = await make_foundation(settings, store, artifacts, versions, foundation=foundation, hint=hint, clock=clock)
 
     # The data plane
-    gateway, keeping = await _gateway(settings, store, served, external.abroad, stack)
+    gateway, keeping = await _gateway(settings, store, served, external.abroad, watching=watching, stack=stack)
     batches, batching = await _batches(settings, store, gateway, clock, stack)
 
     # Loops
@@ -149,10 +154,15 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
 
     # What is served
     services = {"database": store.ping, "artifacts": artifacts.ping, "cluster": served.cluster.devices}
+    health = Health({**services, "loops": supervisor.check})
+    metrics = await make_metrics(
+        settings, watching, gateway, throughput=served.throughput, health=health, loops=loops, stack=stack
+    )
     parts = _parts(
         settings,
         access,
-        health=Health({**services, "loops": supervisor.check}),
+        health=health,
+        metrics=metrics,
         catalogue=catalogue,
         serving=served.serving,
         throughput=served.throughput,
@@ -168,6 +178,7 @@ def _parts(
     access: AccessParts,
     *,
     health: Health,
+    metrics: ServerMetrics,
     catalogue: Catalogue,
     serving: Serving,
     throughput: Throughput,
@@ -189,6 +200,7 @@ def _parts(
         secret_scopes=access.secret_scopes,
         audit=access.audit,
         health=health,
+        metrics=metrics,
         catalogue=catalogue,
         serving=serving,
         throughput=throughput,
@@ -223,13 +235,14 @@ async def _served(
     externals: ExternalModels,
     *,
     clock: Clock,
+    watching: Watching,
     stack: AsyncExitStack,
 ) -> _Served:
     gate, limits = Gate(clock), make_limits(settings, clock, stack)
-    running = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
+    under_way = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
     foundation = load_foundation()
     signs = foundation.signs()
-    table = Table(clock, gate, limits.limits, running, signs=signs)
+    table = Table(clock, gate, limits.limits, under_way, watching.observer, signs=signs)
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
         settings, store, artifacts, cluster, externals, table=table, gate=gate, signs=signs, clock=clock, stack=stack
@@ -238,7 +251,7 @@ async def _served(
     throughput, scaling, hearers = _scaling(settings, store, gate, offers, clock, expansion=reconciler.expanding)
     loops = (reconciler.loop, *measuring, *scaling)
     return _Served(
-        clock, running, table, gate, limits, cluster, serving, reconciler, throughput, foundation, loops, hearers
+        clock, under_way, table, gate, limits, cluster, serving, reconciler, throughput, foundation, loops, hearers
     )
 
 
@@ -285,10 +298,10 @@ def _scaling(
 
 
 async def _gateway(
-    settings: Settings, store: SqlStore, served: _Served, abroad: Abroad, stack: AsyncExitStack
+    settings: Settings, store: SqlStore, served: _Served, abroad: Abroad, *, watching: Watching, stack: AsyncExitStack
 ) -> tuple[Gateway, list[Loop]]:
     """The path of requests, which has taken over the ledger of an earlier process, and the loops that keep it."""
-    clock, running = served.clock, served.running
+    clock, under_way = served.clock, served.running
     folder = settings.data_dir.absolute() / "requests"
     journal = FileJournal(folder, most_unwritten=settings.ledger.unwritten_bytes)
     journal.recover()
@@ -308,13 +321,15 @@ async def _gateway(
     )
     loops = [
         Loop("request ledger", keeper.step, clock, period_s=1),
-        Loop("request limit", running.step, clock, period_s=1),
+        Loop("request limit", under_way.step, clock, period_s=1),
         Loop("secrets", lambda: abroad.prepare(served.table), clock, period_s=30),
         *served.limits.loops,
     ]
     ledger, engines = Ledger(journal, clock), HttpEngineClient()
+    limits = served.limits.limits
     quotas = Quotas(clock, served.foundation.quotas(), answer_tokens=settings.limits.answer_tokens)
-    return Gateway(served.table, carrier, ledger, engines, running, abroad, served.limits.limits, quotas), loops
+    observer = watching.observer
+    return Gateway(served.table, carrier, ledger, engines, under_way, abroad, limits, quotas, observer), loops
 
 
 def _data_plane(
@@ -346,9 +361,7 @@ async def _batches(
     )
     files = BatchFolder(settings.data_dir.absolute() / "batches")
     read = read_strictly if settings.gateway.strict else read_body
-    inference = InProcess(
-        gateway, read, lambda error: (STATUS[error.code], error_body(error.code, error.message)), new_id
-    )
+    inference = InProcess(gateway, read, _told, new_id)
     worker = BatchWorker(BatchRound(store, files, inference, clock, limits, random.random))
     await worker.recover()
     stack.push_async_callback(worker.close)

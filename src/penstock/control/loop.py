@@ -25,6 +25,8 @@ class Loop:
     def __init__(self, name: str, step: Callable[[], Awaitable[str]], clock: Clock, *, period_s: float) -> None:
         self.name = name
         self.failures = 0
+        self.succeeded_at = 0
+        """When the last step that did not fail ended, epoch milliseconds; 0 if none has."""
         self.last_sentence = ""
         self._step = step
         self._clock = clock
@@ -55,6 +57,7 @@ class Loop:
             _log.exception("%s failed (%d times in a row); again in %.0f s", self.name, self.failures, delay)
             return delay
         self.failures = 0
+        self.succeeded_at = self._clock.now_ms()
         if sentence:
             self.last_sentence = sentence
             _log.info("%s: %s", self.name, sentence)

@@ -49,6 +49,15 @@ class EntityThroughput:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How an endpoint stands, as far as memory tells: `ended` sums the requests that ended in the last minute."""
+
+    name: str
+    entities: Sequence[EntityThroughput]
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointThroughput:
     """An endpoint. `decisions` are the newest first; `ended` sums the requests that ended in the last minute."""
 
@@ -56,6 +65,11 @@ class EndpointThroughput:
     entities: Sequence[EntityThroughput]
     decisions: Sequence[ScalingRecord]
     ended: Ended
+
+    @property
+    def standing(self) -> Standing:
+        """What memory alone tells of it."""
+        return Standing(self.endpoint.name, self.entities, self.ended)
 
 
 class Throughput:
@@ -111,20 +125,33 @@ class Throughput:
         ended = self._ended.told(endpoint.id, self._clock.now_ms())
         return EndpointThroughput(endpoint, found, decisions, ended)
 
+    def standings(self, names: Mapping[str, str]) -> list[Standing]:
+        """Endpoints by id and name, from memory alone: the gate's readings, demand, and what ended."""
+        found: dict[str, list[EntityThroughput]] = {endpoint_id: [] for endpoint_id in names}
+        for one in self._capacity.readings():
+            if one.endpoint_id in found:
+                found[one.endpoint_id].append(EntityThroughput(one, *self._rates(one), 0.0, None))
+        now = self._clock.now_ms()
+        return [Standing(names[key], entities, self._ended.told(key, now)) for key, entities in found.items()]
+
     def _entity(self, reading: Reading, appraisals: Mapping[str, Appraisal], spec: str) -> EntityThroughput:
-        key, appraisal = (reading.endpoint_id, reading.entity), appraisals.get(spec)
+        appraisal = appraisals.get(spec)
         slices = appraisal.offer.chunks.slices if appraisal else 1
         share = reading.allotment / reading.chunk * SOLD_FRACTION / slices if reading.chunk else 0.0
-        arrived, attained = self._arrived.get(key), self._attained.get(key)
         return EntityThroughput(
             reading,
-            arrived.per_s() if arrived else 0.0,
-            attained.per_s() if attained else 0.0,
+            *self._rates(reading),
             share,
             appraisal,
             self._drift(appraisal.profile) if appraisal is not None and appraisal.profile is not None else None,
             self._used({part.device for part in reading.parts}),
         )
+
+    def _rates(self, reading: Reading) -> tuple[float, float]:
+        """Demand, and what was attained."""
+        key = (reading.endpoint_id, reading.entity)
+        arrived, attained = self._arrived.get(key), self._attained.get(key)
+        return arrived.per_s() if arrived else 0.0, attained.per_s() if attained else 0.0
 
     def _used(self, devices: AbstractSet[str]) -> float:
         """The part of these devices' time that was used; what is spread over several is taken to be so evenly."""

@@ -27,6 +27,16 @@ class Journal(Protocol):
         """Ended records that are not stored yet, oldest first; the same again until `stored` says otherwise."""
         ...
 
+    @property
+    def behind(self) -> int:
+        """How many ended records are not stored yet."""
+        ...
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """Bytes in memory that the disk has not taken."""
+        ...
+
     def stored(self, count: int) -> None:
         """The first `count` records of the last `take` are in the database and may be forgotten."""
         ...

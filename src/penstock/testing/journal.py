@@ -28,6 +28,16 @@ class FakeJournal:
         """Notes it."""
         self.records.append(record)
 
+    @property
+    def behind(self) -> int:
+        """What is not stored."""
+        return len(self.records) - self._stored
+
+    @property
+    def unwritten_bytes(self) -> int:
+        """Memory takes everything."""
+        return 0
+
     def take(self) -> Sequence[RequestRecord]:
         """All that is not stored."""
         return self.records[self._stored :]

@@ -21,7 +21,7 @@ from penstock.control.secrets import Secrets
 from penstock.control.throughput import Throughput
 from penstock.control.tokens import Tokens
 from penstock.ports.tracking import TrackingServer
-from penstock.web import health
+from penstock.web import health, metrics
 from penstock.web.boundary import Boundary
 from penstock.web.databricks import (
     audit_logs,
@@ -40,6 +40,7 @@ from penstock.web.databricks import (
 )
 from penstock.web.failures import answer_failures
 from penstock.web.guard import Declared, declared_routes
+from penstock.web.metrics import ServerMetrics
 from penstock.web.openai import batches, files
 from penstock.web.reference import routes as reference
 from penstock.web.reference.document import document
@@ -78,6 +79,7 @@ class Parts:
     secrets: Secrets
     secret_scopes: SecretScopes
     audit: Audit
+    metrics: ServerMetrics
     public_url: str = ""
     data_plane: PlainApp | None = None
     batches: Batches | None = None
@@ -122,11 +124,12 @@ def create_app(parts: Parts) -> Site:
     described = reference.router(lambda: document(control.routes, plain), parts.serving.endpoints, parts.public_url)
     control.router.routes.extend(described.routes)
     declared_routes(control.routes)
-    return Site(control, Boundary(control, parts.workspace_id, parts.audit), parts.data_plane)
+    return Site(control, Boundary(control, parts.workspace_id, parts.audit, parts.metrics.observer), parts.data_plane)
 
 
 def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield health.router(parts.health)
+    yield metrics.router(parts.metrics)
     yield oauth.router(parts.client_secrets, parts.workspace_id, parts.public_url)
     yield tokens.router(parts.tokens)
     yield scim.router(parts.principals, parts.groups)

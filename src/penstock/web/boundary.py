@@ -8,12 +8,17 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.control.audit import Audit
+from penstock.domain.answer_counts import GONE, Plane
+from penstock.domain.ended_request import EndedCall
+from penstock.gateway.observer import Observer
+from penstock.gateway.trace import Trace
 from penstock.web.audited import entry_of
 from penstock.web.errors import crash_answer
+from penstock.web.trace_headers import context_of
 
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
-GONE = 499
-"""The status that is told of a client that did not wait for its answer."""
+_UNTRACED = ("/health/", "/metrics")
+"""Asked every few seconds by machines: traces of them would hide the others."""
 _log = structlog.stdlib.get_logger("penstock.web")
 
 
@@ -31,8 +36,9 @@ class Boundary:
     A trailing slash of the path is dropped: clients send it, and a redirect would turn their POST into a GET.
     """
 
-    def __init__(self, app: ASGIApp, workspace_id: str, audit: Audit) -> None:
+    def __init__(self, app: ASGIApp, workspace_id: str, audit: Audit, observer: Observer) -> None:
         self._app = app
+        self._observer = observer
         self._audit = audit
         self._workspace_id = workspace_id.encode()
 
@@ -44,8 +50,10 @@ class Boundary:
             scope["path"] = path.rstrip("/") or "/"
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(send, request_id, self._workspace_id)
-        start = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        trace = None if path.startswith(_UNTRACED) else self._observer.begin(context_of(scope["headers"]))
+        named = {"request_id": request_id} | ({} if trace is None else {"trace_id": trace.context.trace_id})
+        began_ms, start = time.time_ns() // 1_000_000, time.perf_counter()
+        with structlog.contextvars.bound_contextvars(**named):
             try:
                 await self._app(scope, receive, answer.send)
             except Exception:
@@ -55,7 +63,9 @@ class Boundary:
                 if not answer.status:
                     await _send_crash(answer, request_id)
             finally:
-                self._tell(scope, path, answer, (time.perf_counter() - start) * 1000)
+                seconds = time.perf_counter() - start
+                self._tell(scope, path, answer, seconds * 1000)
+                self._observe(scope, answer, trace, began_ms, seconds)
 
     def _tell(self, scope: Scope, path: str, answer: "_Answer", milliseconds: float) -> None:
         entry = entry_of(scope, answer.status or GONE)
@@ -70,6 +80,15 @@ class Boundary:
             ms=round(milliseconds, 1),
             caller=caller.principal.name if caller else None,
         )
+
+    def _observe(self, scope: Scope, answer: "_Answer", trace: Trace | None, began_ms: int, seconds: float) -> None:
+        status, state = answer.status or GONE, scope["state"]
+        self._observer.answers.see(Plane.CONTROL, status)
+        traced = None if trace is None else trace.told()
+        if traced is not None:
+            route = state["audited"][0] if "audited" in state else ""
+            request_id = state["request_id"]
+            self._observer.called(EndedCall(scope["method"], route, status, request_id, began_ms, seconds, traced))
 
 
 class _Answer:

@@ -257,3 +257,27 @@ def test_a_kill_at_any_byte_loses_and_doubles_nothing(tmp_path_factory, actions,
         outcome = {one.request_id: one.outcome for one in recovered}
         for name in known - stored:
             assert outcome[name] is (RequestOutcome.COMPLETED if name in ended else RequestOutcome.FAILED)
+
+
+def test_what_an_earlier_process_left_counts_as_not_stored(tmp_path):
+    first, _ = opened(tmp_path)
+    first.admitted(failed("a"))
+    first.ended(record("b"))
+    second, _ = opened(tmp_path)
+    assert second.behind == 2, "what was open has ended with it"
+    assert len(taken(second)) == 2
+    assert second.behind == 0
+
+
+def test_what_the_disk_does_not_take_is_told(tmp_path, monkeypatch):
+    journal, _ = opened(tmp_path)
+
+    def full(_file, _content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", full)
+    journal.ended(record("a"))
+    assert journal.unwritten_bytes > 100
+    monkeypatch.undo()
+    assert taken(journal) == [record("a")]
+    assert (journal.unwritten_bytes, journal.behind) == (0, 0)
