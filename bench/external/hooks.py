@@ -34,7 +34,7 @@ class Ledger(CustomLogger):
         super().__init__()
         self._file = os.open(os.environ["BENCH_LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    async def async_log_success_event(self, kwargs, _answer, _start, _end) -> None:  # noqa: ANN001 - LiteLLM's shapes
+    async def async_log_success_event(self, kwargs, response_obj, start_time, end_time) -> None:  # noqa: ANN001, ARG002 - as LiteLLM calls it
         """One request was answered."""
         told = kwargs.get("standard_logging_object") or {}
         names = ("id", "model", "prompt_tokens", "completion_tokens", "startTime", "endTime", "status")

@@ -5,6 +5,7 @@ Load and upstreams have one core, the gateways the other; only one gateway is as
 
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 import sys
@@ -154,6 +155,7 @@ def litellm(folder: Path, stack: ExitStack, direct: Side) -> Side:
         "BENCH_TOKEN": TOKEN,
         "BENCH_LIMITED_TOKEN": LIMITED,
         "BENCH_LEDGER": str(home / "ledger.jsonl"),
+        "LITELLM_MASTER_KEY": f"sk-{secrets.token_hex(32)}",
         "LITELLM_MODE": "PRODUCTION",
         "LITELLM_LOG": "ERROR",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
