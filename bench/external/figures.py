@@ -107,7 +107,8 @@ def draw(figures: Mapping[str, object], path: Path) -> bool:
     )
     for axis, (title, heights) in zip(figure.subplots(1, len(charts)), charts, strict=True):
         bars = axis.bar(sides, heights, color=["#1a6fb0", "#b9b9b9", "#d8d8d8"][: len(sides)])
-        axis.bar_label(bars, fmt=lambda value: f"{value:,.3g}")
+        axis.bar_label(bars, [_cell(value) for value in heights])
+        axis.margins(y=0.1)
         axis.set_yscale("symlog", linthresh=0.1)
         axis.set_title(title)
         axis.spines[["top", "right"]].set_visible(False)
@@ -128,4 +129,6 @@ def _median(runs: Sequence[object], name: str) -> float:
 
 
 def _cell(value: object) -> str:
-    return f"{value:,.3g}" if isinstance(value, float) and abs(value) < 100 else f"{value:,.0f}" if value else "-"
+    if not isinstance(value, int | float):
+        return "-"
+    return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
