@@ -139,8 +139,11 @@ class Entry:
 
 
 def _short(text: str) -> str:
-    """Clients write parts of it: not more than a row should hold, and no NUL, which PostgreSQL refuses."""
-    return text[:MOST_TEXT].replace("\0", "") if text else text
+    """Others write parts of it: not more than a row should hold, and nothing that a database refuses."""
+    short = text[:MOST_TEXT]
+    if short.isascii():
+        return short.replace("\0", "") if "\0" in short else short
+    return short.replace("\0", "").encode(errors="replace").decode()
 
 
 class Ledger:

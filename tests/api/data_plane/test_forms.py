@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from penstock.domain.errors import MalformedBody
 from penstock.domain.model import Task
+from penstock.web.openai.app import _translated
 
 INVOKE = "/serving-endpoints/guide/invocations"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -129,3 +131,21 @@ async def test_one_endpoint_as_a_model(served, plane, engine):
     async with served.session.get("/serving-endpoints/models/other/") as answer:
         assert (answer.status, (await answer.json())["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
     assert (await served.error("/serving-endpoints/models/guide", {}))[0] == 405
+
+
+async def test_nesting_of_any_depth_is_refused_and_no_fault(served, plane, engine):
+    plane.publish(engine)
+    for depth in (*range(100, 1100, 25), 5000):
+        sent = '{"inputs": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+        async with served.session.post(INVOKE, data=sent.encode()) as answer:
+            assert answer.status == 400, (depth, await answer.text())
+
+
+def test_nesting_that_cannot_be_written_again_is_refused_in_every_wire_format():
+    class Deep:
+        def chat(self, body):
+            raise RecursionError
+
+    body, check = _translated(Deep(), b"{}")
+    with pytest.raises(MalformedBody, match="nested"):
+        check(Task.CHAT, body)

@@ -12,6 +12,7 @@ from world import DONE, endpoint, event, replica
 from penstock.domain.acl import Acl
 from penstock.domain.errors import Overloaded
 from penstock.domain.usage import Usage
+from penstock.gateway.ledger import MOST_TEXT, _short
 from penstock.gateway.rooms import Rooms
 from penstock.gateway.table import Table
 from penstock.gateway.tail import Tail, usage_of
@@ -146,3 +147,13 @@ async def test_waiting_for_a_change_ends_in_time():
     waits = asyncio.ensure_future(table.changed("e1", 3))
     await clock.advance(3)
     assert await waits is False
+
+
+@given(st.text(st.characters()))
+def test_what_others_write_into_the_ledger_can_be_stored(text):
+    kept = _short(text)
+    assert len(kept) <= MOST_TEXT
+    assert "\0" not in kept
+    assert kept.encode().decode() == kept
+    if "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text):
+        assert kept == text[:MOST_TEXT]

@@ -17,7 +17,14 @@ from penstock.domain.access import Caller, require_scope
 from penstock.domain.access import Scope as TokenScope
 from penstock.domain.acl import may_query
 from penstock.domain.answer_counts import GONE, Plane
-from penstock.domain.errors import EndpointNotFound, InvalidParameter, InvalidRequest, PenstockError, TooLarge
+from penstock.domain.errors import (
+    EndpointNotFound,
+    InvalidParameter,
+    InvalidRequest,
+    MalformedBody,
+    PenstockError,
+    TooLarge,
+)
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.trace_context import TraceContext
@@ -320,6 +327,8 @@ def _translated(translation: Translation, body: bytes) -> tuple[bytes, Callable[
         return translation.chat(body), requests.read
     except InvalidRequest as error:
         return b"", _refusing(error)
+    except RecursionError:
+        return b"", _refusing(MalformedBody("The request body is nested too deeply."))
 
 
 def _refusing(error: InvalidRequest) -> Callable[[Task, bytes], Asked]:

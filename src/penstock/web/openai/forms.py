@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from penstock.domain.errors import PenstockError
+from penstock.domain.errors import MalformedBody, PenstockError
 from penstock.domain.model import Task
 from penstock.domain.usage import Usage
 from penstock.gateway.call import Reply
@@ -31,6 +31,13 @@ def may_hold_a_form(body: bytes) -> bool:
 
 def translated(task: Task, body: bytes) -> bytes | None:
     """The body in OpenAI's form, None if it has none of these; raises InvalidRequest naming the field."""
+    try:
+        return _translated(task, body)
+    except RecursionError:
+        raise MalformedBody("The request body is nested too deeply.") from None
+
+
+def _translated(task: Task, body: bytes) -> bytes | None:
     try:
         given = _fields.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
