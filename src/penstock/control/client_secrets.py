@@ -1,16 +1,27 @@
-"""Client secrets of service principals, and the access tokens that they are exchanged for."""
+"""Client secrets of service principals, the access tokens that they are exchanged for, and narrower ones of those."""
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from penstock.control.credentials import OAUTH_PREFIX, SECRET_PREFIX, digest, new_id, new_value
-from penstock.domain.access import ClientSecret, Principal, PrincipalKind, Scope, Token, TokenKind
-from penstock.domain.errors import DoesNotExist, InvalidParameter, QuotaExceeded
+from penstock.domain.access import Caller, ClientSecret, Principal, PrincipalKind, Scope, Token, TokenKind
+from penstock.domain.acl import may_query
+from penstock.domain.errors import DoesNotExist, InvalidParameter, PermissionDenied, QuotaExceeded
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store, Unit
 
 MAX_SECRETS = 5
 LONGEST_S = 730 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A new token with its value, the seconds that it lives, and what it is good for."""
+
+    value: str
+    seconds: int
+    scope: Scope
 
 
 class ClientSecrets:
@@ -19,7 +30,7 @@ class ClientSecrets:
     def __init__(self, store: Store, clock: Clock, *, token_s: int) -> None:
         self._store = store
         self._clock = clock
-        self.token_s = token_s
+        self._token_s = token_s
 
     async def create(self, principal_id: str, lifetime_s: int | None) -> tuple[str, ClientSecret]:
         """A new secret: its value, told only here, and what is kept; raises DoesNotExist, QuotaExceeded."""
@@ -48,20 +59,40 @@ class ClientSecrets:
             if not await unit.access.remove_secret(principal_id, secret_id):
                 raise DoesNotExist(f"Secret '{secret_id[:80]}' of service principal '{principal_id}' does not exist.")
 
-    async def exchange(self, client_id: str, secret: str, scope: Scope) -> str | None:
+    async def exchange(
+        self, client_id: str, secret: str, scope: Scope, endpoint_id: str | None = None
+    ) -> AccessToken | None:
         """A new access token of the service principal whose application id is `client_id`.
 
-        None if the id or the secret is wrong or expired, or the principal is not active.
+        With `endpoint_id` it is one for the data plane. None if the id or the secret is wrong or expired, or the
+        principal is not active. Raises PermissionDenied if it may not query that endpoint.
         """
         now = self._clock.now_ms()
         async with self._store.unit() as unit:
             principal = await unit.access.principal_named(client_id)
             if principal is None or not principal.active or not await self._fits(unit, principal, secret, now):
                 return None
-            value = new_value(OAUTH_PREFIX)
-            token = Token(new_id(), principal.id, TokenKind.OAUTH, scope, "", now, now + self.token_s * 1000)
-            await unit.access.add_token(token, digest(value))
-        return value
+            if endpoint_id is not None:
+                await _check_query(unit, principal, endpoint_id)
+                scope = Scope.SERVING
+            return await _add(unit, principal, scope, now, self._token_s)
+
+    async def narrowed(self, assertion: str, endpoint_id: str) -> AccessToken | None:
+        """A token for the data plane, made of another access token, after which it does not live.
+
+        None if that one is none, or not valid. Raises PermissionDenied if its principal may not query that endpoint.
+        """
+        now = self._clock.now_ms()
+        async with self._store.unit() as unit:
+            found = await unit.access.by_digest(digest(assertion))
+            if found is None or found[0].kind is not TokenKind.OAUTH:
+                return None
+            token, principal = found
+            if not principal.active or not token.valid_at(now):
+                return None
+            await _check_query(unit, principal, endpoint_id)
+            left_s = self._token_s if token.expires_at is None else (token.expires_at - now) // 1000
+            return await _add(unit, principal, Scope.SERVING, now, min(left_s, self._token_s))
 
     async def _fits(self, unit: Unit, principal: Principal, secret: str, now_ms: int) -> bool:
         given = digest(secret)
@@ -72,3 +103,18 @@ class ClientSecrets:
         found = await unit.access.principal(principal_id)
         if found is None or found.kind is not PrincipalKind.SERVICE_PRINCIPAL:
             raise DoesNotExist(f"Service principal with id '{principal_id}' does not exist.")
+
+
+async def _add(unit: Unit, principal: Principal, scope: Scope, now_ms: int, seconds: int) -> AccessToken:
+    value = new_value(OAUTH_PREFIX)
+    token = Token(new_id(), principal.id, TokenKind.OAUTH, scope, "", now_ms, now_ms + seconds * 1000)
+    await unit.access.add_token(token, digest(value))
+    return AccessToken(value, seconds, scope)
+
+
+async def _check_query(unit: Unit, principal: Principal, endpoint_id: str) -> None:
+    """Raises PermissionDenied if the principal may not query the endpoint, or if there is none of that id."""
+    endpoint = await unit.endpoints.by_id(endpoint_id)
+    caller = Caller(principal, Scope.SERVING, "")
+    if endpoint is None or endpoint.deleted or not may_query(caller, endpoint.acl):
+        raise PermissionDenied("User is not authorized to the requested authorizations.")

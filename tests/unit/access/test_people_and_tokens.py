@@ -171,14 +171,15 @@ async def test_client_secrets_buy_tokens_that_expire(world):
     robot = await world.principals.add_service_principal("Robot", frozenset())
     value, secret = await world.secrets.create(robot.id, None)
     assert secret.expires_at == world.clock.now_ms() + LONGEST_S * 1000
-    token = await world.secrets.exchange(robot.name, value, Scope.SERVING)
-    caller = await world.caller(token)
+    made = await world.secrets.exchange(robot.name, value, Scope.SERVING)
+    assert (made.seconds, made.scope) == (60, Scope.SERVING)
+    caller = await world.caller(made.value)
     assert (caller.principal, caller.scope) == (robot, Scope.SERVING)
     assert await world.tokens.list(caller) == []
-    assert [made.kind for made in await _tokens(world, robot.id)] == [TokenKind.OAUTH]
+    assert [one.kind for one in await _tokens(world, robot.id)] == [TokenKind.OAUTH]
     await world.clock.advance(60)
     with pytest.raises(PermissionDenied):
-        await world.caller(token)
+        await world.caller(made.value)
 
 
 async def _tokens(world, principal_id):

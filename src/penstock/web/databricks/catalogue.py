@@ -38,8 +38,8 @@ class Catalogue:
     sdk_repository: bool = False
 
 
-def routers(catalogue: Catalogue, public_url: str) -> Iterable[APIRouter]:
-    """The routers. `public_url` empty: addresses lead where a request came in."""
+def routers(catalogue: Catalogue) -> Iterable[APIRouter]:
+    """The routers."""
     yield mlflow_models.router(catalogue.models, catalogue.grants, sdk_repository=catalogue.sdk_repository)
     yield mlflow_versions.router(catalogue.versions, catalogue.models, catalogue.grants, catalogue.clock)
     yield uc_namespaces.router(catalogue.namespaces, catalogue.grants)
@@ -47,4 +47,4 @@ def routers(catalogue: Catalogue, public_url: str) -> Iterable[APIRouter]:
     yield uc_versions.router(catalogue.versions, catalogue.grants, catalogue.clock)
     yield grants.router(catalogue.grants)
     yield files.router(catalogue.files, catalogue.uploads, catalogue.grants)
-    yield signed_files.router(catalogue.files, catalogue.uploads, catalogue.grants, public_url)
+    yield signed_files.router(catalogue.files, catalogue.uploads, catalogue.grants)

@@ -6,6 +6,7 @@ from typing import Any
 from penstock.control.endpoint_limits import shown_limits
 from penstock.control.endpoint_views import ConfigView, EndpointView
 from penstock.control.optimization import OptimizationInfo
+from penstock.domain.authorization_details import details_of
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.external_model import ExternalEntity
 from penstock.domain.notification import Notifications
@@ -26,11 +27,17 @@ _SOLD_BY_TOKENS_TOO = ("bge-", "gte-")
 """How the names begin that people log embedding models of those families with."""
 
 
-def detailed(view: EndpointView) -> dict[str, Any]:
-    """ServingEndpointDetailed. `pending_config` is there only while an update is in progress."""
+def detailed(view: EndpointView, origin: str) -> dict[str, Any]:
+    """ServingEndpointDetailed. `pending_config` is there only while an update is in progress.
+
+    `origin` is where the server is reached.
+    """
     body = _common(view.endpoint)
     body["permission_level"] = view.level.value
     body["route_optimized"] = view.endpoint.route_optimized
+    if view.endpoint.route_optimized:
+        body["endpoint_url"] = url = f"{origin}/serving-endpoints/{view.endpoint.name}/invocations"
+        body["data_plane_info"] = _data_plane(view.endpoint, url)
     if view.endpoint.notifications:
         body["email_notifications"] = notifications(view.endpoint.notifications)
     if view.config is not None:
@@ -38,6 +45,11 @@ def detailed(view: EndpointView) -> dict[str, Any]:
     if view.pending is not None:
         body["pending_config"] = {**_config(view.pending, view.endpoint), "start_time": view.pending.config.started_at}
     return body
+
+
+def _data_plane(endpoint: Endpoint, url: str) -> dict[str, Any]:
+    """Where clients of the data plane ask, and what they ask a token for."""
+    return {"query_info": {"endpoint_url": url, "authorization_details": details_of(endpoint.id)}}
 
 
 def listed(view: EndpointView) -> dict[str, Any]:
