@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from penstock.control.grants import require_model
 from penstock.control.offers import Offers, problem
+from penstock.domain.access import Caller
 from penstock.domain.errors import DoesNotExist
+from penstock.domain.grant import Privilege
 from penstock.domain.names import ModelName
 from penstock.domain.profile import Profile
 from penstock.domain.tenancy import Terms
@@ -32,9 +35,10 @@ class Optimization:
         self._store = store
         self.offers = offers
 
-    async def info(self, name: ModelName, number: int) -> OptimizationInfo:
-        """Of one version; raises DoesNotExist."""
+    async def info(self, caller: Caller, name: ModelName, number: int) -> OptimizationInfo:
+        """Of one version; raises DoesNotExist, or PermissionDenied without EXECUTE on its model."""
         async with self._store.unit() as unit:
+            await require_model(unit, caller.principal, name, Privilege.EXECUTE)
             version = await unit.catalog.version(str(name), number)
         if version is None:
             raise DoesNotExist(f"Version {number} of model '{name}' does not exist.")

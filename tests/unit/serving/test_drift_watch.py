@@ -84,7 +84,7 @@ async def test_a_profile_that_drifted_is_marked_once_and_told(world, served):
     metrics = exposition(told)
     assert 'penstock_profile_stale{endpoint_name="one",served_entity_name="guide-1"} 1.0' in metrics
     assert 'penstock_profile_drift_ratio{endpoint_name="one",served_entity_name="guide-1"} 0.' in metrics
-    info = await world.optimization.info(ModelName.parse(GUIDE), 1)
+    info = await world.optimization.info(ANN, ModelName.parse(GUIDE), 1)
     assert info.profile.stale == stale
 
 

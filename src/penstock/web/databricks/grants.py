@@ -1,12 +1,14 @@
 """Grants: /api/2.1/unity-catalog/{permissions,effective-permissions,...}/{securable_type}/{full_name}."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from penstock.control.grants import CatalogGrants, Name
+from penstock.domain.access import Caller
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.grant import Effective, GrantChange, Grants, SecurableKind, grantee_of, kind_of, privilege_of
 from penstock.domain.names import ModelName, SchemaName, check_level
@@ -55,8 +57,27 @@ def router(grants: CatalogGrants) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, grants: CatalogGrants) -> None:
-    @routes.get(f"{BASE}/permissions/{_ONE}", openapi_extra=_USER)
-    @routes.get(f"{BASE}/privilege-assignments/{_ONE}", openapi_extra=_USER)
+    """What is granted on the securable itself, and what counts for it; each by two names that clients have.
+
+    The newer of the latter answers in a field of its own.
+    """
+    own, counting = _Reading(grants.of, _assigned), _Reading(grants.effective, _inherited)
+    _read(routes, "permissions", own)
+    _read(routes, "privilege-assignments", own)
+    _read(routes, "effective-permissions", counting)
+    _read(routes, "effective-privilege-assignments", counting, "effective_privilege_assignments")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is read, and how it is told."""
+
+    find: Callable[[Caller, Name], Awaitable[Mapping[str, Any]]]
+    tell: Callable[[Mapping[str, Any]], list[dict[str, Any]]]
+
+
+def _read(routes: APIRouter, path: str, reading: _Reading, field: str = "privilege_assignments") -> None:
+    @routes.get(f"{BASE}/{path}/{_ONE}", openapi_extra=_USER)
     async def get(
         securable_type: str,
         full_name: str,
@@ -68,36 +89,9 @@ def _add_reading(routes: APIRouter, grants: CatalogGrants) -> None:
         page_token: str = "",
     ) -> dict[str, Any]:
         _check_page(max_results, page_size, page_token)
-        found = await grants.of(caller, _name(securable_type, full_name))
-        return {"privilege_assignments": _assigned(_only(found, principal))}
-
-    @routes.get(f"{BASE}/effective-permissions/{_ONE}", openapi_extra=_USER)
-    async def get_effective(
-        securable_type: str,
-        full_name: str,
-        caller: CallerDep,
-        *,
-        principal: str = "",
-        max_results: int | None = None,
-        page_token: str = "",
-    ) -> dict[str, Any]:
-        _check_page(max_results, None, page_token)
-        found = await grants.effective(caller, _name(securable_type, full_name))
-        return {"privilege_assignments": _inherited(_only(found, principal))}
-
-    @routes.get(f"{BASE}/effective-privilege-assignments/{_ONE}", openapi_extra=_USER)
-    async def list_effective(
-        securable_type: str,
-        full_name: str,
-        caller: CallerDep,
-        *,
-        principal: str = "",
-        page_size: int | None = None,
-        page_token: str = "",
-    ) -> dict[str, Any]:
-        _check_page(None, page_size, page_token)
-        found = await grants.effective(caller, _name(securable_type, full_name))
-        return {"effective_privilege_assignments": _inherited(_only(found, principal))}
+        found = await reading.find(caller, _name(securable_type, full_name))
+        wanted = grantee_of(principal)
+        return {field: reading.tell({name: given for name, given in found.items() if wanted in ("", name)})}
 
 
 def _name(securable_type: str, full_name: str) -> Name:
@@ -113,14 +107,6 @@ def _check_page(max_results: int | None, page_size: int | None, page_token: str)
             raise InvalidParameter(f"{field} must be 0 or at least {LEAST_PAGE}, but is {given}.")
     if page_token:
         raise InvalidParameter("page_token is not one that this list gave out: it has one page.")
-
-
-_Given = Mapping[str, Any]
-
-
-def _only(found: _Given, principal: str) -> _Given:
-    wanted = grantee_of(principal)
-    return {name: given for name, given in found.items() if wanted in ("", name)}
 
 
 def _assigned(grants: Grants) -> list[dict[str, Any]]:
