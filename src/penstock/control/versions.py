@@ -8,6 +8,7 @@ from penstock.control.models import existing_model, existing_version
 from penstock.control.usage_of_models import endpoints_using
 from penstock.domain.access import Caller
 from penstock.domain.catalog import (
+    RUN_ID_LIMIT,
     Lineage,
     ModelVersion,
     Tags,
@@ -56,7 +57,7 @@ class Versions:
         checked = replace(
             new,
             source=check_text(new.source, "source"),
-            run_id=check_text(new.run_id, "run_id"),
+            run_id=check_text(new.run_id, "run_id", RUN_ID_LIMIT),
             description=check_text(new.description, "description"),
             tags=tuple(sorted(dict(check_tag(*tag) for tag in new.tags).items())),
             lineage=check_lineage(new.lineage),

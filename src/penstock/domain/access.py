@@ -9,6 +9,8 @@ ADMINS = "admins"
 USERS = "users"
 MAX_NAME = 255
 MAX_COMMENT = 1024
+LONGEST_LIFETIME_S = 100 * 365 * 24 * 3600
+"""The longest that a token may be asked to live, where it is not to live for ever."""
 
 
 class PrincipalKind(StrEnum):
@@ -145,9 +147,10 @@ def lifetime_end(now_ms: int, lifetime_s: int | None, longest_s: int | None) -> 
     """
     if lifetime_s is None or lifetime_s == -1:
         return None if longest_s is None else now_ms + longest_s * 1000
-    if lifetime_s < 1 or (longest_s is not None and lifetime_s > longest_s):
-        limit = "" if longest_s is None else f" and at most {longest_s}"
+    most = LONGEST_LIFETIME_S if longest_s is None else longest_s
+    if not 1 <= lifetime_s <= most:
         raise InvalidParameter(
-            f"lifetime_seconds must be at least 1{limit}, or -1 for the longest; it is {lifetime_s}."
+            f"lifetime_seconds must be at least 1 and at most {most}, or -1 for the longest that there is; "
+            f"it is {lifetime_s}."
         )
     return now_ms + lifetime_s * 1000

@@ -104,5 +104,14 @@ def name_of(params: Iterable[str], body: Mapping[str, str]) -> str:
     return clean("/".join(part for part in found if part))
 
 
-NAMING = ("token_id", "userName", "displayName", "path", "run_id", "experiment_id", "input_file_id")
+NAMING = (
+    "token_id",
+    "userName",
+    "displayName",
+    "connection_name",
+    "path",
+    "run_id",
+    "experiment_id",
+    "input_file_id",
+)
 """Fields that name an object where `name` does not."""

@@ -16,6 +16,8 @@ Tags = tuple[tuple[str, str], ...]
 TAG_KEY_LIMIT = 256
 TAG_VALUE_LIMIT = 5000
 TEXT_LIMIT = 65536
+RUN_ID_LIMIT = 256
+"""Versions are looked up by it, and no index takes more."""
 ALIAS_LIMIT = 255
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+")
 _VERSION_ALIAS = re.compile(r"v\d+")
@@ -173,11 +175,11 @@ def check_tag(key: str, value: str) -> tuple[str, str]:
     return key, value
 
 
-def check_text(text: str, field: str) -> str:
-    """Returns a description, comment or source; raises InvalidParameter if it is too long for the database."""
-    if len(text) > TEXT_LIMIT or "\0" in text:
+def check_text(text: str, field: str, limit: int = TEXT_LIMIT) -> str:
+    """Returns a description, comment or source; raises InvalidParameter if it has more than `limit` characters."""
+    if len(text) > limit or "\0" in text:
         raise InvalidParameter(
-            f"{field} must be at most {TEXT_LIMIT} characters without NUL, but has {len(text)} characters."
+            f"{field} must be at most {limit} characters without NUL, but has {len(text)} characters."
         )
     return text
 

@@ -8,6 +8,8 @@ from penstock.domain.errors import InvalidParameter
 
 LEVEL_LIMIT = 255
 LEVELS = 3
+BYTES_LIMIT = 2048
+"""Of a full name: what is looked up must fit into an index."""
 _SEPARATORS = frozenset("./\\:@'\"`%?#")
 _CONTROL = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
@@ -83,10 +85,15 @@ class ModelName:
 
     @classmethod
     def of(cls, catalog: str, schema: str, model: str) -> Self:
-        """From its levels; raises InvalidParameter naming the level."""
-        return cls(
+        """From its levels; raises InvalidParameter naming the level, or if they are too long together."""
+        made = cls(
             check_level(catalog, "catalog_name"), check_level(schema, "schema_name"), check_level(model, "model name")
         )
+        if len(str(made).encode()) > BYTES_LIMIT:
+            raise InvalidParameter(
+                f"A model's full name must be at most {BYTES_LIMIT} bytes in UTF-8, but has {len(str(made).encode())}."
+            )
+        return made
 
     @property
     def parent(self) -> SchemaName:

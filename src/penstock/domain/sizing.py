@@ -10,6 +10,8 @@ from penstock.domain.throughput import CONCURRENCY_PER_CHUNK
 
 UNITS_PER_CHUNK = 50
 """Model units that are worth one chunk (`model_unit_chunk_size`)."""
+MOST_VALUE = 2**53 - 1
+"""Numbers beyond are not whole in clients that read JSON as floating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ def of_workload(size: str, *, scale_to_zero: bool, name: str) -> Sizing:
 
 def check_sizing(sizing: Sizing, name: str) -> Sizing:
     """Returns the size of the served entity `name`, or raises InvalidParameter: one way, whole, in order."""
+    for field, value in _fields(sizing).items():
+        if value is not None and value > MOST_VALUE:
+            raise InvalidParameter(f"{field} of '{name}' must be at most {MOST_VALUE}, but is {value}.")
     given = [field for field, value in _fields(sizing).items() if value is not None]
     ways = {way for way, fields in _WAYS.items() if any(field in given for field in fields)}
     if len(ways) > 1:

@@ -29,6 +29,7 @@ from penstock.web.databricks import (
     client_secrets,
     endpoint_settings,
     endpoint_throughput,
+    external_functions,
     oauth,
     permissions,
     scim,
@@ -116,12 +117,13 @@ def create_app(parts: Parts) -> Site:
     control = FastAPI(title="Penstock", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     control.state.authenticator = parts.authenticator
     control.state.audit = parts.audit
+    control.state.public_url = parts.public_url
     answer_failures(control)
     for router in _routers(parts):
         # Taken over as they are: FastAPI's own inclusion would wrap each route once more.
         control.router.routes.extend(router.routes)
     plain = parts.data_plane.routes if parts.data_plane is not None else ()
-    described = reference.router(lambda: document(control.routes, plain), parts.serving.endpoints, parts.public_url)
+    described = reference.router(lambda: document(control.routes, plain), parts.serving.endpoints)
     control.router.routes.extend(described.routes)
     declared_routes(control.routes)
     return Site(control, Boundary(control, parts.workspace_id, parts.audit, parts.metrics.observer), parts.data_plane)
@@ -130,7 +132,7 @@ def create_app(parts: Parts) -> Site:
 def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield health.router(parts.health)
     yield metrics.router(parts.metrics)
-    yield oauth.router(parts.client_secrets, parts.workspace_id, parts.public_url)
+    yield oauth.router(parts.client_secrets, parts.workspace_id)
     yield tokens.router(parts.tokens)
     yield scim.router(parts.principals, parts.groups)
     yield scim_groups.router(parts.groups)
@@ -138,10 +140,11 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield client_secrets.router(parts.client_secrets)
     yield audit_logs.router(parts.audit)
     yield secrets.router(parts.secrets, parts.secret_scopes)
-    yield from catalogue.routers(parts.catalogue, parts.public_url)
+    yield from catalogue.routers(parts.catalogue)
     yield serving_endpoints.router(parts.serving)
     yield endpoint_settings.router(parts.serving.settings)
     yield endpoint_throughput.router(parts.throughput)
+    yield external_functions.router()
     if parts.batches is not None:
         yield files.router(parts.batches)
         yield batches.router(parts.batches)

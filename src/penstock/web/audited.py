@@ -27,7 +27,7 @@ def note_body(request: Request) -> None:
     body = getattr(request, "_body", b"")
     try:
         named = msgspec.json.decode(body, type=_Named) if body else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
     found = {name: value for name in _NAMES if isinstance(value := getattr(named, name, None), str | int)}
     request.state.audited[2].update({name: str(value) for name, value in found.items()})

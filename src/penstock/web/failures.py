@@ -12,6 +12,7 @@ from penstock.domain.errors import PenstockError, Unauthenticated
 from penstock.web.errors import ErrorAnswer, answer_to, as_scim, crash_answer, error_answer
 
 SCIM = "/api/2.0/preview/scim/"
+_PLACES = (("body",), ("query",), ("path",), ("header",))
 _log = structlog.stdlib.get_logger("penstock.web")
 
 
@@ -26,7 +27,7 @@ def answer_failures(app: FastAPI) -> None:
 def _response(request: Request, answer: ErrorAnswer) -> Response:
     # for the audit log
     request.state.error_code = answer.code
-    if request.url.path.startswith(SCIM):
+    if request.scope["path"].startswith(SCIM):
         answer = as_scim(answer)
     response = Response(answer.body, answer.status)
     response.raw_headers = list(answer.headers)
@@ -56,7 +57,7 @@ async def _on_validation(request: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    method, path = request.method, request.url.path
+    method, path = request.method, request.scope["path"]
     code, message = {
         404: ("ENDPOINT_NOT_FOUND", f"No API found for '{method} {path}'."),
         405: ("METHOD_NOT_ALLOWED", f"'{path}' does not take {method}."),
@@ -72,7 +73,8 @@ def validation_message(problems: Sequence[Any]) -> tuple[str, str]:
     first = problems[0]
     if first["type"] == "json_invalid":
         return "MALFORMED_REQUEST", f"The request body is not valid JSON: {first['ctx']['error']}."
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path", "header"))
+    place = first["loc"]
+    where = ".".join(str(part) for part in (place[1:] if place[:1] in _PLACES else place))
     if not where:
         return "MALFORMED_REQUEST", "The request body must be a JSON object."
     rule = str(first["msg"])

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import Message
 
@@ -21,8 +22,9 @@ from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
 from penstock.domain.access import Caller, Scope, require_admin, require_scope
 from penstock.domain.audit_entry import READS
-from penstock.domain.errors import PermissionDenied, TooLarge, Unauthenticated
+from penstock.domain.errors import InvalidParameter, InvalidRequest, PermissionDenied, TooLarge, Unauthenticated
 from penstock.web.audited import note_body, note_route
+from penstock.web.json_body import check_json, text_problem
 
 DECLARATION = "x-penstock-access"
 _STREAMS = "x-penstock-streams"
@@ -91,17 +93,38 @@ class GuardedRoute(APIRoute):
                 audit = request.app.state.audit
                 assert isinstance(audit, Audit)
                 audit.require_room()
+            _check_address(request)
             if takes_json:
                 headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
                 request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
             taken = request if streams else _bounded(request)
             try:
+                if takes_json:
+                    check_json(await whole_body(taken))
                 return await handle(taken)
             finally:
                 if takes_json and request.method not in READS:
                     note_body(taken)
 
         return guarded
+
+
+def _check_address(request: Request) -> None:
+    """Raises InvalidParameter for a text in the path or the query that no database can hold."""
+    if "\0" not in request.scope["path"] and b"%00" not in request.scope["query_string"]:
+        return
+    given = (*request.path_params.items(), *request.query_params.multi_items())
+    for name, value in given:
+        if problem := text_problem(str(value)):
+            raise InvalidParameter(f"{name} {problem}.")
+
+
+async def whole_body(request: Request) -> bytes:
+    """The whole body; raises InvalidRequest if the client goes away in the middle."""
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        raise InvalidRequest("The request ended before its body was complete.") from error
 
 
 def _bounded(request: Request) -> Request:

@@ -1,8 +1,8 @@
 """The audit log for administrators: /api/2.0/audit-logs, a route of ours."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from penstock.control.audit import Audit
 from penstock.domain.audit_entry import AuditEntry, AuditFilter, Result
@@ -10,6 +10,7 @@ from penstock.web.databricks.paging import after_text, page, page_size
 from penstock.web.guard import Access, allows, guarded_router
 
 MAX_RESULTS = 1000
+_Time = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 
 
 def router(audit: Audit) -> APIRouter:
@@ -24,8 +25,8 @@ def router(audit: Audit) -> APIRouter:
         object_name: str = "",
         request_id: str = "",
         result: Result | None = None,
-        start_time: int | None = None,
-        end_time: int | None = None,
+        start_time: _Time = None,
+        end_time: _Time = None,
         max_results: int | None = None,
         page_token: str | None = None,
     ) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from penstock.web.guard import Access, allows, guarded_router
 
 _PATH = "/api/2.0/accounts/servicePrincipals/{principal_id}/credentials/secrets"
 _ADMIN = allows(Access.ADMIN)
+_DIGITS = 18
 
 
 class CreateSecret(BaseModel):
@@ -47,7 +48,7 @@ def _seconds(lifetime: str | None) -> int | None:
     if lifetime is None:
         return None
     digits = lifetime.removesuffix("s")
-    if not digits.isascii() or not digits.isdigit():
+    if not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS:
         raise InvalidParameter(f'lifetime must be seconds such as "3600s", but is "{lifetime[:80]}".')
     return int(digits)
 

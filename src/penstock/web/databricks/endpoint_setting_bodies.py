@@ -10,6 +10,7 @@ from penstock.domain.telemetry import Telemetry, check_features
 
 _LENIENT = ConfigDict(extra="ignore", protected_namespaces=())
 _TABLES = ("logs_table", "metrics_table", "traces_table", "annotations_table")
+_MOST_NAME = 767
 
 
 class AddressesBody(BaseModel):
@@ -57,15 +58,23 @@ class TelemetryBody(BaseModel):
                 "telemetry_config.inference_table_config: inference tables are not supported by this server yet."
             )
         tables = tuple((field, table) for field, table in sorted((self.table_names or {}).items()) if table)
-        for field, _ in tables:
+        for field, table in tables:
             if field not in _TABLES:
                 raise InvalidParameter(
                     f"telemetry_config.table_names must hold {', '.join(_TABLES)}, but holds {field[:80]!r}."
                 )
+            _check_name(table, f"table_names.{field}")
         features = check_features(tuple(self.enabled_telemetry_features or ()))
-        if not (features or tables or self.telemetry_profile_id):
+        profile = _check_name(self.telemetry_profile_id or "", "telemetry_profile_id")
+        if not (features or tables or profile):
             return None
-        return Telemetry(features, self.telemetry_profile_id or "", tables)
+        return Telemetry(features, profile, tables)
+
+
+def _check_name(name: str, field: str) -> str:
+    if len(name) > _MOST_NAME:
+        raise InvalidParameter(f"telemetry_config.{field} must have at most {_MOST_NAME} characters.")
+    return name
 
 
 class TelemetryPatchBody(BaseModel):

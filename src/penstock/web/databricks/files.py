@@ -19,7 +19,8 @@ from penstock.domain.tracking_path import FilePath, parse_file
 from penstock.ports.artifacts import Entry, Part
 from penstock.web.databricks.downloads import answer_file
 from penstock.web.databricks.paging import after_text, page, page_size
-from penstock.web.guard import Access, CallerDep, allows, guarded_router
+from penstock.web.guard import Access, CallerDep, allows, guarded_router, whole_body
+from penstock.web.json_body import check_json
 
 BASE = "/api/2.0/fs"
 FILES = f"{BASE}/files"
@@ -112,7 +113,7 @@ def _add_uploads(routes: APIRouter, files: Files, uploads: Uploads, grants: Cata
             return {"multipart_upload": {"session_token": await uploads.begin(path, overwrite=overwrite)}}
         if action == "complete-upload":
             _check_type(upload_type)
-            await uploads.complete(path, session_token, _parts(await request.body()))
+            await uploads.complete(path, session_token, _parts(await whole_body(request)))
             return {}
         if action == "abort-upload":
             await uploads.abort(path, session_token)
@@ -133,6 +134,7 @@ def _check_type(upload_type: str) -> None:
 
 
 def _parts(body: bytes) -> list[Part]:
+    check_json(body)
     try:
         parsed = CompleteBody.model_validate_json(body)
     except ValueError as error:

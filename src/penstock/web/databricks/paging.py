@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from penstock.domain.errors import InvalidParameter
+from penstock.web.json_body import text_problem
 
+_MOST = 2**31 - 1
 _Thing = TypeVar("_Thing")
 
 
@@ -31,7 +33,7 @@ def page(
 def after_text(token: str | None) -> str:
     """The key in a token that was made from one string; '' without a token. Raises InvalidParameter."""
     key = _key(token) if token else ""
-    if not isinstance(key, str):
+    if not isinstance(key, str) or text_problem(key):
         raise InvalidParameter("page_token is not one that this list gave out.")
     return key
 
@@ -41,7 +43,7 @@ def after_version(token: str | None) -> tuple[str, int] | None:
     if not token:
         return None
     match _key(token):
-        case [str(name), int(number)]:
+        case [str(name), int(number)] if not text_problem(name) and 0 <= number <= _MOST:
             return name, number
     raise InvalidParameter("page_token is not one that this list gave out.")
 

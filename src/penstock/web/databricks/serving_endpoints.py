@@ -30,7 +30,9 @@ from penstock.web.databricks.endpoint_bodies import (
 )
 from penstock.web.databricks.gateway_bodies import GatewayBody, RateLimitsBody, limits_answer
 from penstock.web.databricks.profile_answers import ProfileBody, profiling_answer
-from penstock.web.guard import Access, CallerDep, allows, guarded_router
+from penstock.web.guard import Access, CallerDep, allows, guarded_router, whole_body
+from penstock.web.json_body import check_json
+from penstock.web.origin import OriginDep
 
 ROOT = "/api/2.0/serving-endpoints"
 _SDK = re.compile(r"databricks-sdk-py/(\d+)\.(\d+)")
@@ -74,23 +76,23 @@ def _serve(routes: APIRouter, method: str, path: str, handler: Handler) -> None:
 
 
 def _optimization(routes: APIRouter, optimization: Optimization) -> None:
-    async def info(name: str, version: str) -> dict[str, Any]:
-        found = await optimization.info(ModelName.parse(name), check_number(version))
+    async def info(name: str, version: str, caller: CallerDep) -> dict[str, Any]:
+        found = await optimization.info(caller, ModelName.parse(name), check_number(version))
         return answers.optimization(found)
 
     _serve(routes, "GET", "/get-model-optimization-info/{name}/{version}", info)
 
 
 def _in_units(routes: APIRouter, endpoints: Endpoints) -> None:
-    async def create(body: CreateBody, caller: CallerDep) -> dict[str, Any]:
+    async def create(body: CreateBody, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
         wish = body.wish()
         if wish.config is None or not wish.config.entities:
             raise InvalidParameter("config.served_entities must be given here, each with provisioned_model_units.")
         in_units(wish.config)
-        return answers.detailed(await endpoints.create(caller, wish))
+        return answers.detailed(await endpoints.create(caller, wish), origin)
 
-    async def update(name: str, body: UnitsConfigBody, caller: CallerDep) -> dict[str, Any]:
-        return answers.detailed(await endpoints.update(caller, name, body.wish()))
+    async def update(name: str, body: UnitsConfigBody, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.update(caller, name, body.wish()), origin)
 
     _serve(routes, "POST", "/pt", create)
     _serve(routes, "PUT", "/pt/{name}/config", update)
@@ -123,16 +125,16 @@ def _collection(routes: APIRouter, endpoints: Endpoints) -> None:
     async def list_endpoints(caller: CallerDep) -> dict[str, Any]:
         return {"endpoints": [answers.listed(view) for view in await endpoints.list(caller)]}
 
-    async def create(body: CreateBody, caller: CallerDep) -> dict[str, Any]:
-        return answers.detailed(await endpoints.create(caller, body.wish()))
+    async def create(body: CreateBody, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.create(caller, body.wish()), origin)
 
     _serve(routes, "GET", "", list_endpoints)
     _serve(routes, "POST", "", create)
 
 
 def _one(routes: APIRouter, endpoints: Endpoints) -> None:
-    async def get(name: str, caller: CallerDep) -> dict[str, Any]:
-        return answers.detailed(await endpoints.get(caller, name))
+    async def get(name: str, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.get(caller, name), origin)
 
     async def delete(name: str, caller: CallerDep) -> dict[str, Any]:
         await endpoints.delete(caller, name)
@@ -143,11 +145,11 @@ def _one(routes: APIRouter, endpoints: Endpoints) -> None:
 
 
 def _changes(routes: APIRouter, endpoints: Endpoints) -> None:
-    async def update(name: str, body: ConfigBody, caller: CallerDep) -> dict[str, Any]:
-        return answers.detailed(await endpoints.update(caller, name, body.wish()))
+    async def update(name: str, body: ConfigBody, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.update(caller, name, body.wish()), origin)
 
-    async def cancel(name: str, caller: CallerDep) -> dict[str, Any]:
-        return answers.detailed(await endpoints.cancel(caller, name))
+    async def cancel(name: str, caller: CallerDep, origin: OriginDep) -> dict[str, Any]:
+        return answers.detailed(await endpoints.cancel(caller, name), origin)
 
     async def patch_tags(name: str, body: TagsBody, caller: CallerDep, request: Request) -> JSONResponse:
         add = [tag.pair() for tag in body.add_tags or ()]
@@ -191,8 +193,9 @@ def _logs(routes: APIRouter, logs: EndpointLogs) -> None:
 async def _config_version(request: Request) -> int | None:
     """From the query, or from a JSON body, which some clients send with GET; None if neither has it."""
     value: object = request.query_params.get("config_version")
-    body = await request.body()
+    body = await whole_body(request)
     if value is None and body.strip():
+        check_json(body)
         try:
             content = json.loads(body)
         except ValueError as error:

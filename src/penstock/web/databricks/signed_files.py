@@ -14,7 +14,9 @@ from penstock.domain.errors import InvalidParameter, MalformedBody
 from penstock.domain.grant import Privilege
 from penstock.domain.tracking_path import parse_file
 from penstock.web.databricks.files import BASE, allowed, body_of, path_of, send
-from penstock.web.guard import Access, CallerDep, allows, guarded_router
+from penstock.web.guard import Access, CallerDep, allows, guarded_router, whole_body
+from penstock.web.json_body import check_json
+from penstock.web.origin import origin_of
 
 SIGNED = f"{BASE}/signed"
 _USER = allows(Access.USER)
@@ -41,21 +43,20 @@ class AskPartUrls(AskSessionUrl):
     count: int = 1
 
 
-def router(files: Files, uploads: Uploads, grants: CatalogGrants, public_url: str) -> APIRouter:
-    """All of them. `public_url` empty: addresses lead where the request came in."""
+def router(files: Files, uploads: Uploads, grants: CatalogGrants) -> APIRouter:
+    """All of them."""
     routes = guarded_router()
-    _add_asking(routes, files, uploads, grants, public_url)
+    _add_asking(routes, files, uploads, grants)
     _add_using(routes, files, uploads)
     return routes
 
 
-def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, grants: CatalogGrants, public_url: str) -> None:
+def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, grants: CatalogGrants) -> None:
     def url(request: Request, ticket: Ticket) -> str:
-        base = public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
         query: dict[str, str | int] = {"expires": ticket.expires_at, "signature": ticket.signature}
         if ticket.session:
             query |= {"session": ticket.session, "part": ticket.part}
-        return f"{base}{SIGNED}{quote(str(ticket.path))}?{urlencode(query)}"
+        return f"{origin_of(request)}{SIGNED}{quote(str(ticket.path))}?{urlencode(query)}"
 
     @routes.post(f"{BASE}/create-upload-url", openapi_extra=_USER)
     async def upload(request: Request, body: AskUrl, caller: CallerDep) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, grants: Catal
     @routes.post(f"{BASE}/create-download-url", openapi_extra=_USER)
     async def download(request: Request, caller: CallerDep) -> dict[str, Any]:
         # MLflow sends a body, the SDK a query.
-        asked = _asked(await request.body(), request)
+        asked = _asked(await whole_body(request), request)
         ticket = await files.ticket(
             GET, await allowed(grants, caller, parse_file(asked.path), Privilege.EXECUTE), _time(asked.expire_time)
         )
@@ -93,6 +94,7 @@ def _add_asking(routes: APIRouter, files: Files, uploads: Uploads, grants: Catal
 
 
 def _asked(body: bytes, request: Request) -> AskUrl:
+    check_json(body)
     try:
         if body.strip():
             return AskUrl.model_validate_json(body)

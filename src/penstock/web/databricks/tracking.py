@@ -12,6 +12,7 @@ from penstock.web.databricks.tracking_dialect import check_origin
 from penstock.web.databricks.tracking_paths import AJAX, API, INFO, UI, is_open, page_address
 from penstock.web.databricks.tracking_relay import relay
 from penstock.web.guard import Access, allows, guarded_router
+from penstock.web.origin import query_of
 
 _USER = allows(Access.USER)
 _BROWSER = allows(Access.USER, challenge=True)
@@ -66,6 +67,6 @@ def _pages(server: TrackingServer, public_url: str) -> APIRouter:
             return await relay(request, server) if whole else RedirectResponse(f"{UI}/")
         if is_open("GET", path):
             return await relay(request, server)
-        return RedirectResponse(page_address(path, request.url.query))
+        return RedirectResponse(page_address(path, query_of(request)))
 
     return routes

@@ -83,5 +83,9 @@ def check_origin(origin: str | None, host: str, public_url: str) -> None:
     if origin is None:
         return
     ours = {host.lower(), urlsplit(public_url).netloc.lower()} - {""}
-    if urlsplit(origin).netloc.lower() not in ours:
+    try:
+        known = urlsplit(origin).netloc.lower() in ours
+    except ValueError:
+        known = False
+    if not known:
         raise PermissionDenied("Pages of other sites may not change anything here.")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from penstock.domain.errors import EndpointNotFound
+from penstock.domain.errors import EndpointNotFound, MalformedBody
 from penstock.ports.tracking import TrackingAnswer, TrackingRequest, TrackingServer
 from penstock.web.databricks.tracking_dialect import (
     body_for_databricks,
@@ -17,6 +17,9 @@ from penstock.web.databricks.tracking_dialect import (
 )
 from penstock.web.databricks.tracking_paths import UI, child_path, is_open
 from penstock.web.errors import error_body
+from penstock.web.guard import whole_body
+from penstock.web.json_body import check_json
+from penstock.web.origin import query_of
 
 # Neither credentials nor where the request came from: those are for us.
 _THERE = ("accept", "if-none-match", "if-modified-since")
@@ -43,7 +46,11 @@ async def relay(request: Request, server: TrackingServer) -> Response:
         path = f"{UI}/"  # our boundary took the slash
     if not is_open(request.method, path):
         raise EndpointNotFound(f"No API found for '{request.method} {path}'.")
-    body = body_for_mlflow(await request.body())
+    sent = await whole_body(request)
+    check_json(sent)
+    if sent.strip()[:1] not in (b"", b"{"):
+        raise MalformedBody("The request body must be a JSON object.")
+    body = body_for_mlflow(sent)
     if path.endswith("/experiments/create"):
         body = new_experiment(body)
     answer = await server.ask(_passed_on(request, path, body))
@@ -61,7 +68,7 @@ def _passed_on(request: Request, path: str, body: bytes) -> TrackingRequest:
     headers = [(name, request.headers[name]) for name in _THERE if name in request.headers]
     if body:
         headers.append(("content-type", _JSON))
-    query = query_for_mlflow(request.url.query)
+    query = query_for_mlflow(query_of(request))
     target = quote(child_path(path)) + (f"?{query}" if query else "")
     return TrackingRequest(request.method, target, tuple(headers), body)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from penstock.control.endpoint_views import EndpointView
@@ -13,6 +13,7 @@ from penstock.domain.endpoint import Ready
 from penstock.domain.errors import InvalidRequest
 from penstock.domain.model import Task
 from penstock.web.guard import Access, CallerDep, allows, guarded_router
+from penstock.web.origin import OriginDep
 from penstock.web.reference import data_plane
 from penstock.web.reference.page import page
 
@@ -39,7 +40,7 @@ class _Once:
         return document, page(document)
 
 
-def router(describe: Callable[[], dict[str, Any]], endpoints: Endpoints, public_url: str) -> APIRouter:
+def router(describe: Callable[[], dict[str, Any]], endpoints: Endpoints) -> APIRouter:
     """The routes; `describe` makes the document of everything."""
     routes = guarded_router()
     made = _Once(describe)
@@ -50,9 +51,8 @@ def router(describe: Callable[[], dict[str, Any]], endpoints: Endpoints, public_
     async def docs_page() -> HTMLResponse:
         return HTMLResponse((await made.get())[1], headers=_POLICY)
 
-    async def endpoint_openapi(name: str, caller: CallerDep, request: Request) -> JSONResponse:
-        host = public_url or str(request.base_url).rstrip("/")
-        return JSONResponse(endpoint_document(await endpoints.get(caller, name), host))
+    async def endpoint_openapi(name: str, caller: CallerDep, origin: OriginDep) -> JSONResponse:
+        return JSONResponse(endpoint_document(await endpoints.get(caller, name), origin))
 
     anyone, user = allows(Access.ANYONE), allows(Access.USER)
     routes.add_api_route("/openapi.json", openapi_document, methods=["GET"], openapi_extra=anyone)
