@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from described import compare
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.batches.folder import BatchFolder
@@ -208,7 +209,8 @@ def site(parts: Parts) -> Site:
 
 def client_for(site: Site, token: str | None) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=site), base_url="http://penstock", headers=headers)
+    transport, hooks = httpx.ASGITransport(app=site), {"response": [compare]}
+    return httpx.AsyncClient(transport=transport, base_url="http://penstock", headers=headers, event_hooks=hooks)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from penstock.web.reference.answers import ANSWERS
 from penstock.web.reference.page import page
 
 
@@ -17,7 +18,7 @@ async def document(anonymous):
 
 def references(node):
     if isinstance(node, dict):
-        yield from ([node["$ref"]] if "$ref" in node else [])
+        yield from ([node["$ref"]] if isinstance(node.get("$ref"), str) else [])
         for one in node.values():
             yield from references(one)
     elif isinstance(node, list):
@@ -79,3 +80,40 @@ def test_what_is_written_on_the_page_is_text():
     )
     assert not re.findall('<b>|<i>|<x>|<p>"', made)
     assert json.dumps("&lt;i&gt;")[1:-1] in made
+
+
+def plain(path):
+    """As the document has it: without kinds of parameters, and without a slash at the end."""
+    return re.sub(r":\w+\}", "}", path.rstrip("/") or "/")
+
+
+def test_every_route_of_the_control_plane_says_what_it_answers(site):
+    others = {(route.method, route.path) for route in site._data_plane.routes}
+    control = [route for route in site.routes if (route.method, route.path) not in others]
+    assert {f"{route.method} {plain(route.path)}" for route in control} == set(ANSWERS)
+
+
+async def test_every_answer_and_every_body_has_a_schema(document):
+    for path, operations in document["paths"].items():
+        relayed = path.startswith(("/api/2.0/mlflow/", "/api/3.0/mlflow/", "/ml/")) and "unity-catalog" not in path
+        for method, one in operations.items():
+            for body in [*one["responses"].values(), one.get("requestBody", {})]:
+                schema = body.get("content", {}).get("application/json", {}).get("schema")
+                says = schema is None or {"$ref", "properties", "anyOf"} & set(schema)
+                assert says or relayed, (method, path, schema)
+
+
+async def test_schemas_of_answers_are_closed_and_have_names_of_their_own(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["ServingEndpointDetailed"]["additionalProperties"] is False
+    assert {"ResponsesRequest", "MessagesRequest", "ResponseAnswer", "MessageAnswer", "Error"} <= set(schemas)
+    for path, name in (("responses", "ResponsesRequest"), ("anthropic/v1/messages", "MessagesRequest")):
+        asked = document["paths"][f"/serving-endpoints/{path}"]["post"]["requestBody"]
+        assert asked["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+
+
+async def test_every_name_in_a_path_is_a_parameter(document):
+    for path, operations in document["paths"].items():
+        for one in operations.values():
+            declared = [parameter["name"] for parameter in one.get("parameters", ()) if parameter["in"] == "path"]
+            assert sorted(declared) == sorted(re.findall(r"\{(\w+)\}", path)), path

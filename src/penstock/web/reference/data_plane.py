@@ -3,15 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from penstock.domain.model import Task
+from penstock.web.anthropic.request import MessagesRequest
 from penstock.web.guard import Declared
 from penstock.web.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest
+from penstock.web.reference.components import Components
+from penstock.web.reference.shapes.natives import MessageAnswer, ResponseAnswer
+from penstock.web.responses.request import ResponsesRequest
 
 JSON = "application/json"
 _REQUESTS = {Task.CHAT: ChatRequest, Task.COMPLETIONS: CompletionRequest, Task.EMBEDDINGS: EmbeddingRequest}
 _PATHS = {"/chat/completions": Task.CHAT, "/completions": Task.COMPLETIONS, "/embeddings": Task.EMBEDDINGS}
+_NATIVE = {
+    "/serving-endpoints/responses": (ResponsesRequest, ResponseAnswer),
+    "/serving-endpoints/anthropic/v1/messages": (MessagesRequest, MessageAnswer),
+}
+TYPES = (*_REQUESTS.values(), *(one for both in _NATIVE.values() for one in both))
+"""What requests and answers are made of."""
 _USAGE = {
     "type": "object",
     "required": ["prompt_tokens", "total_tokens"],
@@ -53,6 +61,8 @@ _FORMS = {
     "instances": {"type": "array"},
 }
 _STREAM = {"schema": {"type": "string", "description": "Events of one `data:` line each; `data: [DONE]` is the last."}}
+_EVENTS = {"schema": {"type": "string", "description": "Events of an `event:` and a `data:` line each."}}
+_HEADERS = {name: {"schema": {"type": "string"}} for name in ("served-model-name", "x-request-id")}
 _MODEL = {
     "type": "object",
     "required": ["id", "object", "created", "owned_by"],
@@ -67,8 +77,7 @@ _MODEL = {
 
 def schemas() -> dict[str, Any]:
     """The schemas of requests, by name."""
-    _, components = msgspec.json.schema_components(_REQUESTS.values(), ref_template="#/components/schemas/{name}")
-    return components
+    return Components(_REQUESTS.values()).schemas
 
 
 def _ref(task: Task) -> dict[str, Any]:
@@ -99,40 +108,22 @@ def answer(tasks: Sequence[Task], *, forms: bool) -> dict[str, Any]:
     return {
         "description": "The answer; a stream of events if `stream` is true." if streams else "The answer.",
         "content": {**content, "text/event-stream": _STREAM} if streams else content,
-        "headers": {
-            "served-model-name": {"schema": {"type": "string"}},
-            "x-request-id": {"schema": {"type": "string"}},
-        },
+        "headers": _HEADERS,
     }
 
 
-def operation(route: Declared) -> dict[str, Any]:
+def operation(route: Declared, parts: Components) -> dict[str, Any]:
     """A route of the data plane, without the errors that all have."""
-    task = next((task for path, task in _PATHS.items() if route.path == f"/serving-endpoints{path}"), None)
     if route.method == "GET":
-        one = "{" in route.path
-        listed = {
-            "type": "object",
-            "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
-        }
-        content = {JSON: {"schema": _MODEL if one else listed}}
-        return {
-            "summary": "One endpoint as a model" if one else "Endpoints as models",
-            "responses": {"200": {"description": "As OpenAI lists models.", "content": content}},
-        }
+        return _listing(one="{" in route.path)
+    if route.path in _NATIVE:
+        return _native(*_NATIVE[route.path], parts)
+    task = next((task for path, task in _PATHS.items() if route.path == f"/serving-endpoints{path}"), None)
     if task is not None:
         return {
             "summary": f"Ask the endpoint that `model` names ({task})",
             "requestBody": request_body([task], forms=False),
             "responses": {"200": answer([task], forms=False)},
-        }
-    if "{" not in route.path:
-        # Wire formats of others, which they describe themselves.
-        content = {JSON: {"schema": {"type": "object"}}}
-        return {
-            "summary": "Ask the endpoint that `model` names, in this provider's own format",
-            "requestBody": {"required": True, "content": content},
-            "responses": {"200": {"description": "The answer.", "content": {**content, "text/event-stream": _STREAM}}},
         }
     tasks = list(_REQUESTS)
     direct = "a served entity of an endpoint, whatever its traffic" if "served-models" in route.path else "an endpoint"
@@ -140,4 +131,32 @@ def operation(route: Declared) -> dict[str, Any]:
         "summary": f"Ask {direct}",
         "requestBody": request_body(tasks, forms=True),
         "responses": {"200": answer(tasks, forms=True)},
+    }
+
+
+def _listing(*, one: bool) -> dict[str, Any]:
+    listed = {
+        "type": "object",
+        "required": ["object", "data"],
+        "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
+    }
+    content = {JSON: {"schema": _MODEL if one else listed}}
+    return {
+        "summary": "One endpoint as a model" if one else "Endpoints as models",
+        "responses": {"200": {"description": "As OpenAI lists models.", "content": content}},
+    }
+
+
+def _native(request: type, told: type, parts: Components) -> dict[str, Any]:
+    """A route in the wire format of another provider."""
+    return {
+        "summary": "Ask the endpoint that `model` names, in this provider's own format",
+        "requestBody": {"required": True, "content": {JSON: {"schema": parts.of(request)}}},
+        "responses": {
+            "200": {
+                "description": "The answer; a stream of named events if `stream` is true.",
+                "content": {JSON: {"schema": parts.of(told)}, "text/event-stream": _EVENTS},
+                "headers": _HEADERS,
+            }
+        },
     }

@@ -1,7 +1,7 @@
 """The OpenAPI document of everything that is served."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from importlib.metadata import version
 from typing import Any
@@ -12,12 +12,16 @@ from starlette.routing import BaseRoute
 
 from penstock.web.errors import STATUS
 from penstock.web.guard import DECLARATION, Access, Declared
-from penstock.web.reference import data_plane
+from penstock.web.reference import bodies, data_plane
+from penstock.web.reference.answers import ANSWERS
+from penstock.web.reference.components import Components
+from penstock.web.reference.shapes.access import OAuthError
 
 _TITLE = "Penstock"
-_OWN_SHAPES = frozenset({"/oidc/v1/token"})
-"""What answers errors in another shape."""
-_NO_ERRORS = frozenset({"x-penstock-streams", "x-penstock-scope"})
+_OAUTH = "/oidc/v1/token"
+_NO_ERRORS = frozenset({"x-penstock-streams", "x-penstock-scope", "x-penstock-challenge"})
+_ERRORS = "400"
+_REFERENCE = {"$ref": "#/components/schemas/Error"}
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _TAGS = (
     ("/api/2.0/serving-endpoints", "Serving endpoints"),
@@ -47,13 +51,20 @@ _ERROR = {
         "details": {"type": "array", "items": {"type": "object"}},
     },
 }
+_SELDOM = frozenset({"204", "206", "304", "307", "412", "416"})
 _MEANINGS = {
+    "204": "It is done.",
+    "206": "A part of the file.",
+    "304": "What the client has is as it was.",
+    "307": "It is elsewhere.",
     "400": "A rule is broken.",
     "401": "No credential was sent.",
     "403": "The credential is not valid, or not good for this.",
     "404": "It does not exist.",
     "405": "The path has other methods.",
     "409": "It exists already, or its state does not allow this now.",
+    "412": "The file was changed since.",
+    "416": "The file does not reach so far.",
     "429": "Too much is asked now.",
     "500": "A fault of the server or of an engine.",
     "503": "The server cannot do it now.",
@@ -69,20 +80,19 @@ def document(control: Iterable[BaseRoute], plain: Sequence[Declared]) -> dict[st
         openapi_version="3.1.0",
         routes=list(_single(control)),
     )
-    for route in plain:
-        path = _PARAMETER.sub(r"{\1}", route.path)
-        added = data_plane.operation(route)
-        added["operationId"] = _operation_id(route)
-        added[DECLARATION] = route.access.value
-        added["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in _PARAMETER.findall(route.path)
-        ]
-        made["paths"].setdefault(path, {})[route.method.lower()] = added
+    parts = Components([*data_plane.TYPES, OAuthError, *_types()])
+    for path, operations in made["paths"].items():
+        for method, one in operations.items():
+            route = f"{method.upper()} {path}"
+            bodies.complete(route, one)
+            _answer(one, ANSWERS.get(route, {}), parts)
+    for declared in plain:
+        path = _PARAMETER.sub(r"{\1}", declared.path)
+        made["paths"].setdefault(path, {})[declared.method.lower()] = _of_data_plane(declared, parts)
     components = made.setdefault("components", {})
     components["schemas"] = {
         **{name: one for name, one in components.get("schemas", {}).items() if name not in _FASTAPIS},
-        **data_plane.schemas(),
+        **parts.schemas,
         "Error": _ERROR,
     }
     components["securitySchemes"] = {
@@ -91,11 +101,44 @@ def document(control: Iterable[BaseRoute], plain: Sequence[Declared]) -> dict[st
     }
     for path, operations in made["paths"].items():
         for method, one in operations.items():
-            _complete(path, method, one)
+            _complete(path, method, one, parts)
     return made
 
 
 _FASTAPIS = frozenset({"HTTPValidationError", "ValidationError"})
+
+
+def _types() -> Iterator[Any]:
+    """What answers are in JSON."""
+    for told in ANSWERS.values():
+        yield from (one for one in told.values() if one is not None and not isinstance(one, str))
+
+
+def _of_data_plane(route: Declared, parts: Components) -> dict[str, Any]:
+    added = data_plane.operation(route, parts)
+    added["operationId"] = _operation_id(route)
+    added[DECLARATION] = route.access.value
+    added["parameters"] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    return added
+
+
+def _answer(operation: dict[str, Any], told: Mapping[str, Any], parts: Components) -> None:
+    """Puts what the route answers when all is well in place of what FastAPI says."""
+    responses = operation.setdefault("responses", {})
+    for status in [status for status in responses if status < _ERRORS]:
+        del responses[status]
+    for status, what in told.items():
+        described: dict[str, Any] = {"description": _MEANINGS.get(status, "The answer.")}
+        if what is None:
+            described["content"] = {data_plane.JSON: {"schema": _REFERENCE}}
+        elif not isinstance(what, str):
+            described["content"] = {data_plane.JSON: {"schema": parts.of(what)}}
+        elif what:
+            described["content"] = {what: {"schema": {"type": "string"} if what.startswith("text/") else {}}}
+        responses[status] = described
 
 
 def _single(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
@@ -114,7 +157,7 @@ def _operation_id(route: Declared) -> str:
     return re.sub(r"\W+", "_", f"{route.method} {route.path}").strip("_").lower()
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, method: str, operation: dict[str, Any], parts: Components) -> None:
     """With its tag, its access, and the errors that it may answer with."""
     access = Access(operation[DECLARATION])
     for name in _NO_ERRORS:
@@ -123,7 +166,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     operation["security"] = [{"token": []}, {"basic": []}] if access in {Access.USER, Access.ADMIN} else []
     responses = operation.setdefault("responses", {})
     responses.pop("422", None)
-    schema = {"type": "object"} if path in _OWN_SHAPES else {"$ref": "#/components/schemas/Error"}
+    schema = parts.of(OAuthError) if path == _OAUTH else _REFERENCE
     for status, meaning in _MEANINGS.items():
+        if status in _SELDOM:
+            continue
         content = {} if method == "head" else {"content": {data_plane.JSON: {"schema": schema}}}
         responses.setdefault(status, {"description": meaning, **content})
