@@ -37,6 +37,7 @@ class Stand:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
         self.variables = {"PENSTOCK_ADMIN_TOKEN": TOKEN, "PENSTOCK_SERVING_PROFILE_BUDGET_S": "5", **variables}
+        self.program = [PENSTOCK]
         self.process = None
         self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"})
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import venv
 
 import psutil
 import pytest
@@ -91,3 +92,34 @@ async def test_without_mlflow_the_command_is_told_and_the_rest_works(stand, tmp_
         assert answer.status == 200
     async with stand.session.get(artifact) as answer:
         assert await answer.read() == b"kept"
+
+
+def environment_with_mlflow(folder):
+    """An interpreter that has all that ours has, and an `mlflow` of ours beside it, as the extra would be."""
+    venv.create(folder / "venv", symlinks=True)
+    modules = folder / "modules"
+    package = modules / "mlflow" / "server"
+    package.mkdir(parents=True)
+    for place in (package, package.parent):
+        (place / "__init__.py").touch()
+    (package / "fastapi_app.py").write_text(APPLICATION)
+    [packages] = (folder / "venv").glob("lib/python*/site-packages")
+    # Ours is brought in by its own .pth files, which only addsitedir reads.
+    ours = [path for path in sys.path if path.endswith(("site-packages", "src"))]
+    lines = [f"import site; site.addsitedir({path!r})" for path in [*ours, str(modules)]]
+    (packages / "beside.pth").write_text("\n".join(lines) + "\n")
+    return folder / "venv" / "bin" / "python"
+
+
+async def test_mlflow_in_the_servers_own_interpreter_needs_no_setting(tmp_path):
+    python = environment_with_mlflow(tmp_path)
+    stand = Stand(tmp_path)
+    stand.program = [python, "-c", "from penstock.cli.main import main; main()"]
+    try:
+        await stand.start()
+        status, told = await ask(stand)
+        assert (status, told["path"]) == (200, "/ml/api/2.0/mlflow/runs/get"), told
+        assert psutil.Process(told["pid"]).cmdline()[0] == str(python)
+        assert await stand.stop() == 0
+    finally:
+        await stand.close()
