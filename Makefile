@@ -19,6 +19,10 @@ setup:  ## A virtual environment with the locked dependencies; leaves .venv/bin/
 
 setup-clients: setup
 	@sh scripts/venv.sh .clients requirements/clients.txt
+	@sh scripts/venv.sh .older requirements/older.txt
+
+setup-fuzz: setup
+	@sh scripts/venv.sh .fuzz requirements/fuzz.txt
 
 setup-dev: setup
 	@sh scripts/venv.sh .venv requirements/dev.txt --require-hashes
@@ -55,6 +59,10 @@ models: setup-tests  ## Write docs/models.md from what the tests of families sho
 acceptance:
 	.venv/bin/python scripts/with_server.py $(CLIENT_PYTEST) tests/acceptance
 
+.PHONY: setup-fuzz fuzz
+fuzz: setup-fuzz  ## Try the API with requests made of its own description (ARGS="--minutes 10 --seed 1")
+	.venv/bin/python scripts/with_server.py .venv/bin/python scripts/fuzz.py $(ARGS)
+
 format:  ## Format the code and fix what ruff can
 	.venv/bin/ruff check --fix-only src tests bench examples scripts
 	.venv/bin/ruff format src tests bench examples scripts
@@ -90,4 +98,4 @@ lock:  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
 
 clean:  ## Remove what was built
-	rm -rf .venv .clients .bench-env .litellm-env bench/out build src/*.egg-info
+	rm -rf .venv .clients .older .fuzz .bench-env .litellm-env bench/out build src/*.egg-info
