@@ -21,6 +21,7 @@ START_S = 30
 STOP_S = 60
 TAIL = 6000
 CLIENTS = PENSTOCK.parents[2] / ".clients" / "bin" / "python"
+OLDER_CLIENTS = PENSTOCK.parents[2] / ".older" / "bin" / "python"
 ENVIRONMENT = {
     "PENSTOCK_SERVING_PROFILE_BUDGET_S": "5",  # profiles matter less here than time
     "PENSTOCK_EXTERNAL_ALLOW_PRIVATE_ADDRESSES": "true",  # providers are played on this machine
@@ -71,7 +72,11 @@ def main() -> int:
         try:
             if wait_ready(url, server):
                 ours = {"PENSTOCK_URL": url, "PENSTOCK_TOKEN": token, "PENSTOCK_PID": str(server.pid)}
-                commands = {"PENSTOCK_COMMAND": str(PENSTOCK), "PENSTOCK_DATA_DIR": data}
+                commands = {
+                    "PENSTOCK_COMMAND": str(PENSTOCK),
+                    "PENSTOCK_OLDER_CLIENTS": str(OLDER_CLIENTS),
+                    "PENSTOCK_DATA_DIR": data,
+                }
                 clients = {**os.environ, **ours, **commands}
                 status = subprocess.run(sys.argv[1:], env=clients, check=False).returncode
         finally:

@@ -44,7 +44,7 @@ def endpoint(boss, chat):
         entity_name=model, entity_version="1", min_provisioned_throughput=0, max_provisioned_throughput=100
     )
     name = f"direct-{uuid.uuid4().hex[:8]}"
-    config = EndpointCoreConfigInput(served_entities=[entity])
+    config = EndpointCoreConfigInput(name=name, served_entities=[entity])
     yield boss.serving_endpoints.create_and_wait(name, config=config, route_optimized=True)
     with contextlib.suppress(NotFound):
         boss.serving_endpoints.delete(name)

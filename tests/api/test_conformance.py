@@ -15,7 +15,12 @@ SPEC = importlib.util.spec_from_file_location("conformance", ROOT / "scripts" / 
 conformance = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(conformance)
 DECLARED = conformance.read()
-PARTS = ("/api/2.0/serving-endpoints", "/serving-endpoints/", "/api/2.0/permissions/serving-endpoints")
+PARTS = (
+    "/api/2.0/serving-endpoints",
+    "/serving-endpoints/",
+    "/api/2.0/permissions/serving-endpoints",
+    "/api/2.0/external-function",
+)
 ENDPOINTS = "/api/2.0/serving-endpoints"
 ENTITY = {
     "entity_name": "main.default.guide",
