@@ -54,3 +54,15 @@ class MailSettings(BaseModel):
     """Address that letters come from."""
     timeout_s: float = Field(default=30, gt=0)
     """Longest time that the server may take for each step, in seconds."""
+
+
+class MarketplaceSettings(BaseModel):
+    """Hubs that models are installed from; docs/marketplace.md."""
+
+    model_config = GROUP
+
+    hubs: str = Field(default="")
+    """Addresses of hubs, separated by spaces, the first being the one that is meant where none is said. Empty: that of
+    HF_ENDPOINT, which is https://huggingface.co unless it is set."""
+    token: SecretStr | None = Field(default=None)
+    """Token for the hubs, of an account that accepted the licences of what is to be installed. Without it, HF_TOKEN."""

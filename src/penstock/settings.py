@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from penstock.domain.errors import InvalidParameter
-from penstock.neighbour_settings import GROUP, ExternalSettings, MailSettings, MlflowSettings
+from penstock.neighbour_settings import GROUP, ExternalSettings, MailSettings, MarketplaceSettings, MlflowSettings
 from penstock.telemetry_settings import TelemetrySettings, told_by_otel
 
 PREFIX = "PENSTOCK_"
@@ -276,6 +276,7 @@ class Settings(BaseModel):
     mlflow: MlflowSettings = MlflowSettings()
     mail: MailSettings = MailSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    marketplace: MarketplaceSettings = MarketplaceSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -10,6 +10,7 @@ from described import compare
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.crypto.cipher import AesGcmCipher
+from penstock.adapters.foundation.installs import InstallFolder
 from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.control.acl_changes import AclChanges
@@ -23,6 +24,8 @@ from penstock.control.files import Files, Limits
 from penstock.control.grants import CatalogGrants
 from penstock.control.groups import Groups
 from penstock.control.health import Health
+from penstock.control.installs import Installs
+from penstock.control.marketplace import Marketplace
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.permissions import EndpointPermissions
@@ -41,6 +44,7 @@ from penstock.gateway.trace import Tracing
 from penstock.testing.clock import FakeClock
 from penstock.testing.gateway import fake_gateway
 from penstock.testing.machine import FakeMachine
+from penstock.testing.market import FakeMarket
 from penstock.testing.serving import World
 from penstock.testing.store import FakeStore
 from penstock.testing.telemetry import Counted, FakeTelemetry
@@ -121,6 +125,32 @@ def secrets(store: FakeStore, clock: FakeClock, memory: SecretMemory) -> Secrets
 
 
 @pytest.fixture
+def hub() -> FakeMarket:
+    return FakeMarket()
+
+
+@pytest.fixture
+def market(
+    store: FakeStore, clock: FakeClock, *, catalogue: Catalogue, world: World, hub: FakeMarket, tmp_path: Path
+) -> tuple[Marketplace, Installs]:
+    """Over a hub in memory and the real folders."""
+    made = Marketplace(lambda: {hub.address: hub}, FolderReader(), world.offers)
+    artifacts = FolderArtifacts(tmp_path / "artifacts")
+    files, grants = InstallFolder(tmp_path / "marketplace"), CatalogGrants(store)
+    models, versions = catalogue.models, catalogue.versions
+    return made, Installs(
+        made,
+        files,
+        models=models,
+        versions=versions,
+        artifacts=artifacts,
+        grants=grants,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+@pytest.fixture
 def tracking() -> FakeTracking:
     return FakeTracking()
 
@@ -164,6 +194,7 @@ def parts(
     tracking: FakeTracking,
     gateway: Gateway,
     metrics: ServerMetrics,
+    market: tuple[Marketplace, Installs],
 ) -> Parts:
     authenticator = Authenticator(store, clock)
     acls = AclChanges()
@@ -199,6 +230,7 @@ def parts(
         ),
         batches=batches,
         tracking=tracking,
+        market=market,
     )
 
 

@@ -55,6 +55,8 @@ PLACES = {
     "principal_id": "5",
     "group_id": "77",
     "alias": "best",
+    "owner": "org",
+    "install_id": "none",
     "path": "Models/main/default/guide/1/config.json",
 }
 MODEL_BODY = {"name": MODEL, "full_name": MODEL}

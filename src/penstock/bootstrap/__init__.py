@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.batches.folder import BatchFolder
 from penstock.adapters.clock import SystemClock
 from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
@@ -24,20 +23,19 @@ from penstock.adapters.models.reader import FolderReader
 from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
+from penstock.bootstrap.batches import make_batches
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.foundation import make_foundation
 from penstock.bootstrap.limits import LimitParts, make_limits
+from penstock.bootstrap.market import make_market
 from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.supervisor import running
 from penstock.bootstrap.telemetry import Watching, make_metrics, make_watching
 from penstock.bootstrap.tracking import make_tracking
 from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
-from penstock.control.batch_rounds import BatchRound
-from penstock.control.batch_worker import BatchWorker
-from penstock.control.batches import Batches, BatchLimits
-from penstock.control.credentials import new_id
+from penstock.control.batches import Batches
 from penstock.control.drift import DriftWatch
 from penstock.control.external_models import ExternalModels
 from penstock.control.files import Files
@@ -45,11 +43,13 @@ from penstock.control.files import Limits as FileLimits
 from penstock.control.grants import CatalogGrants
 from penstock.control.health import Health
 from penstock.control.installation import Installation
+from penstock.control.installs import Installs
 from penstock.control.janitor import Janitor
 from penstock.control.ledger import LedgerKeeper
 from penstock.control.ledger_minutes import LedgerMinutes
 from penstock.control.ledger_retention import Keep, Retention
 from penstock.control.loop import Loop
+from penstock.control.marketplace import Marketplace
 from penstock.control.models import Models
 from penstock.control.namespaces import Namespaces
 from penstock.control.offers import Offers
@@ -63,7 +63,6 @@ from penstock.domain.foundation import Foundation
 from penstock.domain.scaling import Policy
 from penstock.domain.usage import RequestRecord
 from penstock.gateway.abroad import Abroad
-from penstock.gateway.ask import InProcess
 from penstock.gateway.gate import Gate
 from penstock.gateway.interrupt import Running
 from penstock.gateway.ledger import Ledger
@@ -80,14 +79,10 @@ from penstock.web.app import Parts, create_app
 from penstock.web.databricks.catalogue import Catalogue
 from penstock.web.databricks.serving_endpoints import Serving
 from penstock.web.dialects import DIALECTS
-from penstock.web.errors import STATUS, error_body
 from penstock.web.metrics import ServerMetrics
 from penstock.web.openai.app import DataPlane
-from penstock.web.openai.requests import read as read_body
-from penstock.web.openai.requests import read_strictly
 from penstock.web.server import HttpServer, address_of, listen
 
-DAY_S = 24 * 3600
 Hearer = Callable[[Sequence[RequestRecord]], None]
 """Who is told of requests that have ended and are stored."""
 
@@ -143,13 +138,11 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
     foundation, hint, versions = served.foundation, served.reconciler.hint, catalogue.versions
     taking = await make_foundation(settings, store, artifacts, versions, foundation=foundation, hint=hint, clock=clock)
 
-    # The data plane
+    # The data plane, and all loops
     gateway, keeping = await _gateway(settings, store, served, external.abroad, watching=watching, stack=stack)
-    batches, batching = await _batches(settings, store, gateway, clock, stack)
-
-    # Loops
-    housekeeping = _housekeeping(settings, store, janitor, clock)
-    loops = [*served.loops, taking, *batching, *keeping, *access.loops, *housekeeping]
+    batches, batching = await make_batches(settings, store, gateway, clock, stack)
+    sweeping = _housekeeping(settings, store, janitor, clock)
+    loops = [*served.loops, taking, *batching, *keeping, *access.loops, *sweeping]
     supervisor = await stack.enter_async_context(running(loops))
 
     # What is served
@@ -169,6 +162,7 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
         data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
         batches=batches,
         tracking=make_tracking(settings, store, artifacts, served.cluster, clock=clock, stack=stack),
+        market=await make_market(settings, catalogue, artifacts, served.serving, clock=clock, stack=stack),
     )
     return parts, access.installation, gateway.running
 
@@ -185,6 +179,7 @@ def _parts(
     data_plane: DataPlane,
     batches: Batches,
     tracking: TrackingServer,
+    market: tuple[Marketplace, Installs],
 ) -> Parts:
     """What the routes need."""
     return Parts(
@@ -207,6 +202,7 @@ def _parts(
         data_plane=data_plane,
         batches=batches,
         tracking=tracking,
+        market=market,
     )
 
 
@@ -345,29 +341,6 @@ def _data_plane(
         max_body_bytes=given.max_body_bytes,
         dialects=DIALECTS,
     )
-
-
-def _told(error: PenstockError) -> tuple[int, bytes]:
-    return STATUS[error.code], error_body(error.code, error.message)
-
-
-async def _batches(
-    settings: Settings, store: SqlStore, gateway: Gateway, clock: Clock, stack: AsyncExitStack
-) -> tuple[Batches, list[Loop]]:
-    """The use cases of batches, and the loop that takes up those of an earlier process."""
-    given = settings.batches
-    limits = BatchLimits(
-        given.max_file_bytes, given.max_rows, given.window, given.running, given.file_days * DAY_S, given.owner_bytes
-    )
-    files = BatchFolder(settings.data_dir.absolute() / "batches")
-    read = read_strictly if settings.gateway.strict else read_body
-    inference = InProcess(gateway, read, _told, new_id)
-    worker = BatchWorker(BatchRound(store, files, inference, clock, limits, random.random))
-    await worker.recover()
-    stack.push_async_callback(worker.close)
-    loop = Loop("batches", worker.step, clock, period_s=2)
-    batches = Batches(store, files, clock, limits=limits, new_id=new_id, hint=loop.hint)
-    return batches, [loop, Loop("expired files", batches.expire, clock, period_s=settings.sweep.period_s)]
 
 
 def _catalogue(

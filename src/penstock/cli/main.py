@@ -9,6 +9,7 @@ import typer
 from penstock.cli.audit import audit
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
+from penstock.cli.marketplace import marketplace
 from penstock.cli.models import models
 from penstock.cli.plan import plan
 from penstock.cli.profile import profile
@@ -23,6 +24,7 @@ app.command()(bill)
 app.command()(audit)
 app.add_typer(ledger, name="ledger")
 app.add_typer(models, name="models")
+app.add_typer(marketplace, name="marketplace")
 app.command()(plan)
 app.add_typer(scaling, name="scaling")
 app.add_typer(secrets, name="secrets")

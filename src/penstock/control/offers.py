@@ -48,6 +48,25 @@ class Appraisal:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Bytes that a replica would take and that a device has; tokens per second of the reference workload, and a chunk.
+
+    All but the device's memory is estimated.
+    """
+
+    memory: int
+    device_memory: int
+    throughput: float
+    chunk: int
+    precision: Precision
+
+    @property
+    def fits(self) -> bool:
+        """Whether an empty device has room for a replica."""
+        return self.memory <= self.device_memory
+
+
 class Offers:
     """Appraises versions for a device; all that the cluster has are alike."""
 
@@ -91,6 +110,13 @@ class Offers:
         async with self._store.unit() as unit:
             profile = await self._profile(unit, version, precision, device)
         return await self._appraise(version.label, version, precision, profile, device)
+
+    async def forecast(self, facts: ModelFacts) -> Forecast:
+        """What a model that is not here would do here, by its sizes alone."""
+        precision, device = self._recipe.precision(facts), await self.device()
+        guess = estimate(facts, precision, await self._gauge.speed())
+        needs = self._recipe.needs(facts, precision)
+        return Forecast(needs.memory, device.memory, guess.throughput, divide(guess.throughput).chunk, precision)
 
     async def _profile(
         self, unit: Unit, version: ModelVersion, precision: Precision | None, device: Device

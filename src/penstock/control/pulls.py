@@ -12,13 +12,10 @@ from pathlib import Path
 from penstock.domain.checkpoint_files import wanted
 from penstock.domain.errors import DoesNotExist, InvalidParameter, QuotaExceeded, Temporary
 from penstock.domain.foundation import Foundation, FoundationModel
-from penstock.domain.model import Task
+from penstock.domain.mlmodel import mlmodel
 from penstock.ports.clock import Clock
 from penstock.ports.hub import Hub, HubFile, Snapshot
 from penstock.ports.shelf import Mark, Place, Shelf
-
-_PIPELINES = {Task.EMBEDDINGS: "feature-extraction"}
-"""What MLflow calls a pipeline of that task; it generates text otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ class Pulls:
             if held is not None and held.source == source and not size:
                 return held
             mark = Mark(model.name, source, size, self._clock.now_ms())
-            place.finish(_card(model, source), mark)
+            place.finish(mlmodel(model.task, model.repository, source, model.licence), mark)
         return mark
 
     def remove(self, name: str) -> FoundationModel:
@@ -121,19 +118,3 @@ class Pulls:
 def _chosen(snapshot: Snapshot) -> list[HubFile]:
     files = {file.path: file for file in snapshot.files}
     return [files[path] for path in wanted(files, snapshot.repository)]
-
-
-def _card(model: FoundationModel, source: str) -> dict[str, object]:
-    """MLmodel, as MLflow would have written it: what to do with the files is not in a checkpoint."""
-    task = model.task.value
-    return {
-        "flavors": {
-            "transformers": {
-                "task": _PIPELINES.get(model.task, "text-generation"),
-                "inference_task": task,
-                "model_binary": "model",
-                "source_model_name": model.repository,
-            }
-        },
-        "metadata": {"task": task, "source": source, "licence": model.licence},
-    }

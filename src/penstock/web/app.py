@@ -14,6 +14,8 @@ from penstock.control.batches import Batches
 from penstock.control.client_secrets import ClientSecrets
 from penstock.control.groups import Groups
 from penstock.control.health import Health
+from penstock.control.installs import Installs
+from penstock.control.marketplace import Marketplace
 from penstock.control.permissions import EndpointPermissions
 from penstock.control.principals import Principals
 from penstock.control.secret_scopes import SecretScopes
@@ -30,6 +32,7 @@ from penstock.web.databricks import (
     endpoint_settings,
     endpoint_throughput,
     external_functions,
+    marketplace,
     oauth,
     permissions,
     scim,
@@ -85,6 +88,7 @@ class Parts:
     data_plane: PlainApp | None = None
     batches: Batches | None = None
     tracking: TrackingServer | None = None
+    market: tuple[Marketplace, Installs] | None = None
 
 
 class Site:
@@ -148,5 +152,7 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     if parts.batches is not None:
         yield files.router(parts.batches)
         yield batches.router(parts.batches)
+    if parts.market is not None:
+        yield marketplace.router(*parts.market)
     if parts.tracking is not None:
         yield from tracking.routers(parts.tracking, parts.catalogue.files, parts.public_url)

@@ -6,6 +6,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 COMMIT = "c0ffee" * 6 + "abcd"
 LARGE = 200
@@ -54,6 +55,7 @@ class HubServer:
     def __init__(self):
         self.repositories = {}
         self.asked = []
+        self.queries = []
         self.status = 0
         """If set, everything is answered with it."""
         hub = self
@@ -89,12 +91,17 @@ class HubServer:
         ]
 
     def answer(self, request, *, body):
-        path = request.path.partition("?")[0]
+        path, _, query = request.path.partition("?")
+        self.queries.append(parse_qs(query))
         self.asked.append((request.command, path, request.headers.get("Range", "")))
         if self.status:
             self._send(request, self.status, {}, b"", body=body)
             return
         parts = path.strip("/").split("/")
+        if path == "/api/models":
+            listed = [self._told(name, one) for name, one in self.repositories.items()]
+            self._send(request, 200, {"Content-Type": "application/json"}, json.dumps(listed).encode(), body=body)
+            return
         api = parts[0] == "api"
         name = "/".join(parts[2:4] if api else parts[:2])
         repository = self.repositories.get(name)
@@ -117,8 +124,11 @@ class HubServer:
             if len(content) >= LARGE:
                 one["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pointerSize": 130}
             siblings.append(one)
+        return json.dumps({**self._told(name, repository), "sha": COMMIT, "siblings": siblings}).encode()
+
+    def _told(self, name, repository):
         gated = "manual" if repository.gate else False
-        return json.dumps({"id": name, "sha": COMMIT, "gated": gated, "siblings": siblings}).encode()
+        return {"id": name, "gated": gated, "tags": ["license:mit"], "pipeline_tag": "text-generation"}
 
     def _file(self, request, repository, path, *, body):
         if path not in repository.files:

@@ -28,6 +28,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import http_get
+from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, but not listed
 
 from penstock.domain.errors import DoesNotExist, PenstockError, PermissionDenied, Temporary
@@ -57,11 +58,14 @@ class HuggingFaceHub:
         with self._told(repository):
             api = HfApi(endpoint=self._endpoint, token=self._token)
             info = api.model_info(repository, revision=revision, files_metadata=True)
-            files = tuple(
-                HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs is not None else "")
-                for one in info.siblings or ()
-            )
-            return Snapshot(repository, info.sha or revision, files)
+            return self._snapshot(repository, revision, info)
+
+    def _snapshot(self, repository: str, revision: str, info: ModelInfo) -> Snapshot:
+        files = tuple(
+            HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs is not None else "")
+            for one in info.siblings or ()
+        )
+        return Snapshot(repository, info.sha or revision, files)
 
     def fetch(self, snapshot: Snapshot, file: HubFile, target: Path, tell: Tell) -> None:
         """Brings one file."""
