@@ -54,8 +54,7 @@ async def until_refused(stand):
     raise AssertionError("never refused")
 
 
-@pytest.mark.parametrize("room", ["none", "half a line"])
-@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize(("room", "end"), [("none", "kill"), ("half a line", "stop")])
 async def test_what_was_accepted_while_the_disk_was_full_is_in_the_ledger_once(stand, room, end):
     before = await ask(stand, "quick")
     running = await hold(stand, "slow", 3, max_tokens=40)
