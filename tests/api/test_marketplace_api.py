@@ -1,7 +1,13 @@
 """The marketplace's routes, and the command that uses them."""
 
 import json
+import re
 import struct
+
+import pytest
+
+from penstock.cli import marketplace_run
+from penstock.domain.errors import PenstockError
 
 BASE = "/api/2.0/marketplace"
 CONFIG = {
@@ -61,3 +67,47 @@ async def test_what_is_asked_wrongly_is_named(user, hub):
     answer = await user.post(f"{BASE}/installs", json={**WISH, "catalog_name": "system"})
     assert (answer.status_code, "the system's own" in answer.json()["message"]) == (403, True)
     assert (await user.get(f"{BASE}/models/org/none")).status_code == 404
+
+
+class Wired:
+    """The command's server, without a network."""
+
+    def __init__(self, client):
+        self.client = client
+
+    async def ask(self, method, path, **more):
+        answer = await self.client.request(method, BASE + path, **more)
+        if answer.status_code >= 400:
+            raise PenstockError(answer.json()["message"])
+        return answer.json()
+
+
+async def test_the_command(user, hub, capsys, monkeypatch):
+    monkeypatch.setattr(marketplace_run, "LOOK_S", 0)
+    monkeypatch.setenv("COLUMNS", "200")
+    hub.add("org/tiny", FILES, family="llama", licence="mit", parameters=64_000_000, downloads=1234)
+    server = Wired(user)
+    assert await marketplace_run.search_all(server, {"search": "tiny", "family": "", "limit": 5}) == 0
+    assert re.search(r"org/tiny .*llama .*mit .*64 M .*1,234 .*http://hub.test", capsys.readouterr().out)
+    assert await marketplace_run.show_one(server, "org/tiny", "main", "", card=True) == 0
+    said = capsys.readouterr().out
+    assert "It fits: a replica needs" in said
+    assert "# Tiny" in said
+    assert await marketplace_run.install_one(server, WISH, detach=False) == 0
+    assert "main.default.mine/1 is there." in capsys.readouterr().out
+    assert await marketplace_run.list_all(server) == 0
+    assert re.search(r"org/tiny .*main\.default\.mine/1 .*DONE", capsys.readouterr().out)
+    hub.gated.add("org/tiny")
+    assert await marketplace_run.show_one(server, "org/tiny", "main", "", card=False) == 1
+    assert "Accept the licence of org/tiny first." in capsys.readouterr().out
+    assert await marketplace_run.install_one(server, WISH, detach=False) == 1
+    assert "Accept the licence" in capsys.readouterr().err
+    (failed,) = [one for one in (await server.ask("GET", "/installs"))["installs"] if one["state"] == "FAILED"]
+    hub.gated.clear()
+    assert await marketplace_run.resume_one(server, failed["id"]) == 0
+    assert "main.default.mine/2 is there." in capsys.readouterr().out
+    with pytest.raises(PenstockError, match="does not run"):
+        await marketplace_run.change(server, failed["id"], "cancel")
+    hub.add("org/mamba", {**FILES, "config.json": b'{"model_type": "mamba"}'})
+    assert await marketplace_run.show_one(server, "org/mamba", "main", "", card=False) == 0
+    assert "It cannot be served here: Models of type 'mamba'" in capsys.readouterr().out

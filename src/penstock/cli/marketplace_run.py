@@ -81,7 +81,8 @@ async def show_one(server: Server, repository: str, revision: str, source: str, 
     page = await server.ask("GET", f"/models/{quote(repository)}", params=asked)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{page['repository']} at {page['source']}, commit {page['commit']}")
-    console.print(f"licence {page['licence'] or 'not told'}, {page['parameters'] / _MILLION:,.0f} M parameters")
+    parameters = f"{page['parameters'] / _MILLION:,.0f} M parameters" if page["parameters"] else "parameters not told"
+    console.print(f"licence {page['licence'] or 'not told'}, {parameters}")
     if page["access"]:
         console.print(page["access"])
         return 1
