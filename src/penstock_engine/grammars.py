@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,11 +44,14 @@ class Grammars:
         self._opened: _Library | None = None
         self._known: OrderedDict[str, LLMatcher] = OrderedDict()
 
+    def prepare(self) -> None:
+        """Make at once what is made of the model's tokens, where they allow it: nobody else gets on meanwhile."""
+        with suppress(BadRequest):
+            self._library()
+
     def guides(self, grammar: Grammar, terms: Sequence[Terms]) -> list[Guide]:
         """A guide for each answer. Raises BadRequest that names what is not supported."""
-        if self._opened is None:
-            self._opened = _Library(Words(self._tokenizer, self._width))
-        library = self._opened
+        library = self._library()
         first = self._compiled(grammar, library)
         room = round(grammar.room * library.tokens_per_letter(grammar.text)) + 1
         return [
@@ -62,6 +66,11 @@ class Grammars:
             )
             for each in terms
         ]
+
+    def _library(self) -> _Library:
+        if self._opened is None:
+            self._opened = _Library(Words(self._tokenizer, self._width))
+        return self._opened
 
     def _compiled(self, grammar: Grammar, library: _Library) -> LLMatcher:
         from llguidance import LLMatcher, LLParserLimits
@@ -80,7 +89,7 @@ class Grammars:
 
 
 class _Library:
-    """A model's tokens in the library, made when they are first needed."""
+    """A model's tokens in the library."""
 
     def __init__(self, words: Words) -> None:
         self.words = words

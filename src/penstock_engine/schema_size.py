@@ -33,21 +33,21 @@ def largest_step(schema: dict[str, Any]) -> int:
 
 
 def schemas_in(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The schema and all schemas in it."""
-    found: list[dict[str, Any]] = []
+    """The schema and all schemas in it, each once."""
+    found: dict[int, dict[str, Any]] = {}
     waiting: list[Any] = [schema]
     while waiting:
         each = waiting.pop()
-        if not isinstance(each, dict):
+        if not isinstance(each, dict) or id(each) in found:
             continue
-        found.append(each)
+        found[id(each)] = each
         for key in _MAPS:
             inner = each.get(key)
             waiting.extend(inner.values() if isinstance(inner, dict) else ())
         waiting.extend(each[key] for key in _ONE if key in each)
         for key in _MANY:
             waiting.extend(_list(each, key))
-    return found
+    return list(found.values())
 
 
 class _Sizes:

@@ -69,6 +69,7 @@ class TextService:
         limits: Limits,
         on_fatal: Callable[[], None],
         adapters: frozenset[str] = frozenset(),
+        grammars: Grammars | None = None,
     ) -> None:
         self.about = about
         self.tokenizer = tokenizer
@@ -76,7 +77,7 @@ class TextService:
         self.kv_tokens = decoder.num_blocks * decoder.block_size
         context = min(decoder.context_length, self.kv_tokens)
         self.intake = Intake(tokenizer, template, context, decoder.vocab_size)
-        self.grammars = Grammars(tokenizer, decoder.vocab_size)
+        self.grammars = grammars or Grammars(tokenizer, decoder.vocab_size)
         self.loop = EngineLoop(
             decoder,
             metrics,

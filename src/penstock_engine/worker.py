@@ -16,6 +16,7 @@ import uvloop
 from aiohttp import web
 
 from penstock_engine.errors import UnsupportedModel
+from penstock_engine.grammars import Grammars
 from penstock_engine.loader import load_decoder, load_encoder, read_plan
 from penstock_engine.metrics import Metrics
 from penstock_engine.server import Server
@@ -83,6 +84,8 @@ class Worker:
                 metrics=metrics,
                 limits=self.limits,
             )
+        grammars = Grammars(tokenizer, read_plan(self.model).width)
+        grammars.thread.submit(grammars.prepare)  # while the kernels are compiled
         decoder = load_decoder(self.model, self.cache, self.precision, self.kv_bytes, _log.info, adapters=self.adapters)
         about = read_about(self.model, self.name, self.task, decoder.context_length)
         return TextService(
@@ -94,6 +97,7 @@ class Worker:
             limits=self.limits,
             on_fatal=_give_up,
             adapters=frozenset(self.adapters),
+            grammars=grammars,
         )
 
     async def _listen(self, server: Server, address: Address) -> None:
