@@ -9,6 +9,7 @@ Writes bench/out/external.json and external.png:
     stream_added_ttft_p50_ms               the same of the time to the first token, with 200 streams at once, each of 20
                                            chunks per second
     stream_chunks_per_s                    chunks that are passed on for each second of the gateway's processor time
+    penstock_cpu_us, litellm_cpu_us        processor time for each request over 16 connections, the ledger included
     rss_mb_at_1k, rss_mb_at_100k           memory after 1,000 requests, and after 100,000, streams among them
 
 All waves take turns and the medians of them count. One core has the gateways, of which one is asked at a time, the
@@ -35,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from external import sides
 from external.clients import Ask, Count, Wave, counted, streams
-from external.figures import Streamed, draw, stream_figures, table, whole_figures
+from external.figures import Streamed, draw, processor_figures, stream_figures, table, whole_figures
 from external.sides import Side
 from gateway import CONNECTIONS, LUA, TOKEN, Run, load
 from guarantee.machine import is_disturbed, used
@@ -104,8 +105,8 @@ def bench(given: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[str
     asked = [direct, *gateways, *others]
     script = folder / "load.lua"
     script.write_text(LUA.format(body=sides.question(sides.WHOLE, stream=False), token=TOKEN))
-    wholes, waves, sent = _rounds(given, asked, script)
-    figures |= whole_figures(wholes) | stream_figures(waves)
+    wholes, waves, took, sent = _rounds(given, asked, script)
+    figures |= whole_figures(wholes) | stream_figures(waves) | processor_figures(took)
     for side in gateways:
         total = WARM + sent[side.name]
         if side.name == "penstock":
@@ -129,21 +130,25 @@ def _memory(side: Side, at: str) -> str:
 
 def _rounds(
     given: argparse.Namespace, asked: list[Side], script: Path
-) -> tuple[dict[tuple[str, int], list[Run]], dict[str, list[Streamed]], dict[str, int]]:
-    """Waves of all sides in turn; whole requests that each was sent."""
+) -> tuple[dict[tuple[str, int], list[Run]], dict[str, list[Streamed]], dict[str, list[float]], dict[str, int]]:
+    """Waves of all sides in turn; microseconds that each took for a whole request, and how many it was sent."""
     wholes: dict[tuple[str, int], list[Run]] = {}
     waves: dict[str, list[Streamed]] = {}
+    took: dict[str, list[float]] = {}
     sent = dict.fromkeys((side.name for side in asked), 0)
     for _ in range(given.rounds):
         for connections in CONNECTIONS:
             for side in asked:
+                before = side.cpu_s()
                 run = load(side.whole, connections, script, given.seconds)
                 wholes.setdefault((side.name, connections), []).append(run)
                 sent[side.name] += run.requests
                 sides.calm(side)
+                if connections > 1 and side.pid is not None:
+                    took.setdefault(side.name, []).append((side.cpu_s() - before) / run.requests * 1e6)
         for side in asked:
             waves.setdefault(side.name, []).append(_stream(side, 2 * given.seconds))
-    return wholes, waves, sent
+    return wholes, waves, took, sent
 
 
 def _stream(side: Side, seconds: float) -> Streamed:

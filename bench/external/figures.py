@@ -66,6 +66,11 @@ def stream_figures(waves: Mapping[str, Sequence[Streamed]]) -> dict[str, float]:
     return found
 
 
+def processor_figures(took: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Microseconds of processor time for each request: this hardly depends on what else the machine does."""
+    return {f"{side}_cpu_us": round(statistics.median(values), 1) for side, values in took.items()}
+
+
 def table(figures: Mapping[str, object]) -> list[str]:
     """Lines for people."""
     lines = [f"{'':10}{'1 conn. req/s':>15}{'16 conn. req/s':>16}{'added p50 ms':>14}{'added TTFT ms':>15}"]
@@ -86,6 +91,9 @@ def table(figures: Mapping[str, object]) -> list[str]:
     if "litellm_c16_rps" in figures:
         ratios = (_ratio(figures, "c1_rps"), _ratio(figures, "c16_rps"))
         lines.append(f"penstock / litellm: {ratios[0]:.1f} at 1 connection, {ratios[1]:.1f} at 16")
+    for key, value in figures.items():
+        if key.endswith("_cpu_us"):
+            lines.append(f"{key.removesuffix('_cpu_us')}: {_cell(value)} us of processor time for each request")
     lines.append(
         "memory, MB: " + ", ".join(f"{key} {_cell(value)}" for key, value in figures.items() if "rss_mb" in key)
     )

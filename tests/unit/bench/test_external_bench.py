@@ -4,7 +4,7 @@ import pytest
 
 from external import sides, upstream
 from external.clients import Client, Count, Wave
-from external.figures import Streamed, stream_figures, table, whole_figures
+from external.figures import Streamed, processor_figures, stream_figures, table, whole_figures
 from gateway import Run
 
 
@@ -134,6 +134,10 @@ def test_streams_are_told_by_second_and_by_core():
     assert (found["stream_added_ttft_p50_ms"], found["stream_chunks_per_s"]) == (0.5, 16_000)
     assert (found["litellm_stream_delivered_per_s"], found["litellm_stream_begun"]) == (250, 0.5)
     assert "nginx_stream_chunks_per_s" not in found, "nobody asks what nginx takes"
+
+
+def test_processor_time_is_the_median_of_waves():
+    assert processor_figures({"penstock": [300.0, 900.0, 310.0]}) == {"penstock_cpu_us": 310.0}
 
 
 def test_the_table_has_a_line_for_each_side_that_was_measured():
