@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _THREADS = 2
 _TRY_AGAIN = 16
-"""Tokens after which a way to the end is looked for again where none was found, or a quarter of those that are left."""
-_LONGEST_WAY = 2048
-"""Tokens; a way that has no end by then may have none at all."""
+"""Tokens after which a way to the end is looked for again where none was found."""
 
 
 class Masks:
@@ -133,9 +131,9 @@ class Guide:
             if self._check_in > 0:
                 return
             thinking = self._mind is not None and self._mind.thinking
-            self._way = self._closing.way(self._matcher, min(self._budget - 1, _LONGEST_WAY), thinking=thinking)
+            self._way = self._closing.way(self._matcher, self._budget - 1, thinking=thinking)
         if self._way is None:
-            self._check_in = max(_TRY_AGAIN, self._budget // 4)
+            self._check_in = _TRY_AGAIN
         else:
             self._check_in = (self._budget - len(self._way) - 1 - self._room) // (self._room + 1)
 

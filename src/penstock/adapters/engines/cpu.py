@@ -29,9 +29,13 @@ class CpuRecipe:
         self.version = f"{version('penstock')}+openvino.{version('openvino').split('-')[0]}"
         self._max_queue = max_queue
 
-    def precision(self, facts: ModelFacts) -> Precision:  # noqa: ARG002 - the contract's: another engine may look
-        """Eight bits: half the memory and twice the speed of bf16, for a small loss."""
-        return Precision.INT8
+    def precision(self, facts: ModelFacts) -> Precision:
+        """Texts in eight bits: half the memory and twice the speed of bf16, for a small loss.
+
+        Vectors in bf16: eight bits make them little faster, and cost a part in five hundred of their direction.
+        """
+        encoder = facts.shape is not None and not facts.shape.kv_heads
+        return Precision.BF16 if encoder else Precision.INT8
 
     def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
         """Weights as held, the KV cache, activations of a prefill chunk, and the process itself."""
