@@ -49,8 +49,7 @@ class Observer:
         if trace is not None:
             trace.back(record.duration_ms / 1000, _error(record.status))
             reply = trip.reply
-            said = (trip.call.body, reply.kept) if isinstance(reply, Recording) else None
-            traced = trace.told(said)
+            traced = trace.told(reply.said if isinstance(reply, Recording) else None)
         self._telemetry.request(EndedRequest(record, trip.own.told_ms, provider, model, traced))
 
     def called(self, ended: EndedCall) -> None:

@@ -6,21 +6,23 @@ from penstock.domain.errors import PenstockError
 from penstock.domain.usage import Usage
 from penstock.gateway.call import Reply
 
-MOST_KEPT = 256 * 1024
-"""Bytes of an answer that are kept."""
+MOST_KEPT = 64 * 1024
+"""Bytes of a request, and of an answer, that are kept: many of them may wait to be told of."""
 
 
 class Recording:
-    """See `penstock.gateway.call.Reply`. `kept` is the beginning of the body."""
+    """See `penstock.gateway.call.Reply`."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, asked: bytes) -> None:
+        """`asked` is the request's body."""
         self._reply = reply
+        self._asked = asked if len(asked) <= MOST_KEPT else b""
         self._parts = bytearray()
 
     @property
-    def kept(self) -> bytes:
-        """What was sent."""
-        return bytes(self._parts)
+    def said(self) -> tuple[bytes, bytes]:
+        """The request's body, empty if it is longer than what is kept, and the beginning of the answer's."""
+        return self._asked, bytes(self._parts)
 
     def _keep(self, part: bytes) -> None:
         self._parts += part[: MOST_KEPT - len(self._parts)]

@@ -104,7 +104,7 @@ class Gateway:
     def _trip(self, call: Call, endpoint: EndpointRoute, reply: Reply) -> Trip:
         trace = self.observer.begin(call.trace)
         if trace is not None and trace.keeps_text:
-            reply = Recording(reply)
+            reply = Recording(reply, call.body)
         own = call.own or self.ledger.watch()
         return Trip(call, endpoint, self.ledger.open(call, endpoint), reply, own, trace=trace)
 

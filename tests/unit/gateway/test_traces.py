@@ -155,9 +155,11 @@ async def test_texts_are_kept_where_settings_ask_and_not_without_end(telemetry):
     answer.feed(event(1), b"data: " + b"x" * MOST_KEPT + b"\n\n", event(2), DONE)
     answer.finish()
     await request.task
-    first, second = telemetry.requests
+    await answered(world, body=b"x" * (MOST_KEPT + 1))
+    first, second, third = telemetry.requests
     assert first.traced.said == (b'{"messages":[]}', ANSWER)
     assert len(second.traced.said[1]) == MOST_KEPT
+    assert third.traced.said == (b"", ANSWER)
     assert request.client.body.endswith(DONE), "the client gets everything"
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 
-MOST_TEXT = 64 * 1024
-"""Characters of what is asked, and of what is answered, that a span has."""
 _DATA = b"data: "
 _EVENT = b"\n\n"
 _DONE = b"[DONE]"
@@ -60,7 +58,7 @@ def _message(message: dict[str, Any]) -> dict[str, object]:
 
 
 def _text(text: str) -> list[dict[str, object]]:
-    return [{"type": "text", "content": text[:MOST_TEXT]}]
+    return [{"type": "text", "content": text}]
 
 
 def _object(body: bytes) -> dict[str, Any]:
