@@ -220,3 +220,29 @@ async def test_pages_of_other_sites_change_nothing(user, tracking, origin, statu
     answer = await user.post("/ml/ajax-api/2.0/mlflow/runs/delete", json={"run_id": "x"}, headers=headers)
     assert answer.status_code == status
     assert len(tracking.asked) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "query"), ({"query": 1}, "query"), ({"query": "{x}", "variables": []}, "variables")],
+)
+async def test_a_query_of_the_pages_that_is_none_is_no_fault(user, body, field):
+    answer = await user.post("/ml/graphql", json=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert answer.json()["message"].startswith(f"{field} must be")
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "1", '"a"', "[" * 20])
+async def test_what_is_no_object_is_refused_before_mlflow_sees_it(user, tracking, body):
+    answer = await user.post("/api/2.0/mlflow/runs/create", content=body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "MALFORMED_REQUEST")
+    assert tracking.asked == []
+
+
+async def test_a_text_that_is_no_query_is_no_fault(user, tracking):
+    tracking.answer = FakeAnswer(500, [("content-type", "text/html")], b"<h1>Internal Server Error</h1>")
+    answer = await user.post("/ml/graphql", json={"query": "{"})
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
+    assert answer.json()["message"].startswith("query ")
+    answer = await user.post("/api/2.0/mlflow/runs/create", json={})
+    assert (answer.status_code, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")

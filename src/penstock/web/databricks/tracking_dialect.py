@@ -47,13 +47,26 @@ def new_experiment(body: bytes) -> bytes:
 
     Raises InvalidParameter for any other: MLflow's server would read files there that are none of its business.
     """
+    given = _object(body)
+    return json.dumps({key: _location(value) if key in _LOCATIONS else value for key, value in given.items()}).encode()
+
+
+def check_graphql(body: bytes) -> None:
+    """Raises MalformedBody or InvalidParameter for no query: MLflow's server takes one for a fault of its own."""
+    given = _object(body)
+    for field, kind in (("query", str), ("variables", dict), ("operationName", str)):
+        if not isinstance(given.get(field), kind) and (field == "query" or given.get(field) is not None):
+            raise InvalidParameter(f"{field} must be {'an object' if kind is dict else 'a text'}.")
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         given = json.loads(body or b"{}")
     except ValueError as error:
         raise MalformedBody("The request body is not valid JSON.") from error
     if not isinstance(given, dict):
         raise MalformedBody("The request body must be a JSON object.")
-    return json.dumps({key: _location(value) if key in _LOCATIONS else value for key, value in given.items()}).encode()
+    return given
 
 
 def _location(value: Any) -> str:

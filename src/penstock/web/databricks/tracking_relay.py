@@ -11,6 +11,7 @@ from penstock.ports.tracking import TrackingAnswer, TrackingRequest, TrackingSer
 from penstock.web.databricks.tracking_dialect import (
     body_for_databricks,
     body_for_mlflow,
+    check_graphql,
     new_experiment,
     query_for_mlflow,
     speaks_databricks,
@@ -35,6 +36,7 @@ _BACK = (
     "x-frame-options",
 )
 _JSON = "application/json"
+_GRAPHQL = f"{UI}/graphql"
 _BAD_REQUEST = 400
 _FAULT = 500
 
@@ -51,6 +53,8 @@ async def relay(request: Request, server: TrackingServer) -> Response:
     if sent.strip()[:1] not in (b"", b"{"):
         raise MalformedBody("The request body must be a JSON object.")
     body = body_for_mlflow(sent)
+    if path == _GRAPHQL:
+        check_graphql(sent)
     if path.endswith("/experiments/create"):
         body = new_experiment(body)
     answer = await server.ask(_passed_on(request, path, body))
@@ -91,9 +95,12 @@ async def _whole(answer: TrackingAnswer) -> bytes:
 
 async def _explained(request: Request, answer: TrackingAnswer) -> Response:
     """An error that is not JSON, in the API's shape."""
-    told = (await _whole(answer)).decode(errors="replace").strip()
-    code = "INTERNAL_ERROR" if answer.status >= _FAULT else "BAD_REQUEST"
-    message = f"MLflow's server answered with status {answer.status}"
-    if answer.status < _FAULT and told and not told.startswith("<"):
+    told, status = (await _whole(answer)).decode(errors="replace").strip(), answer.status
+    message = f"MLflow's server answered with status {status}"
+    if status >= _FAULT and request.scope["path"] == _GRAPHQL:
+        # Faults of what is asked come as errors in a good answer: only a text that is no query ends like this.
+        message, status = "query is none that MLflow's server can read", _BAD_REQUEST
+    elif status < _FAULT and told and not told.startswith("<"):
         message = f"{message}: {told[:200]}"
-    return Response(error_body(code, f"{message}.", request.state.request_id), answer.status, media_type=_JSON)
+    code = "INTERNAL_ERROR" if status >= _FAULT else "BAD_REQUEST"
+    return Response(error_body(code, f"{message}.", request.state.request_id), status, media_type=_JSON)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.web.reference.shapes import access, catalogue, endpoints, files, throughput
+from penstock.web.reference.shapes import access, catalogue, endpoints, files, marketplace, throughput
 from penstock.web.reference.shapes.shape import Nothing, OpenApi, Pair
 
 BYTES = "application/octet-stream"
@@ -196,6 +196,16 @@ _BATCHES = {
     "GET /batches/{batch_id}": files.BatchAnswer,
     "POST /batches/{batch_id}/cancel": files.BatchAnswer,
 }
+_MARKETPLACE = {
+    "GET /models": marketplace.MarketListings,
+    "GET /models/{owner}/{name}": marketplace.MarketPage,
+    "GET /installs": marketplace.MarketInstalls,
+    "POST /installs": marketplace.MarketInstall,
+    "GET /installs/{install_id}": marketplace.MarketInstall,
+    "DELETE /installs/{install_id}": Nothing,
+    "POST /installs/{install_id}/cancel": marketplace.MarketInstall,
+    "POST /installs/{install_id}/resume": marketplace.MarketInstall,
+}
 _SERVER = {
     "GET /": {"307": ""},
     "GET /docs": "text/html",
@@ -228,6 +238,7 @@ _PARTS: Mapping[str, Mapping[str, Any]] = {
     "/api/2.0/fs": _FILES,
     "/api/2.0/mlflow/unity-catalog": _MLFLOW_REGISTRY,
     "/api/2.1/unity-catalog": _CATALOGUE,
+    "/api/2.0/marketplace": _MARKETPLACE,
     "/api/2.0/mlflow": _TRACKING,
     "/api/2.0/mlflow-artifacts": _ARTIFACTS,
     "/serving-endpoints": _BATCHES,

@@ -54,7 +54,13 @@ _UPLOAD = {
 _NAMED = re.compile(r"\{(\w+)\}")
 _MLFLOW = ("/api/2.0/mlflow/", "/ml/")
 _READ_BY_MLFLOW = ("POST", "PATCH", "DELETE")
+_QUERY = {
+    "type": "object",
+    "required": ["query"],
+    "properties": {"query": _TEXT, "variables": {"type": "object"}, "operationName": _TEXT},
+}
 _OWN = {
+    "POST /ml/graphql": {"required": True, "content": {JSON: {"schema": _QUERY}}},
     "POST /oidc/v1/token": {
         "required": True,
         "content": {"application/x-www-form-urlencoded": {"schema": _TOKEN}},

@@ -31,6 +31,7 @@ _TAGS = (
     ("/api/2.0/preview/scim", "People"),
     ("/api/2.0/accounts", "People"),
     ("/api/2.0/fs", "Files"),
+    ("/api/2.0/marketplace", "Marketplace"),
     ("/api/2.0/mlflow/unity-catalog", "MLflow's registry"),
     ("/api/2.0/mlflow", "MLflow's tracking"),
     ("/api/3.0/mlflow", "MLflow's tracking"),
