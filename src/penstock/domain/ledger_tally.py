@@ -1,6 +1,8 @@
 """What requests add up to: minutes that are counted, in whatever order requests come, and closed when they are over."""
 
-from collections.abc import Mapping, Sequence
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.domain.decision import summary
@@ -13,6 +15,35 @@ from penstock.domain.usage import RequestOutcome, RequestRecord
 
 METERED = "shared"
 """The priority of requests that are paid by the token."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_BYTES = 32
+
+
+class Digests:
+    """Digests of rows, in 32 bytes each: a busy minute has a hundred thousand. One that is none is kept as it is."""
+
+    __slots__ = ("_odd", "_packed")
+
+    def __init__(self) -> None:
+        self._packed = bytearray()
+        self._odd: list[str] = []
+
+    def add(self, digest: str) -> None:
+        """One more."""
+        if _DIGEST.fullmatch(digest):
+            self._packed += bytes.fromhex(digest)
+        else:
+            self._odd.append(digest)
+
+    def __iter__(self) -> Iterator[str]:
+        """As they were given, in another order."""
+        for start in range(0, len(self._packed), _BYTES):
+            yield self._packed[start : start + _BYTES].hex()
+        yield from self._odd
+
+
+def _floats() -> "array[float]":
+    return array("d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +65,11 @@ class Tally:
     admitted_milli: int = 0
     attained_milli: int = 0
     ended: Totals = field(default_factory=Totals)
-    ttft: list[float] = field(default_factory=list)
-    tpot: list[float] = field(default_factory=list)
-    queue: list[float] = field(default_factory=list)
+    ttft: "array[float]" = field(default_factory=_floats)
+    tpot: "array[float]" = field(default_factory=_floats)
+    queue: "array[float]" = field(default_factory=_floats)
     refusals: dict[str, int] = field(default_factory=dict)
-    digests: list[str] = field(default_factory=list)
+    digests: Digests = field(default_factory=Digests)
     _settled: _Ended | None = None
 
     @property
@@ -49,7 +80,7 @@ class Tally:
     def end(self, record: RequestRecord) -> None:
         """A request that ended in the minute."""
         self.endpoint_name = record.endpoint_name
-        self.digests.append(record.digest)
+        self.digests.add(record.digest)
         self.ended += _counts(record)
         if record.outcome is RequestOutcome.REJECTED:
             why = summary(record.decision) or record.reason
@@ -81,8 +112,7 @@ class Tally:
     def settle(self) -> None:
         """No more requests end in the minute: keeps what the row tells of them, and frees what it is made of."""
         self._settled = self._ended()
-        for values in (self.ttft, self.tpot, self.queue, self.digests):
-            values.clear()
+        self.ttft, self.tpot, self.queue, self.digests = _floats(), _floats(), _floats(), Digests()
 
     def _ended(self) -> _Ended:
         measured = percentiles(self.ttft), percentiles(self.tpot), percentiles(self.queue)

@@ -13,6 +13,7 @@ from penstock.domain.errors import Temporary
 from penstock.domain.ledger_chain import GENESIS, hash_of
 from penstock.domain.ledger_entry import MINUTE_MS, digest_of, entered, portions
 from penstock.domain.ledger_minute import Key, Percentiles, percentiles
+from penstock.domain.ledger_tally import Digests
 from penstock.domain.usage import RequestOutcome
 from penstock.ports.capacity import Reading
 from penstock.testing.clock import FakeClock
@@ -256,3 +257,11 @@ async def test_a_clock_that_is_set_leaves_minutes_in_order_and_promises_as_long_
     assert sum(row.totals.attained_milli for row in world.rows) == 300_000
     passed_ms = world.clock.monotonic() * 1000
     assert sum(row.promise.known_ms for row in world.rows) <= passed_ms + 1000
+
+
+def test_digests_of_a_minute_are_told_as_they_were_given():
+    kept = Digests()
+    told = ["0f" * 32, "no digest", "A" * 64, "ab" * 32, ""]
+    for one in told:
+        kept.add(one)
+    assert sorted(kept) == sorted(told)
