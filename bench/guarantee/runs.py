@@ -37,9 +37,9 @@ class Tenant:
         """How many requests a second are that side's load."""
         return side.load * self.bought / self.scale.tokens(side.ask.tokens_in, side.ask.tokens_out)
 
-    def lag_s(self, side: Side) -> float:
-        """How long a request of that side may take before it is late: twice the residence, more for long answers."""
-        return 2 * self.residence_s * max(1.0, side.ask.tokens_out / REFERENCE_OUT)
+    def lag_s(self, tokens_out: float) -> float:
+        """How long such an answer may take before it is late: twice the residence, more for long ones."""
+        return 2 * self.residence_s * max(1.0, tokens_out / REFERENCE_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ async def drive(parts: Sequence[Part], start: float, end: float, *, retry: Retry
 
 def _drain_s(part: Part) -> float:
     """Above the allotment only what was under way is waited for: how late the rest is does not matter."""
-    return part.tenant.lag_s(part.side) if part.side.load < 1 else part.tenant.residence_s
+    return part.tenant.lag_s(part.side.longest) if part.side.load < 1 else part.tenant.residence_s
 
 
 def _times(gaps: Gaps, end: float, quiet: tuple[float, float]) -> list[float]:
@@ -146,10 +146,11 @@ def served(found: Run) -> float:
     """
     values = []
     for part in found.own:
-        scale, until = part.tenant.scale, found.end - part.tenant.lag_s(part.side)
+        tenant, usual = part.tenant, part.side.ask.tokens_out
+        scale, until = tenant.scale, found.end - tenant.lag_s(usual)
         sent = [row for row in part.rows if found.start <= row.sent_at < until and not row.attempt]
         offered = sum(scale.offered(row) for row in sent)
-        done = sum(scale.done_by(row, row.sent_at + part.tenant.lag_s(part.side)) for row in sent)
+        done = sum(scale.done_by(row, row.sent_at + tenant.lag_s(max(usual, row.tokens_out))) for row in sent)
         values.append(done / offered if offered else math.nan)
     return min(values, default=math.nan)
 

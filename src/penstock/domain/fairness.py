@@ -7,9 +7,11 @@ after all reserved requests. In flight is counted in reference sequences: short 
 
 Estimates are made with the running mean of an endpoint's answers, charged ahead when an answer outgrows its estimate,
 and settled with what was really used; nothing is banked, so that who comes back gets its share at once and no more.
+What was bought is counted by the model's tariff, in which it was sold, and what is lent by what it really took.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,7 +89,8 @@ class Arbiter:
         self._order = ServiceOrder()
         self._prefilling: dict[str, Ticket] = {}
         self._prefill_s = 0.0
-        self._overdue_at = math.inf
+        self._overdue_at = self._due_at = math.inf
+        self._stirred = False
         self._measured = Measured()
 
     # ---- who is here
@@ -97,6 +100,7 @@ class Arbiter:
         self.flying.setdefault(model, 0.0)
         self._counts.setdefault(model, 0)
         self._held.setdefault(model, 0.0)
+        self._stirred = True
         tenant = self.tenants.get(key)
         if tenant is None:
             self.tenants[key] = Tenant(key, model, terms, share, now)
@@ -137,10 +141,13 @@ class Arbiter:
         priority: Priority = Priority.RESERVED,
         user: str = "",
         owed: bool = False,
+        claim: Callable[[], int] | None = None,
     ) -> Admitted | Refused:
         """Admits a request, or refuses it; raises KeyError for an endpoint that is not here.
 
         `owed`: it was admitted before and lost its place through no fault of its own, so it is not refused now.
+        `claim` tells by what a caller that was refused is known when it comes back at the time that it was told: then
+        its request is part of what was bought. It is asked only when that matters.
         """
         tenant = self.tenants[key]
         flow = tenant.flow(priority, user)
@@ -148,21 +155,25 @@ class Arbiter:
         seconds = ticket.charged
         if priority is Priority.RESERVED:
             tenant.expect(seconds, now)
-            ticket.within = tenant.share > 0 and tenant.arrivals >= min(seconds, tenant.depth) - _TINY
+            back = claim is not None and bool(tenant.returns) and tenant.returns.take(claim(), now)
+            ticket.within = tenant.share > 0 and (back or tenant.arrivals >= min(seconds, tenant.depth) - _TINY)
         if ticket.within:
             tenant.arrivals -= seconds
         elif not owed and self._is_full(flow, seconds):
-            return self._refusal(flow, seconds, now)
+            return self._refusal(flow, seconds, now, claim)
         self._tickets[request_id] = ticket
         flow.add(ticket)
         if flow.waiting == 1:
+            self._stirred = True
             self._order.join(flow, now)
         return Admitted(ticket.within, seconds, flow.waiting - 1)
 
     def dispatch(self, now: float) -> list[Grant]:
-        """The requests to send now, in order."""
+        """The requests to send now, in order. Costs nothing where neither anything happened nor anything is due."""
         if now >= self._overdue_at:
             self._expire(now)
+        if not self._stirred and now < self._due_at:
+            return []
         order, sent = self._order, list[Grant]()
         while True:
             flow = order.due(now, self._has_room_when_due)
@@ -171,6 +182,7 @@ class Arbiter:
                 continue
             flow = order.next(self._has_room)
             if flow is None:
+                self._stirred, self._due_at = False, order.next_due(now)
                 return sent
             sent.append(self._send(flow, Lane.LENT, now))
 
@@ -208,7 +220,8 @@ class Arbiter:
         tenant = ticket.flow.tenant
         self._land(ticket)
         used = tenant.terms.used_s(tokens_in, tokens_out, cached)
-        self._charge(ticket, self._measured.charge(used, measured_s), now)
+        took = self._measured.charge(used, measured_s)
+        self._charge(ticket, tenant.by_tariff(used, took), now, took)
         if whole:
             tenant.learn(tokens_out)
         self._sweep(ticket.flow)
@@ -228,12 +241,13 @@ class Arbiter:
             flow.tenant.fill(now)
             flow.tenant.arrivals = min(flow.tenant.depth, flow.tenant.arrivals + ticket.charged)
         if was_head:
+            self._stirred = True
             self._order.push(flow, now)
         self._sweep(flow)
 
     def wake(self, now: float) -> float | None:
         """When to dispatch again though nothing happens: a request becomes due, or a first token is overdue."""
-        at = self._order.next_due(now)
+        at = self._order.next_due(now) if self._stirred or now >= self._due_at else self._due_at
         if self._prefilling and now < self._overdue_at < at:
             at = self._overdue_at
         return at if at < math.inf else None
@@ -257,13 +271,13 @@ class Arbiter:
         )
         return flow.waiting_s + seconds > most
 
-    def _refusal(self, flow: Flow, seconds: float, now: float) -> Refused:
+    def _refusal(self, flow: Flow, seconds: float, now: float, claim: Callable[[], int] | None) -> Refused:
         tenant = flow.tenant
         rate = max(tenant.share, 0.01)
         room = (min(seconds, tenant.depth) - tenant.arrivals) / rate
-        at = now + (max(room, 0.05) if flow.priority is Priority.RESERVED else flow.waiting_s)
-        at = max(at, tenant.retry_at)
-        tenant.retry_at = at + seconds / rate
+        reserved = flow.priority is Priority.RESERVED
+        at = now + (max(room, 0.05) if reserved else flow.waiting_s)
+        at = tenant.returns.place(claim() if reserved and claim is not None else None, at, seconds / rate, now)
         wait = min(max(math.ceil(at - now), 1), _LONGEST_RETRY_S)
         tokens = flow.waiting_s * tenant.terms.throughput
         return Refused(
@@ -326,14 +340,16 @@ class Arbiter:
 
     def _land(self, ticket: Ticket) -> None:
         model = ticket.model
+        self._stirred = True
         self._counts[model] -= 1
         some = self._counts[model] > 0
         self._held[model] = self._held[model] - ticket.held if some else 0.0
         self.flying[model] = self.flying[model] - ticket.slot if some else 0.0
 
-    def _charge(self, ticket: Ticket, seconds: float, now: float) -> None:
-        """Brings what a request in flight was charged to `seconds`."""
+    def _charge(self, ticket: Ticket, seconds: float, now: float, took: float | None = None) -> None:
+        """Brings what a request in flight was charged to `seconds`; of what is lent, to what it `took`, if known."""
         flow, more = ticket.flow, seconds - ticket.charged
+        lent = more if took is None else took - ticket.charged
         tenant = flow.tenant
         ticket.charged = seconds
         tenant.fill(now)
@@ -341,7 +357,8 @@ class Arbiter:
             tenant.arrivals = min(tenant.depth, tenant.arrivals - more)
         if ticket.lane is Lane.GUARANTEED:
             tenant.service = min(tenant.depth, tenant.service - more)
-        flow.start += more / flow.weight
+        flow.start += lent / flow.weight
+        self._stirred = True
         self._order.push(flow, now)
 
     def _expire(self, now: float) -> None:
@@ -353,6 +370,7 @@ class Arbiter:
 
     def _prefilled(self, ticket: Ticket | None) -> None:
         if ticket is not None:
+            self._stirred = True
             self._prefill_s = self._prefill_s - ticket.prefill_s if self._prefilling else 0.0
 
     def _sweep(self, flow: Flow) -> None:

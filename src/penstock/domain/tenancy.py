@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT, CostModel, Profile
+from penstock.domain.returns import Returns
 
 SMALLEST_SLOT = 0.1
 LEAST_PREFILL_S = 0.25
 NEW_REQUEST_OUT = 256
 """Tokens that an endpoint's answers are taken to have before the first one has ended."""
+TARIFF_ERROR = 0.1
+"""By so much a tenant's requests may take more or less than the tariff says: as much as is not sold of a device."""
+OLD_COST = 0.95
+"""Of the running mean of what requests took over what the tariff says, when a new one is counted."""
 OLD_PART = 0.9
 """Of the running mean of answers, when a new one is counted."""
 BURST_RESIDENCES = 0.5
@@ -184,6 +189,7 @@ class Tenant:
     __slots__ = (
         "answers",
         "arrivals",
+        "cost_ratio",
         "depth",
         "filled_at",
         "flows",
@@ -191,7 +197,7 @@ class Tenant:
         "mean_out",
         "mean_s",
         "model",
-        "retry_at",
+        "returns",
         "service",
         "share",
         "terms",
@@ -206,7 +212,8 @@ class Tenant:
         self.filled_at = now
         self.mean_out = self.mean_s = -1.0
         self.answers = 0
-        self.retry_at = now
+        self.cost_ratio = 1.0
+        self.returns = Returns(now)
         self.flows: dict[tuple[Priority, str], Flow] = {}
         self._size()
 
@@ -267,6 +274,20 @@ class Tenant:
         self.depth = depth = max(residence, crowd, BURST_REQUESTS * self.mean_s)
         self.arrivals = min(self.arrivals, depth)
         self.service = min(self.service, depth)
+
+    def by_tariff(self, used: float, took: float) -> float:
+        """What is charged of what was bought: the tariff's seconds, in which it was sold, though it `took` others.
+
+        Where this tenant's requests take much more or less throughout, the rest of the difference is charged too: else
+        it would have of the others' time.
+        """
+        if used > 0:
+            self.cost_ratio = OLD_COST * self.cost_ratio + (1 - OLD_COST) * took / used
+        if self.cost_ratio > 1 + TARIFF_ERROR:
+            return used * self.cost_ratio / (1 + TARIFF_ERROR)
+        if self.cost_ratio < 1 - TARIFF_ERROR:
+            return used * self.cost_ratio / (1 - TARIFF_ERROR)
+        return used
 
     def learn(self, out: int) -> None:
         """Counts a whole answer's length."""

@@ -26,7 +26,10 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request to a served entity, as the gate needs it. `owed`: it was admitted before, and lost its replica."""
+    """A request to a served entity, as the gate needs it. `owed`: it was admitted before, and lost its replica.
+
+    `body` is what came, by which a caller that was refused is known again.
+    """
 
     endpoint_id: str
     entity: str
@@ -35,6 +38,11 @@ class Ask:
     priority: Priority = Priority.RESERVED
     user: str = ""
     owed: bool = False
+    body: bytes = b""
+
+    def claim(self) -> int:
+        """The same for the same user and body."""
+        return hash((self.user, self.body))
 
 
 class Turn:
@@ -232,6 +240,7 @@ class Gate:
             priority=asked.priority,
             user=asked.user,
             owed=asked.owed,
+            claim=asked.claim if asked.body else None,
         )
         if not asked.owed:
             account.arrived += answer.seconds * account.sale.terms.throughput

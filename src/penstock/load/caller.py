@@ -58,9 +58,12 @@ class Caller:
         """Seconds since the origin."""
         return self._clock() - self._origin
 
-    async def send(self, ask: Ask, turn: Turn) -> Row:
+    def body(self, ask: Ask) -> bytes:
+        """What is sent for it: another prompt each time."""
+        return self._target.body(ask, self._prompts)
+
+    async def send(self, ask: Ask, turn: Turn, body: bytes) -> Row:
         """Sends the request and reads its answer; failures are rows too. A cancelled one is told of as CUT."""
-        body = self._target.body(ask, self._prompts)
         attempt = _Attempt(ask, turn, self.now())
         try:
             await asyncio.wait_for(self._exchange(ask, body, attempt), self._target.timeout_s)

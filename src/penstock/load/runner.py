@@ -133,7 +133,8 @@ def open_session(target: Target) -> aiohttp.ClientSession:
 async def _prompt_tokens(session: aiohttp.ClientSession, target: Target, words: int) -> int:
     caller = Caller(session, target, Words(), asyncio.get_running_loop().time(), lambda _: None)
     for attempt in range(TRIES):
-        row = await caller.send(Ask(words, 1), Turn(0, attempt, caller.now()))
+        ask = Ask(words, 1)
+        row = await caller.send(ask, Turn(0, attempt, caller.now()), caller.body(ask))
         if row.outcome is not Outcome.REFUSED:
             break
         await asyncio.sleep(Retry().wait_s(row))
@@ -200,13 +201,15 @@ class _Load:
     async def _request_served(self, due: float) -> bool:
         """Sends one request, and again when refused, as long as the run goes on; returns whether it was served."""
         ask, number = next(self._asks), next(self._numbers)
-        row = await self._caller.send(ask, Turn(number, 0, due))
+        # The same each time, as clients that retry send it.
+        body = self._caller.body(ask)
+        row = await self._caller.send(ask, Turn(number, 0, due), body)
         for attempt in range(1, self._retry.most + 1):
             due = row.ended_at + self._retry.wait_s(row)
             if row.outcome is not Outcome.REFUSED or due >= self._end:
                 break
             await self._sleep_until(due)
-            row = await self._caller.send(ask, Turn(number, attempt, due))
+            row = await self._caller.send(ask, Turn(number, attempt, due), body)
         return row.served
 
     async def _sleep_until(self, at: float) -> None:

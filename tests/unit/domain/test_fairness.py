@@ -164,6 +164,30 @@ def test_a_long_answer_is_charged_ahead():
     assert tenant.arrivals < before - COST.seconds(100, 1000) / 2
 
 
+@pytest.mark.parametrize(("load", "accepted"), [(1.5, 0.9), (3.0, 0.9)])
+def test_who_comes_back_when_told_is_not_refused_again(load, accepted):
+    bench, rng = Bench({"a": 0.45, "b": 0.45}), random.Random(7)
+    cost = COST.seconds(1024, 128)
+    due = dict.fromkeys("ab", 0.0)
+    again, firsts, made = [], [], 0
+    while bench.now < 120:
+        for name in due:
+            while due[name] <= bench.now:
+                due[name] += rng.expovariate(load * 0.45 / cost)
+                made += 1
+                _, answer = bench.ask(name, 1024, 128, claim=lambda number=made: number)
+                if isinstance(answer, Refused):
+                    again.append((bench.now + answer.retry_after_s, name, made))
+        for at, name, number in [one for one in again if one[0] <= bench.now]:
+            again.remove((at, name, number))
+            firsts.append(isinstance(bench.ask(name, 1024, 128, claim=lambda number=number: number)[1], Admitted))
+        bench.run(0.1)
+    assert len(firsts) > 30
+    assert sum(firsts) / len(firsts) >= accepted
+    # And those who do not ask twice lose nothing of what was bought.
+    assert bench.done["a"] / bench.now > 0.44
+
+
 def test_retry_after_differs_from_caller_to_caller():
     bench = Bench({"a": 0.2, "b": 0.2})
     refused = [answer for _ in range(60) if isinstance((answer := bench.ask("a", 2048, 256)[1]), Refused)]
