@@ -50,19 +50,22 @@ async def stopped(stand):
 
 
 async def test_a_hang_up_is_cancelled_in_the_engine_and_accounted(stand):
-    # In company: by itself the tiny model ends an answer in less time than a busy machine takes to hang up.
-    (answer, seen), *company = await asyncio.gather(*(begin(stand) for _ in range(6)))
-    answer.close()
+    # Some: on a busy machine the tiny model ends an answer in less time than it takes to hang up.
+    left = []
+    for _ in range(5):
+        answer, seen = await begin(stand)
+        answer.close()
+        left.append((answer.headers["x-request-id"], seen))
     whole = await stand.session.post(stand.url + INVOKE, json={**LONG, "max_tokens": 3, "stream": False})
     assert (await whole.json())["usage"]["completion_tokens"] == 3
     rows = await stopped(stand)
-    for other, _ in company:
-        other.close()
-    outcome, prompt, completion = rows[answer.headers["x-request-id"]]
-    assert outcome == "cancelled"
-    assert prompt > 0
-    assert seen <= completion < 450
-    assert rows[whole.headers["x-request-id"]] == ("completed", prompt, 3)
+    outcome, prompt, completion = rows[whole.headers["x-request-id"]]
+    assert (outcome, completion) == ("completed", 3)
+    found = [(*rows[request_id], seen) for request_id, seen in left]
+    assert "cancelled" in [outcome for outcome, *_ in found]
+    for outcome, tokens_in, tokens_out, seen in found:
+        assert tokens_in == prompt > 0
+        assert seen <= tokens_out < 450 if outcome == "cancelled" else (outcome, tokens_out) == ("completed", 450)
 
 
 async def test_a_killed_server_accounts_for_what_it_had_begun(stand):
