@@ -64,14 +64,10 @@ class Uninterrupted(AsyncConnection):
 @asynccontextmanager
 async def within(transaction: AsyncTransaction) -> AsyncIterator[None]:
     """Commits the transaction at the end, rolls back when the block raises."""
-    await settled(_started(transaction))
+    await settled(transaction.start())
     try:
         yield
     except BaseException:
         await settled(transaction.rollback())
         raise
     await settled(transaction.commit())
-
-
-async def _started(transaction: AsyncTransaction) -> None:
-    await transaction.start()
