@@ -22,6 +22,7 @@ from penstock.adapters.providers.chat_request import (
     arguments_of,
     image_url,
     inline_image,
+    parts_of,
     text_of,
 )
 from penstock.domain.errors import InvalidRequest, ProviderFailed
@@ -69,7 +70,7 @@ def _messages(chat: Chat) -> list[_Shape]:
     found: list[_Shape] = []
     for place, message in chat.talk:
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = _result(message, place) if message.role == "tool" else _blocks(message, place)
+        blocks = _result(message, place) if message.role == "tool" else parts_of(message, place, _part)
         blocks += [
             {"type": "tool_use", "id": one.id, "name": one.function.name, "input": arguments_of(one)}
             for one in message.tool_calls or ()
@@ -83,12 +84,6 @@ def _system(message: Message) -> list[_Shape]:
         return [{"type": "text", "text": message.content}] if message.content else []
     text_of(message)
     return [dict(part) for part in message.content]
-
-
-def _blocks(message: Message, place: int) -> list[_Shape]:
-    if not isinstance(message.content, list):
-        return [{"type": "text", "text": message.content}] if message.content else []
-    return [block for part in message.content for block in _part(part, place)]
 
 
 def _part(part: _Shape, place: int) -> list[_Shape]:
@@ -120,7 +115,7 @@ def _source(url: str) -> _Shape:
 def _result(message: Message, place: int) -> list[_Shape]:
     content: object = message.content or ""
     if isinstance(message.content, list):
-        content = _blocks(message, place)
+        content = parts_of(message, place, _part)
     return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}]
 
 

@@ -22,6 +22,7 @@ from penstock.adapters.providers.chat_request import (
     arguments_of,
     image_url,
     inline_image,
+    parts_of,
     text_of,
 )
 from penstock.domain.errors import InvalidRequest
@@ -86,7 +87,7 @@ def _messages(chat: Chat) -> list[_Shape]:
     found: list[_Shape] = []
     for place, message in chat.talk:
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = [_result(message, place)] if message.role == "tool" else _blocks(message, place)
+        blocks = [_result(message, place)] if message.role == "tool" else parts_of(message, place, _part)
         blocks += [
             {"toolUse": {"toolUseId": one.id, "name": one.function.name, "input": arguments_of(one)}}
             for one in message.tool_calls or ()
@@ -95,14 +96,8 @@ def _messages(chat: Chat) -> list[_Shape]:
     return found
 
 
-def _blocks(message: Message, place: int) -> list[_Shape]:
-    """Texts that are empty are left out: they are refused there."""
-    if not isinstance(message.content, list):
-        return [{"text": message.content}] if message.content else []
-    return [block for part in message.content for block in _part(part, place)]
-
-
 def _part(part: _Shape, place: int) -> list[_Shape]:
+    """Texts that are empty are left out: they are refused there."""
     kind = part.get("type")
     if kind == "text":
         text = part.get("text")
@@ -130,7 +125,7 @@ def _image(url: str, place: int) -> _Shape:
 
 
 def _result(message: Message, place: int) -> _Shape:
-    content = _blocks(message, place) or [{"text": ""}]
+    content = parts_of(message, place, _part) or [{"text": ""}]
     return {"toolResult": {"toolUseId": message.tool_call_id, "content": content}}
 
 

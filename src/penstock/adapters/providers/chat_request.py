@@ -1,6 +1,6 @@
 """A chat request of OpenAI's shape, read so that it can be said in other words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -176,6 +176,16 @@ def text_of(message: Message) -> str:
     if any(part.get("type") != "text" for part in message.content):
         raise InvalidRequest(f"A message of role {message.role} must have text only.")
     return "\n".join(str(part.get("text", "")) for part in message.content)
+
+
+def parts_of(
+    message: Message, place: int, part: Callable[[dict[str, Any], int], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """What a message holds, each `part` in a provider's words; content that is only a text is one part, or none."""
+    content = message.content
+    if not isinstance(content, list):
+        content = [{"type": "text", "text": content}] if content else []
+    return [found for one in content for found in part(one, place)]
 
 
 def add_turn(turns: list[dict[str, Any]], role: str, inside: str, pieces: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from penstock.adapters.providers.chat_answer import (
     usage_of,
     whole_chat,
 )
-from penstock.adapters.providers.chat_request import Chat, Message, Tool, image_url, text_of
+from penstock.adapters.providers.chat_request import Chat, Message, Tool, image_url, parts_of, text_of
 from penstock.domain.errors import InvalidRequest, ProviderFailed
 
 _REASONS = {
@@ -58,7 +58,7 @@ def _messages(chat: Chat) -> list[_Shape]:
     system = [text for message in chat.system if (text := text_of(message))]
     found: list[_Shape] = [{"role": "system", "content": "\n\n".join(system)}] if system else []
     for place, message in chat.talk:
-        blocks = _blocks(message, place)
+        blocks = parts_of(message, place, _part)
         if message.role == "assistant":
             found.append(_assistant(message, blocks))
         elif message.role == "tool":
@@ -82,12 +82,6 @@ def _assistant(message: Message, blocks: list[_Shape]) -> _Shape:
     if blocks or not message.tool_calls:
         found["content"] = blocks or ""
     return found
-
-
-def _blocks(message: Message, place: int) -> list[_Shape]:
-    if not isinstance(message.content, list):
-        return [{"type": "text", "text": message.content}] if message.content else []
-    return [block for part in message.content for block in _part(part, place)]
 
 
 def _part(part: _Shape, place: int) -> list[_Shape]:

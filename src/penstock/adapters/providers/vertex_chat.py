@@ -25,6 +25,7 @@ from penstock.adapters.providers.chat_request import (
     arguments_of,
     image_url,
     inline_image,
+    parts_of,
     text_of,
 )
 from penstock.domain.errors import InvalidRequest, ProviderFailed
@@ -109,18 +110,12 @@ def _contents(chat: Chat) -> list[_Shape]:
     names: dict[str, str] = {}
     for place, message in chat.talk:
         role = "model" if message.role == "assistant" else "user"
-        parts = [_result(message, names, place)] if message.role == "tool" else _parts(message, place)
+        parts = [_result(message, names, place)] if message.role == "tool" else parts_of(message, place, _part)
         for one in message.tool_calls or ():
             names[one.id] = one.function.name
             parts.append(_call(one))
         add_turn(found, role, "parts", parts)
     return found
-
-
-def _parts(message: Message, place: int) -> list[_Shape]:
-    if not isinstance(message.content, list):
-        return [{"text": message.content}] if message.content else []
-    return [found for part in message.content for found in _part(part, place)]
 
 
 def _part(part: _Shape, place: int) -> list[_Shape]:
