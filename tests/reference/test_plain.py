@@ -10,6 +10,7 @@ import torch
 from families import CASES, make
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from tiny_families import dbrx as dbrx_shapes
 
 STEPS = 12
 TINY_VOCAB = 320
@@ -59,22 +60,6 @@ def mpt_shapes(config):
         shapes |= {f"{name}{part}.bias": shape[:1] for part, shape in linears.items() if not config["no_bias"]}
     shapes |= {f"{norm}.weight": (width,) for norm in norms}
     return shapes | {f"{norm}.bias": (width,) for norm in norms if not config["no_bias"]}
-
-
-def dbrx_shapes(config):
-    width, feed = config["d_model"], config["ffn_config"]
-    narrow = config["attn_config"]["kv_n_heads"] * width // config["n_heads"]
-    shapes = {f"{name}.weight": (config["vocab_size"], width) for name in ("transformer.wte", "lm_head")}
-    shapes["transformer.norm_f.weight"] = (width,)
-    for number in range(config["n_layers"]):
-        name = f"transformer.blocks.{number}."
-        shapes |= {f"{name}norm_attn_norm.{norm}.weight": (width,) for norm in ("norm_1", "norm_2")}
-        shapes[name + "norm_attn_norm.attn.Wqkv.weight"] = (width + 2 * narrow, width)
-        shapes[name + "norm_attn_norm.attn.out_proj.weight"] = (width, width)
-        shapes[name + "ffn.router.layer.weight"] = (feed["moe_num_experts"], width)
-        rows = feed["moe_num_experts"] * feed["ffn_hidden_size"]
-        shapes |= {f"{name}ffn.experts.mlp.{part}": (rows, width) for part in ("w1", "v1", "w2")}
-    return shapes
 
 
 def write(folder, config, shapes):

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from provider_server import ProviderServer
 
 from penstock.adapters.providers import ai21_chat, anthropic_chat, bedrock_chat, cohere_chat, vertex_chat
 from penstock.adapters.providers.chat_request import read_chat
@@ -21,14 +20,6 @@ OLD, NEW = "max_tokens", "max_completion_tokens"
 TALK = {"messages": [{"role": "user", "content": "Hi"}]}
 NOT_OLD = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 NO_ROOM = "This model's maximum context length is 4096 tokens. However, you requested 4200 tokens."
-
-
-@pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from provider_server import ProviderServer
 from vendor_calls import (
     LOOK,
     SCHEMA,
@@ -79,14 +78,6 @@ CALLS = [
     ),
     *block(2, {"type": "tool_use", "id": "t2", "name": "now", "input": {}}),
 ]
-
-
-@pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 from aws_wire import frame, signature
-from provider_server import ProviderServer
 from vendor_calls import LOOK, SCHEMA, TALK, TOOLS, asked, call, carries_the_trace, split_anywhere, streamed, told
 
 from penstock.adapters.providers import bedrock
@@ -50,14 +49,6 @@ CALLS = [
 ]
 METADATA = event("metadata", usage=USAGE, metrics=METRICS)
 END = [event("messageStop", stopReason="tool_use"), METADATA]
-
-
-@pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

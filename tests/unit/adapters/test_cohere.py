@@ -3,8 +3,21 @@
 import json
 
 import pytest
-from provider_server import ProviderServer
-from vendor_calls import LOOK, PNG, SCHEMA, TALK, TOOLS, asked, call, events, split_anywhere, sse, streamed, told
+from vendor_calls import (
+    LOOK,
+    PNG,
+    SCHEMA,
+    TALK,
+    TOOLS,
+    asked,
+    call,
+    carries_the_trace,
+    events,
+    split_anywhere,
+    sse,
+    streamed,
+    told,
+)
 
 from penstock.adapters.providers.chat_answer import Heading
 from penstock.adapters.providers.cohere import Cohere
@@ -86,14 +99,6 @@ CALLS = [*calling(0, "t1", "weather", '{"city":', '"Rome"}'), *calling(1, "t2", 
 
 
 @pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
 async def provider():
     wire = Wire(Patience(), allow_private=True)
     yield Cohere(wire, FakeClock(), allow_private=True)
@@ -117,7 +122,7 @@ async def test_a_request_and_its_answer(server, provider, version):
     answer, body = await asked(provider, command(server, version=version))
     [got] = server.got
     assert (got.path, got.headers["authorization"]) == ("/v2/chat", "Bearer co-key")
-    assert got.headers["traceparent"].split("-")[2] == "b" * 16
+    assert carries_the_trace(got)
     assert got.json == {
         "model": MODEL,
         "stream": False,

@@ -5,7 +5,6 @@ import struct
 
 import pytest
 from aiohttp import web
-from provider_server import ProviderServer
 from vendor_calls import asked, call
 
 from penstock.adapters.providers.cohere import Cohere
@@ -14,14 +13,6 @@ from penstock.domain.errors import InvalidRequest, ProviderFailed
 from penstock.domain.external_forms import ProviderKind
 from penstock.domain.model import Task
 from penstock.testing.clock import FakeClock
-
-
-@pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

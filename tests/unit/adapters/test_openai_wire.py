@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from provider_server import DONE, USAGE, ProviderServer, chunk
+from provider_server import DONE, USAGE, chunk
 from vendor_calls import TRACED, carries_the_trace
 
 from penstock.adapters.providers.entra import EntraTokens
@@ -23,14 +23,6 @@ BODY = (
     b'{"messages":[{"role":"user","content":"h\\u00e9"}],"model":"talk","unknown":{"a":[1.0]},"client_request_id":"x"}'
 )
 OPTIONS = {"include_usage": True}
-
-
-@pytest.fixture
-async def server():
-    made = ProviderServer()
-    await made.start()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
