@@ -100,7 +100,7 @@ class DriftWatch:
             Subject(appraisal.fingerprint, appraisal.profile.measured_at),
             began,
             max((record.received_at + record.duration_ms) / 1000, began),
-            appraisal.terms.used_s(used.prompt_tokens, used.completion_tokens, used.cached_tokens),
+            record.device_s,
             used.measured_s,
         )
         self._meters.setdefault(device, Meter(self._slice_s)).add(flight)

@@ -20,13 +20,14 @@ SAMPLE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What is known of a row before it is sent: characters of its texts, and the most tokens it may produce.
+    """What is known of a row before it is sent: characters of its `prompts`, and the most tokens it may produce.
 
-    `most_out` is None where the body sets no limit.
+    `most_out` is for all answers, None where the body sets no limit.
     """
 
     characters: int
     most_out: int | None
+    prompts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,15 @@ def size_of(body: Any) -> Size:
     limits = (body.get("max_completion_tokens"), body.get("max_tokens"))
     limit = next((value for value in limits if type(value) is int and value >= 0), None)
     if "input" in body:
-        return Size(_characters(body["input"]), 0)
-    return Size(sum(_characters(body.get(field)) for field in ("messages", "prompt", "tools")), limit)
+        return Size(_characters(body["input"]), 0, _prompts(body["input"]))
+    prompts, n = _prompts(body.get("prompt")), body.get("n")
+    most = limit if limit is None else limit * prompts * (n if type(n) is int and n > 0 else 1)
+    return Size(sum(_characters(body.get(field)) for field in ("messages", "prompt", "tools")), most, prompts)
+
+
+def _prompts(value: Any) -> int:
+    several = isinstance(value, list) and value and not isinstance(value[0], int)
+    return len(value) if several else 1
 
 
 def _characters(value: Any) -> int:
@@ -115,17 +123,29 @@ class Workload:
 
     def device_s(self, learned: Learned, cost: CostModel) -> float:
         """Device seconds of all rows."""
-        seconds = (cost.seconds(learned.tokens_in(size), learned.tokens_out(size)) for size in self._sample)
+        seconds = (_seconds(size, learned, cost) for size in self._sample)
         return self._factor * sum(seconds)
 
     def duration_s(self, learned: Learned, terms: Terms, window: int) -> float:
-        """Seconds on a device with nothing else to do, `window` rows sent at a time."""
-        rows = [
-            SimulatedRow(
-                tokens_in=max(round(learned.tokens_in(size)), 1),
-                tokens_out=round(learned.tokens_out(size)),
-                most_out=UNBOUNDED if size.most_out is None else size.most_out,
-            )
-            for size in self._sample
-        ]
-        return batch_seconds(rows, terms, window, total=self.rows)
+        """Seconds on a device with nothing else to do, `window` rows sent at a time.
+
+        An engine computes the prompts of a row beside each other, as if each had come by itself.
+        """
+        prompts = [size for size in self._sample for _ in range(size.prompts)]
+        rows = [_alone(size, learned) for size in prompts[:: max(1, -(-len(prompts) // SAMPLE))]]
+        at_a_time = round(window * len(prompts) / max(len(self._sample), 1))
+        return batch_seconds(rows, terms, at_a_time, total=round(self._factor * len(prompts)))
+
+
+def _seconds(size: Size, learned: Learned, cost: CostModel) -> float:
+    return cost.seconds_of(size.prompts, learned.tokens_in(size), learned.tokens_out(size))
+
+
+def _alone(size: Size, learned: Learned) -> SimulatedRow:
+    """One of a row's prompts."""
+    most = UNBOUNDED if size.most_out is None else size.most_out
+    return SimulatedRow(
+        tokens_in=max(round(learned.tokens_in(size) / size.prompts), 1),
+        tokens_out=round(learned.tokens_out(size) / size.prompts),
+        most_out=-(-most // size.prompts),
+    )

@@ -105,13 +105,24 @@ class Arbiter:
         if tenant is None:
             self.tenants[key] = Tenant(key, model, terms, share, now)
             return
+        before = tenant.model
         tenant.change(model, terms, share, now)
         for flow in tenant.flows.values():
             self._order.push(flow, now)
+        if before != model:
+            self._forget_models()
 
     def remove_tenant(self, key: str) -> None:
         """Forgets an endpoint. What it has waiting or in flight may still be cancelled and settled."""
         self.tenants.pop(key, None)
+        self._forget_models()
+
+    def _forget_models(self) -> None:
+        """Models that nobody has any more, and that nothing waits for: each costs every decision a look."""
+        kept = {tenant.model for tenant in self.tenants.values()}
+        for model in [one for one, count in self._counts.items() if not count and one not in kept]:
+            if self._order.forget(model):
+                del self.flying[model], self._counts[model], self._held[model]
 
     @property
     def sold(self) -> float:
@@ -138,6 +149,7 @@ class Arbiter:
         most_out: int,
         now: float,
         *,
+        prompts: int = 1,
         priority: Priority = Priority.RESERVED,
         user: str = "",
         owed: bool = False,
@@ -145,13 +157,14 @@ class Arbiter:
     ) -> Admitted | Refused:
         """Admits a request, or refuses it; raises KeyError for an endpoint that is not here.
 
+        Tokens are those of all its `prompts`.
         `owed`: it was admitted before and lost its place through no fault of its own, so it is not refused now.
         `claim` tells by what a caller that was refused is known when it comes back at the time that it was told: then
         its request is part of what was bought. It is asked only when that matters.
         """
         tenant = self.tenants[key]
         flow = tenant.flow(priority, user)
-        ticket = Ticket(request_id, flow, tokens_in, most_out)
+        ticket = Ticket(request_id, flow, tokens_in, most_out, prompts)
         seconds = ticket.charged
         if priority is Priority.RESERVED:
             tenant.expect(seconds, now)
@@ -194,9 +207,11 @@ class Arbiter:
         """An answer has so many tokens; returns the number at which to tell again. Charged ahead when it outgrows."""
         ticket = self._tickets[request_id]
         if tokens_out > ticket.out:
-            tenant = ticket.flow.tenant
+            before = ticket.out
             ticket.out = min(float(max(ticket.most_out, tokens_out)), tokens_out * OVERRUN + OVERRUN_TOKENS)
-            self._charge(ticket, tenant.terms.cost.seconds(ticket.tokens_in, ticket.out), now)
+            ticket.held += ticket.out - before
+            self._held[ticket.model] += ticket.out - before
+            self._charge(ticket, ticket.seconds, now)
         return ticket.out
 
     def settle(
@@ -219,7 +234,7 @@ class Arbiter:
         self._prefilled(self._prefilling.pop(request_id, None))
         tenant = ticket.flow.tenant
         self._land(ticket)
-        used = tenant.terms.used_s(tokens_in, tokens_out, cached)
+        used = tenant.terms.used_s(tokens_in, tokens_out, cached, ticket.prompts)
         took = self._measured.charge(used, measured_s)
         self._charge(ticket, tenant.by_tariff(used, took), now, took)
         if whole:
@@ -330,7 +345,7 @@ class Arbiter:
         ticket.expected_first = now + OVERDUE * self._prefill_s
         self._overdue_at = min(self._overdue_at, ticket.expected_first)
         self._prefilling[ticket.request_id] = ticket
-        ticket.slot = terms.slot(ticket.tokens_in, ticket.out)
+        ticket.slot = terms.slot(ticket.tokens_in, ticket.out, ticket.prompts)
         self.flying[model] += ticket.slot
         self._counts[model] += 1
         ticket.held = ticket.tokens_in + ticket.out

@@ -66,6 +66,12 @@ class CostModel:
         whole = self.c + tokens_in * (self.a + self.e * tokens_in)
         return whole + tokens_out * (self.b + self.d * (tokens_in + tokens_out / 2))
 
+    def seconds_of(self, prompts: int, tokens_in: float, tokens_out: float) -> float:
+        """Device seconds for a request of several prompts, alike: no token attends to another prompt's."""
+        if prompts == 1:
+            return self.seconds(tokens_in, tokens_out)
+        return prompts * self.seconds(tokens_in / prompts, tokens_out / prompts)
+
     @property
     def coefficients(self) -> tuple[float, float, float, float, float]:
         """In the order of `terms`."""

@@ -109,6 +109,14 @@ class ServiceOrder:
                 found = top[0]
         return found
 
+    def forget(self, model: str) -> bool:
+        """Drops a model's heaps, unless somebody waits in them."""
+        if any(_top(heaps[model]) is not None for heaps in self._links.values() if model in heaps):
+            return False
+        for heaps in (*self._links.values(), self._eligible, self._due):
+            heaps.pop(model, None)
+        return True
+
     def is_past(self, flow: Flow) -> bool:
         """Whether forgetting the flow's tag gives it nothing."""
         return flow.start <= self._virtual[flow.priority]

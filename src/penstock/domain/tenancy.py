@@ -89,17 +89,18 @@ class Terms:
         object.__setattr__(self, "_own_s", own)
         object.__setattr__(self, "_whole_s", own + self.cost.d * (self.tokens_in + self.tokens_out / 2))
 
-    def slot(self, tokens_in: float, tokens_out: float) -> float:
+    def slot(self, tokens_in: float, tokens_out: float, prompts: int = 1) -> float:
         """How much of the batch a request takes, in reference sequences: a short one strands less of the device."""
         if self._whole_s <= 0:
             return 1.0
-        own = self._own_s + self.cost.d * (tokens_in + tokens_out / 2)
-        return max(SMALLEST_SLOT, own / self._whole_s)
+        own = self._own_s + self.cost.d * (tokens_in + tokens_out / 2) / prompts
+        return prompts * max(SMALLEST_SLOT, own / self._whole_s)
 
-    def used_s(self, tokens_in: int, tokens_out: int, cached: int = 0) -> float:
+    def used_s(self, tokens_in: int, tokens_out: int, cached: int = 0, prompts: int = 1) -> float:
         """Device seconds of what was computed: tokens found in the prefix cache were not."""
         found = min(cached, tokens_in)
-        return max(self.cost.seconds(tokens_in, tokens_out) - self.cost.a * found - self.cost.e * found * found, 0.0)
+        saved = found * (self.cost.a + self.cost.e * found / prompts)
+        return max(self.cost.seconds_of(prompts, tokens_in, tokens_out) - saved, 0.0)
 
 
 def fixed_step_s(profile: Profile) -> float:
@@ -154,6 +155,7 @@ class Ticket:
         "most_out",
         "out",
         "prefill_s",
+        "prompts",
         "request_id",
         "slot",
         "tokens_in",
@@ -161,16 +163,16 @@ class Ticket:
         "within",
     )
 
-    def __init__(self, request_id: str, flow: "Flow", tokens_in: int, most_out: int) -> None:
+    def __init__(self, request_id: str, flow: "Flow", tokens_in: int, most_out: int, prompts: int = 1) -> None:
         self.request_id = request_id
         self.flow = flow
         self.tokens_in = tokens_in
         self.most_out = most_out
+        self.prompts = prompts
         tenant = flow.tenant
-        cost = tenant.terms.cost
         self.out = tenant.likely_out(most_out)
-        self.charged = cost.seconds(tokens_in, self.out)
-        self.prefill_s = cost.seconds(tokens_in, 0)
+        self.charged = self.seconds
+        self.prefill_s = tenant.terms.cost.seconds_of(prompts, tokens_in, 0)
         self.slot = self.held = 0.0
         self.expected_first = -1.0
         self.lane: Lane | None = None
@@ -178,6 +180,11 @@ class Ticket:
         self.model = ""
         self.within = False
         self.withdrawn = False
+
+    @property
+    def seconds(self) -> float:
+        """Device seconds that it is expected to take."""
+        return self.flow.tenant.terms.cost.seconds_of(self.prompts, self.tokens_in, self.out)
 
 
 class Tenant:

@@ -16,9 +16,9 @@ from penstock.gateway.overhead import Overhead
 class Asked:
     """What was read from a body. `client_request_id` is the client's own name for the request, for the ledger.
 
-    `size` is the prompt's length: in tokens if they are `counted`, else in characters. `choices` answers are wanted
-    with `most_out` tokens each at most, None if the body does not say. `usage_wanted`: a stream is to tell its usage at
-    its end.
+    `size` is the length of all `prompts` together: in tokens if they are `counted`, else in characters. `choices`
+    answers are wanted with `most_out` tokens each at most, None if the body does not say. `usage_wanted`: a stream is
+    to tell its usage at its end.
     """
 
     streaming: bool
@@ -27,6 +27,7 @@ class Asked:
     counted: bool = False
     most_out: int | None = None
     choices: int = 1
+    prompts: int = 1
     usage_wanted: bool = False
 
 

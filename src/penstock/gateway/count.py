@@ -17,10 +17,11 @@ _FEWEST = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Tokens of the prompt, and most tokens of all its answers."""
+    """Tokens of all `prompts`, and most tokens of all their answers."""
 
     tokens_in: int
     most_out: int
+    prompts: int = 1
 
 
 @dataclass(slots=True)
@@ -52,9 +53,10 @@ class Counter:
         if task is not Task.EMBEDDINGS:
             most_out = min((UNBOUNDED if asked.most_out is None else asked.most_out) * asked.choices, UNBOUNDED)
         if asked.counted:
-            return Size(asked.size, most_out)
+            return Size(asked.size, most_out, asked.prompts)
         ratio = self._ratios.get((endpoint_id, entity))
-        return Size(1 + int(asked.size / (ratio.characters if ratio is not None else FIRST_GUESS)), most_out)
+        characters = ratio.characters if ratio is not None else FIRST_GUESS
+        return Size(1 + int(asked.size / characters), most_out, asked.prompts)
 
     def learn(self, endpoint_id: str, entity: str, asked: Asked, usage: Usage) -> None:
         """Compares with what the engine counted."""

@@ -237,6 +237,7 @@ class Gate:
             size.tokens_in,
             size.most_out,
             now,
+            prompts=size.prompts,
             priority=asked.priority,
             user=asked.user,
             owed=asked.owed,

@@ -38,6 +38,7 @@ class Entry:
         "lane",
         "outcome",
         "priority",
+        "prompts",
         "received_at",
         "record",
         "replica_id",
@@ -65,6 +66,7 @@ class Entry:
         self.record: RequestRecord | None = None
         """How it ended, once it has."""
         self.asked_s = 0.0
+        self.prompts = 1
         self.priority = self.lane = self.decision = ""
         self.within = False
 
@@ -109,7 +111,7 @@ class Entry:
         used = self.usage
         used_s = 0.0
         if terms is not None and (used.prompt_tokens or used.completion_tokens):
-            used_s = terms.used_s(used.prompt_tokens, used.completion_tokens, used.cached_tokens)
+            used_s = terms.used_s(used.prompt_tokens, used.completion_tokens, used.cached_tokens, self.prompts)
         return RequestRecord(
             self._call.request_id,
             self._endpoint.id,

@@ -218,7 +218,7 @@ class Carrier:
         ticket = call.request_id if trip.tries == 1 else f"{call.request_id}#{trip.tries}"
         user, owed = call.caller.principal.name, entry.admitted
         answer = self._gate.ask(Ask(trip.endpoint.id, trip.entity, ticket, size, priority, user, owed, call.body))
-        entry.priority = priority.name.lower()
+        entry.priority, entry.prompts = priority.name.lower(), asked.prompts
         entry.sale = entity.sale if entity is not None else None
         if answer is None:
             return None

@@ -206,15 +206,21 @@ def _read_chat(request: ChatRequest) -> Asked:
 def _read_completion(request: CompletionRequest) -> Asked:
     _check_generation(request)
     rules.check_texts("prompt", request.prompt)
-    prompts = len(request.prompt) if isinstance(request.prompt, list) and not _is_tokens(request.prompt) else 1
     size, counted = _length(request.prompt)
-    return _asked(request, size, request.max_tokens, counted=counted, prompts=prompts)
+    return _asked(request, size, request.max_tokens, counted=counted, prompts=_prompts(request.prompt))
 
 
 def _read_embedding(request: EmbeddingRequest) -> Asked:
     rules.check_texts("input", request.input)
     size, counted = _length(request.input)
-    return Asked(streaming=False, client_request_id=request.client_request_id or "", size=size, counted=counted)
+    prompts = _prompts(request.input)
+    return Asked(
+        streaming=False,
+        client_request_id=request.client_request_id or "",
+        size=size,
+        counted=counted,
+        prompts=prompts,
+    )
 
 
 def _asked(request: Generation, size: int, most_out: int | None, *, counted: bool = False, prompts: int = 1) -> Asked:
@@ -225,8 +231,13 @@ def _asked(request: Generation, size: int, most_out: int | None, *, counted: boo
         counted=counted,
         most_out=most_out,
         choices=(request.n or 1) * prompts,
+        prompts=prompts,
         usage_wanted=bool(request.stream_options and request.stream_options.include_usage),
     )
+
+
+def _prompts(value: Any) -> int:
+    return max(len(value), 1) if isinstance(value, list) and not _is_tokens(value) else 1
 
 
 def _is_tokens(value: list[Any]) -> bool:
