@@ -54,8 +54,10 @@ def test_a_bare_body_is_no_line_of_an_openai_batch():
 def test_sizes():
     assert size_of({**SAY, "max_tokens": 9}) == Size(len("userhello"), 9)
     assert size_of({"prompt": [1, 2, 3], "max_completion_tokens": 4}) == Size(12, 4)
-    assert size_of({"input": ["ab", "c"], "max_tokens": 9}) == Size(3, 0)
+    assert size_of({"input": ["ab", "c"], "max_tokens": 9}) == Size(3, 0, 2)
     assert size_of({"prompt": "ab", "max_tokens": "many"}) == Size(2, None)
+    assert size_of({"prompt": [[1, 2], [3]], "max_tokens": 5, "n": 3}) == Size(12, 30, 2)
+    assert size_of({"input": [], "prompt": 7}) == Size(0, 0)
 
 
 def test_tokens_are_learned_as_a_fixed_part_and_one_by_characters():
@@ -112,6 +114,12 @@ def test_few_rows_at_a_time_leave_the_device_half_used():
     assert times == sorted(times, reverse=True)
     assert times[0] > 1.5 * times[-1]
     assert timed(100, 64) == pytest.approx(timed(100, 16), rel=0.1)
+
+
+def test_a_row_of_many_texts_is_as_much_as_a_row_for_each():
+    together, apart = Workload([Size(10 * 1600, 0, 10)] * 30), Workload([Size(1600, 0)] * 300)
+    assert together.device_s(Learned(), BUSY) == pytest.approx(apart.device_s(Learned(), BUSY))
+    assert together.duration_s(Learned(), terms(), 2) == pytest.approx(apart.duration_s(Learned(), terms(), 20))
 
 
 def test_many_rows_take_as_long_as_those_that_were_simulated():

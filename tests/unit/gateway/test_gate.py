@@ -190,6 +190,16 @@ async def test_what_the_engine_measured_is_in_the_ledger_and_in_what_the_endpoin
     assert world.record(stream).usage.measured_s == 0.125
 
 
+async def test_a_request_of_many_texts_is_charged_as_many_requests():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    request = await world.ask(name="n1", read=lambda *_: Asked(False, "", 20 * 200, True, 10, 20, 20))
+    await finish(world, request, 20 * 200, 20 * 10)
+    record = world.record(request)
+    assert record.device_s == pytest.approx(20 * COST.seconds(200, 10))
+    assert record.asked_tokens == pytest.approx(record.reference_tokens)
+
+
 async def test_what_requests_are_estimated_with_is_shown_and_forgotten_with_the_endpoint():
     world = World()
     world.table.publish(endpoint(1, sale(), replica(1, running=32)))
