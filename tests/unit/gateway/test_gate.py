@@ -196,8 +196,8 @@ async def test_a_request_of_many_texts_is_charged_as_many_requests():
     request = await world.ask(name="n1", read=lambda *_: Asked(False, "", 20 * 200, True, 10, 20, 20))
     await finish(world, request, 20 * 200, 20 * 10)
     record = world.record(request)
-    assert record.device_s == pytest.approx(20 * COST.seconds(200, 10))
-    assert record.asked_tokens == pytest.approx(record.reference_tokens)
+    assert abs(record.device_s - 20 * COST.seconds(200, 10)) < 1e-9
+    assert abs(record.asked_tokens - record.reference_tokens) < 1e-6
 
 
 async def test_what_requests_are_estimated_with_is_shown_and_forgotten_with_the_endpoint():
