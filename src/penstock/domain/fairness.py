@@ -238,7 +238,7 @@ class Arbiter:
         took = self._measured.charge(used, measured_s)
         self._charge(ticket, tenant.by_tariff(used, took), now, took)
         if whole:
-            tenant.learn(tokens_out)
+            tenant.learn(tokens_out / ticket.prompts)
         self._sweep(ticket.flow)
         return used
 

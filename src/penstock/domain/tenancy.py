@@ -170,7 +170,7 @@ class Ticket:
         self.most_out = most_out
         self.prompts = prompts
         tenant = flow.tenant
-        self.out = tenant.likely_out(most_out)
+        self.out = tenant.likely_out(most_out, prompts)
         self.charged = self.seconds
         self.prefill_s = tenant.terms.cost.seconds_of(prompts, tokens_in, 0)
         self.slot = self.held = 0.0
@@ -248,9 +248,9 @@ class Tenant:
         """Device seconds of what waits, by its estimates."""
         return sum(flow.waiting_s for flow in self.flows.values())
 
-    def likely_out(self, most: int) -> float:
-        """Tokens that an answer is likely to have: the running mean, which `max_tokens` bounds and seldom tells."""
-        return float(min(most, NEW_REQUEST_OUT if self.mean_out < 0 else self.mean_out))
+    def likely_out(self, most: int, prompts: int = 1) -> float:
+        """Tokens that answers are likely to have: the running mean, which `max_tokens` bounds and seldom tells."""
+        return float(min(most, prompts * (NEW_REQUEST_OUT if self.mean_out < 0 else self.mean_out)))
 
     def fill(self, now: float) -> None:
         """Fills both buckets for the time that has passed."""
@@ -296,7 +296,7 @@ class Tenant:
             return used * self.cost_ratio / (1 - TARIFF_ERROR)
         return used
 
-    def learn(self, out: int) -> None:
+    def learn(self, out: float) -> None:
         """Counts a whole answer's length."""
         self.answers += 1
         self.mean_out = float(out) if self.mean_out < 0 else OLD_PART * self.mean_out + (1 - OLD_PART) * out
