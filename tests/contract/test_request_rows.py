@@ -8,7 +8,7 @@ FIRST = RequestRecord(
     "a", "e1", "guide", "guide-1", "r1", "ann@example.org", "llm/v1/chat", True, 1_700_000_000_000,
     RequestOutcome.CANCELLED, 499, Usage(2**33, 7, 3, 1.25, True), 0.25, 12.5, 99.125, "the client hung up", "mine-1",
     0.75, 3456.5, 4321.25, "reserved", "guaranteed", True, 1_700_000_040_000, 1_699_999_980_000, "d" * 64,
-    "lent: at once",
+    "lent: at once", "4b" * 16,
 )  # fmt: skip
 
 

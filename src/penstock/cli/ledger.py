@@ -56,6 +56,7 @@ def requests(
     since: Since,
     until: Until,
     *,
+    trace: Annotated[str, typer.Option(help="Only those of the trace with this id, 32 hexadecimal digits.")] = "",
     limit: Annotated[int, typer.Option(help="How many to print, the last ones; a file gets all.", min=1)] = 50,
     csv: Annotated[Path | None, typer.Option(help="Write all of them to a CSV file.")] = None,
     database: Database = None,
@@ -66,7 +67,7 @@ def requests(
     from penstock.cli.ledger_requests import Wish, job
     from penstock.cli.ledger_source import read
 
-    raise typer.Exit(read(database, data_dir, config, job(Wish(endpoint, since, until, limit, csv))))
+    raise typer.Exit(read(database, data_dir, config, job(Wish(endpoint, since, until, trace, limit, csv))))
 
 
 def bill(

@@ -1,5 +1,6 @@
 """`penstock ledger requests`: the requests of an endpoint one by one, each with what the gate decided on it."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from penstock.cli.ledger_source import Job, nothing_of, period, told, wide_console, write_csv
 from penstock.control.ledger_period import kept_since
-from penstock.domain.errors import DoesNotExist
+from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.ledger_checkpoint import Part
 from penstock.domain.usage import RequestRecord
 from penstock.ports.store import Unit
@@ -19,16 +20,20 @@ MEASURES = (
     "prompt_tokens", "completion_tokens", "cached_tokens", "device_s", "measured_s", "queue_ms", "ttft_ms",
     "duration_ms",
 )  # fmt: skip
-COLUMNS = ("utc", "request_id", "outcome", "status", "lane", *MEASURES, "decision", "reason", "estimated")
+COLUMNS = (
+    "utc", "request_id", "outcome", "status", "lane", *MEASURES, "decision", "reason", "estimated", "trace_id",
+)  # fmt: skip
+_TRACE = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for, as given."""
+    """What is asked for, as given. `trace` is the id of a trace, empty for all requests."""
 
     endpoint: str
     since: str
     until: str
+    trace: str
     limit: int
     csv: Path | None
 
@@ -38,8 +43,10 @@ def job(wish: Wish) -> Job:
 
     async def run(unit: Unit) -> int:
         since, until = period(wish.since, wish.until)
+        trace = _checked(wish.trace)
         known = await unit.ledger.endpoints()
-        found = [record async for record in _read(unit, wish.endpoint, since, until)]
+        every = _read(unit, wish.endpoint, since, until)
+        found = [record async for record in every if trace in {"", record.trace_id}]
         if not found and wish.endpoint not in known and wish.endpoint not in known.values():
             raise DoesNotExist(await nothing_of(unit, wish.endpoint))
         if wish.csv:
@@ -51,6 +58,14 @@ def job(wish: Wish) -> Job:
         return 0
 
     return run
+
+
+def _checked(trace: str) -> str:
+    """The id as the ledger has it; raises InvalidParameter."""
+    given = trace.strip().lower()
+    if given and not _TRACE.fullmatch(given):
+        raise InvalidParameter(f"--trace must be a trace's id, 32 hexadecimal digits, but is '{trace[:80]}'.")
+    return given
 
 
 async def _read(unit: Unit, endpoint: str, since: int, until: int) -> AsyncIterator[RequestRecord]:
@@ -72,7 +87,8 @@ def _cells(record: RequestRecord) -> list[object]:
     seconds = (round(record.device_s, 4), round(usage.measured_s, 4))
     times = (record.queue_ms, record.ttft_ms, record.duration_ms)
     head = (at, record.request_id, record.outcome.value, record.status, record.lane)
-    return [*head, *tokens, *seconds, *times, record.decision, record.reason, int(usage.estimated)]
+    words = (record.decision, record.reason, int(usage.estimated), record.trace_id)
+    return [*head, *tokens, *seconds, *times, *words]
 
 
 def _print(records: list[RequestRecord], count: int) -> None:

@@ -70,6 +70,7 @@ def _digest(record: RequestRecord, minute: int, open_from: int) -> str:
         "measured_s": float(usage.measured_s),
         "decision": record.decision,
         "estimated": bool(usage.estimated),
+        "trace_id": record.trace_id,
     }
     return digest(facts | {name: value for name, value in added.items() if value})
 

@@ -41,9 +41,9 @@ class RequestRecord:
     `asked_tokens` is what it was estimated at when it came, refused or not, in reference tokens. `priority` is
     `reserved`, `shared` or `batch`; `lane` is `guaranteed`, `lent`, or empty if it never went to an engine; `within`
     says that it came within the endpoint's allotment; `decision` is what the gate decided, in a sentence, empty if it
-    did not come to the gate. The rest is set when it is stored (`domain.ledger_entry`):
-    `minute` is the minute that counts it, `open_from` the first one that was not closed then, both epoch milliseconds,
-    and `digest` the SHA-256 of all else. A `minute` of 0 is before the ledger.
+    did not come to the gate; `trace_id` is that of its W3C trace, empty if it is part of none. The rest is set when it
+    is stored (`domain.ledger_entry`): `minute` is the minute that counts it, `open_from` the first one that was not
+    closed then, both epoch milliseconds, and `digest` the SHA-256 of all else. A `minute` of 0 is before the ledger.
     """
 
     request_id: str
@@ -73,6 +73,7 @@ class RequestRecord:
     open_from: int = 0
     digest: str = ""
     decision: str = ""
+    trace_id: str = ""
 
     @property
     def breach(self) -> bool:

@@ -44,6 +44,7 @@ class Entry:
         "replica_id",
         "sale",
         "streaming",
+        "trace_id",
         "usage",
         "within",
     )
@@ -59,6 +60,7 @@ class Entry:
         self._sent = self._spoke = -1.0
         self.ended = False
         self.streaming = False
+        self.trace_id = ""
         self.client_request_id = self.entity = self.replica_id = ""
         self.usage = NOTHING
         self.sale: Sale | None = None
@@ -137,6 +139,7 @@ class Entry:
             self.lane,
             self.within,
             decision=self.decision,
+            trace_id=self.trace_id,
         )
 
 

@@ -102,11 +102,12 @@ class Gateway:
             self.observer.ended(trip)
 
     def _trip(self, call: Call, endpoint: EndpointRoute, reply: Reply) -> Trip:
-        trace = self.observer.begin(call.trace)
-        if trace is not None and trace.keeps_text:
-            reply = Recording(reply, call.body)
-        own = call.own or self.ledger.watch()
-        return Trip(call, endpoint, self.ledger.open(call, endpoint), reply, own, trace=trace)
+        trace, entry = self.observer.begin(call.trace), self.ledger.open(call, endpoint)
+        if trace is not None:
+            entry.trace_id = trace.context.trace_id
+            if trace.keeps_text:
+                reply = Recording(reply, call.body)
+        return Trip(call, endpoint, entry, reply, call.own or self.ledger.watch(), trace=trace)
 
     async def _carry(self, trip: Trip) -> None:
         task = self._check(trip)
@@ -138,7 +139,7 @@ class Gateway:
         asked = call.read(task, call.body)
         trip.task, trip.asked = task, asked
         trip.entry.streaming = asked.streaming
-        trip.entry.client_request_id = asked.client_request_id or _trace_id(trip)
+        trip.entry.client_request_id = asked.client_request_id
         return task
 
     async def _reserve(self, trip: Trip, task: Task) -> None:
@@ -242,11 +243,6 @@ def _task(call: Call, endpoint: EndpointRoute) -> Task:
             f"Endpoint '{endpoint.name}' serves the task {endpoint.task}, but this route is for {call.task}."
         )
     return endpoint.task
-
-
-def _trace_id(trip: Trip) -> str:
-    """What stands in the ledger for a request that its client did not name."""
-    return f"trace:{trip.trace.context.trace_id}" if trip.trace is not None else ""
 
 
 def _opened(trip: Trip) -> Answer:

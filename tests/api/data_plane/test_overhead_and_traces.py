@@ -70,7 +70,7 @@ async def test_a_clients_context_reaches_the_engine(served, plane, engine):
     turn.answer(ANSWER)
     await asking
     assert (turn.headers["traceparent"], turn.headers["tracestate"]) == (HEADERS["traceparent"], "a=b")
-    assert (await plane.record()).client_request_id == f"trace:{TRACE}"
+    assert (await plane.record()).trace_id == TRACE
 
 
 async def test_a_context_that_is_not_valid_reaches_nobody(served, plane, engine):

@@ -1,7 +1,7 @@
 """What a request carries on of its trace, what is recorded of it, and our own time with it."""
 
 import pytest
-from world import DONE, World, endpoint, event, replica
+from world import DONE, STRANGER, World, endpoint, event, replica
 
 from penstock.domain.errors import ProviderFailed
 from penstock.domain.external_forms import ProviderKind
@@ -11,7 +11,6 @@ from penstock.domain.routing import EndpointRoute, EntityRoute
 from penstock.domain.trace_context import TraceContext
 from penstock.domain.trace_sampler import Sampler, SamplerKind
 from penstock.domain.traffic import Route
-from penstock.gateway.call import Asked
 from penstock.gateway.observer import Observer
 from penstock.gateway.overhead import Overhead
 from penstock.gateway.recording import MOST_KEPT
@@ -77,19 +76,25 @@ async def test_a_request_without_a_caller_begins_a_trace(traced, telemetry):
     (ended,) = telemetry.requests
     assert ended.traced.parent is None
     assert ended.traced.context.parent == f"00-{1:032x}-{2:016x}-03"
-    assert traced.record(request).client_request_id == "mine-q1"
+    record = traced.record(request)
+    assert (record.client_request_id, record.trace_id) == ("mine-q1", f"{1:032x}")
 
 
-async def test_the_ledger_knows_the_trace_of_who_names_nothing_else(traced, world):
+async def test_the_ledger_knows_the_trace_of_every_request_that_has_one(traced, world):
     for one, trace in ((traced, None), (world, CALLERS), (world, None)):
         one.table.publish(endpoint(replica(1)))
+        await answered(one, trace=trace)
+    refused = await world.ask(caller=STRANGER, trace=CALLERS)
+    await refused.task
+    assert [one.trace_id for one in traced.journal.records] == [f"{1:032x}"]
+    assert [one.trace_id for one in world.journal.records] == ["a" * 32, "", "a" * 32]
+    assert world.record(refused).status == 403
 
-        def unnamed(_task, _body):
-            return Asked(False, "")
 
-        await answered(one, read=unnamed, trace=trace)
-    assert traced.journal.records[0].client_request_id == f"trace:{1:032x}"
-    assert [one.client_request_id for one in world.journal.records] == [f"trace:{'a' * 32}", ""]
+async def test_what_is_admitted_already_has_its_trace(world):
+    world.table.publish(endpoint(replica(1)))
+    await answered(world, trace=CALLERS)
+    assert [record.trace_id for record in world.journal.began] == ["a" * 32]
 
 
 async def test_what_is_not_sampled_is_carried_on_and_not_recorded(telemetry):

@@ -14,6 +14,7 @@ from penstock.ports.capacity import Reading
 from penstock.testing.clock import FakeClock
 from penstock.testing.journal import FakeJournal
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 READING = Reading("e1", "guide-1", 0, 0, 0, 0, 0, 600.0, 0, 1200, 6000, 300, 0)
 
 
@@ -29,7 +30,7 @@ async def _written(file):
         if minute == 3:
             journal.ended(refused("no", at + 5000))
             used = Usage(80, 21, 0, 0.25)
-            journal.ended(request("long", at + 5000, 180.0, usage=used, decision="lent: at once"))
+            journal.ended(request("long", at + 5000, 180.0, usage=used, decision="lent: at once", trace_id=TRACE))
         await clock.advance(60)
         await keeper.step()
     await keeper.finish()

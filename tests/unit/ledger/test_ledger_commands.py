@@ -130,6 +130,17 @@ def test_requests_are_listed_with_what_was_decided(penstock, tmp_path):
     assert penstock("ledger", "requests", "guide", "--from", "2023-11-15", "--to", "2023-11-14").exit_code == 2
 
 
+def test_the_requests_of_a_trace_are_found(penstock, tmp_path):
+    table, trace = tmp_path / "requests.csv", "4bf92f3577b34da6a3ce929d0e0e4736"
+    done = penstock("ledger", "requests", "guide", *PERIOD, "--trace", trace.upper(), "--csv", table)
+    assert "1 of 1 requests" in done.output
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    assert (row["request_id"], row["trace_id"]) == ("long", trace)
+    assert "0 of 0 requests" in penstock("ledger", "requests", "guide", *PERIOD, "--trace", "0" * 32).output
+    wrong = penstock("ledger", "requests", "guide", *PERIOD, "--trace", "trace:4bf9")
+    assert (wrong.exit_code, "--trace must be a trace's id" in wrong.output) == (2, True)
+
+
 def test_a_bill_is_printed_and_written(penstock, tmp_path):
     prices, table = tmp_path / "prices.toml", tmp_path / "bill.csv"
     prices.write_text('currency = "EUR"\n[endpoints.guide]\nchunk_hour = 1.25\n')

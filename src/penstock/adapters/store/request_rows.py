@@ -108,6 +108,7 @@ def _values(record: RequestRecord) -> tuple[object, ...]:
         record.within,
         record.decision,
         record.usage.estimated,
+        record.trace_id,
         record.minute,
         record.open_from,
         record.digest,
@@ -141,6 +142,7 @@ def _record(found: Row[Any]) -> RequestRecord:
         lane=row.lane,
         within=row.within,
         decision=row.decision,
+        trace_id=row.trace_id,
         minute=row.minute,
         open_from=row.open_from,
         digest=row.digest if row.outcome in _OUTCOMES else "",  # altered: the check of the ledger names it

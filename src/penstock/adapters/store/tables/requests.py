@@ -36,6 +36,7 @@ REQUESTS = Table(
     Column("within", Boolean, nullable=False),
     Column("decision", Text, nullable=False),
     Column("estimated", Boolean, nullable=False),
+    Column("trace_id", String, nullable=False),
     Column("minute", BIG, nullable=False),
     Column("open_from", BIG, nullable=False),
     Column("digest", String, nullable=False),
