@@ -50,6 +50,11 @@ def endpoint(boss, chat):
         boss.serving_endpoints.delete(name)
 
 
+def may_query(application_id):
+    level = ServingEndpointPermissionLevel.CAN_QUERY
+    return [ServingEndpointAccessControlRequest(permission_level=level, service_principal_name=application_id)]
+
+
 def test_the_data_plane_client_asks_with_a_token_of_its_own(boss, robot, endpoint):
     application_id, client = robot
     assert endpoint.endpoint_url == f"{URL}/serving-endpoints/{endpoint.name}/invocations"
@@ -70,19 +75,17 @@ def test_the_data_plane_client_asks_with_a_token_of_its_own(boss, robot, endpoin
         assert said.served_model_name == endpoint.config.served_entities[0].name
 
 
-def test_its_token_is_good_for_the_data_plane_only(boss, robot, endpoint):
+def test_its_token_is_good_for_its_endpoint_only(boss, robot, endpoint, chat):
     application_id, client = robot
-    boss.serving_endpoints.update_permissions(
-        endpoint.id,
-        access_control_list=[
-            ServingEndpointAccessControlRequest(
-                permission_level=ServingEndpointPermissionLevel.CAN_QUERY, service_principal_name=application_id
-            )
-        ],
-    )
+    boss.serving_endpoints.update_permissions(endpoint.id, access_control_list=may_query(application_id))
     details = client.serving_endpoints.get(endpoint.name).data_plane_info.query_info.authorization_details
     narrow = WorkspaceClient(host=URL, token=client.api_client.get_oauth_token(details).access_token)
     assert narrow.serving_endpoints.query(endpoint.name, messages=HELLO, max_tokens=1).choices
+    other = boss.serving_endpoints.get(chat)
+    boss.serving_endpoints.update_permissions(other.id, access_control_list=may_query(application_id))
+    assert client.serving_endpoints.query(chat, messages=HELLO, max_tokens=1).choices
+    with pytest.raises(PermissionDenied, match=f"endpoint with id .{endpoint.id}. alone, not for .{chat}."):
+        narrow.serving_endpoints.query(chat, messages=HELLO, max_tokens=1)
     with pytest.raises(PermissionDenied, match="scope"):
         narrow.serving_endpoints.list()
 

@@ -5,6 +5,9 @@ import json
 import httpx
 import pytest
 
+from penstock.domain.routing import EndpointRoute, EntityRoute
+from penstock.testing.acl import OPEN
+
 SCIM = "/api/2.0/preview/scim/v2"
 ENDPOINTS = "/api/2.0/serving-endpoints"
 JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -95,6 +98,65 @@ async def test_a_token_is_exchanged_for_one_of_the_data_plane(having, anonymous,
 async def test_a_client_may_ask_for_it_at_once(anonymous, robot, endpoint):
     made = await token_of(anonymous, robot, scope="all-apis", authorization_details=details(endpoint))
     assert (made["scope"], made["expires_in"]) == ("serving", 3600)
+
+
+@pytest.fixture
+async def narrow(anonymous, robot, endpoint, having):
+    """A client with a token for the endpoint; its principal may query another one too."""
+    made = await token_of(anonymous, robot, authorization_details=details(endpoint))
+    async with having(made["access_token"]) as client:
+        yield client
+
+
+@pytest.fixture
+async def other(admin, robot):
+    made = (await admin.post(ENDPOINTS, json={"name": "other", "route_optimized": True})).json()
+    await grant(admin, made, robot["client_id"], "CAN_MANAGE")
+    return made
+
+
+def published(gateway, endpoint, name):
+    """Is there, without a task: whoever may ask is told so."""
+    entity = EntityRoute("far", (), scales_to_zero=False)
+    gateway.table.publish(EndpointRoute(endpoint["id"], name, "boss", None, (), (entity,), acl=OPEN))
+
+
+async def test_it_opens_its_endpoint_and_no_other(gateway, narrow, endpoint, other):
+    published(gateway, endpoint, "direct")
+    published(gateway, other, "other")
+    hello = {"model": "other", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1, "input": "a"}
+    assert (await narrow.post("/serving-endpoints/direct/invocations", json=hello)).status_code == 400
+    paths = ("other/invocations", "other/served-models/far/invocations", "chat/completions", "responses")
+    for path in (*paths, "anthropic/v1/messages"):
+        answer = await narrow.post(f"/serving-endpoints/{path}", json=hello)
+        assert answer.status_code == 403, path
+        assert f"to the endpoint with id '{endpoint['id']}' alone, not for 'other'" in answer.text
+    own = await narrow.post("/serving-endpoints/chat/completions", json={**hello, "model": "direct"})
+    assert own.status_code == 400
+    refused = (await narrow.post("/serving-endpoints/other/invocations", json=hello)).json()
+    assert refused["error_code"] == "PERMISSION_DENIED"
+    listed = (await narrow.get("/serving-endpoints/models")).json()["data"]
+    assert [one["id"] for one in listed] == ["direct"]
+    assert (await narrow.get("/serving-endpoints/models/other")).status_code == 404
+
+
+async def test_it_is_good_for_no_other_api(narrow, endpoint, other):
+    for path in (ENDPOINTS, f"{ENDPOINTS}/direct", f"{ENDPOINTS}/other", "/serving-endpoints/files"):
+        answer = await narrow.get(path)
+        assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED"), path
+    batch = {"input_file_id": "file-1", "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    answer = await narrow.post("/serving-endpoints/batches", json=batch)
+    assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED")
+    assert f"the endpoint with id '{endpoint['id']}' alone, not for this API" in answer.json()["message"]
+
+
+async def test_it_is_exchanged_for_no_token_of_another_endpoint(anonymous, robot, endpoint, other):
+    made = await token_of(anonymous, robot, authorization_details=details(endpoint))
+    form = {"grant_type": JWT, "assertion": made["access_token"]}
+    answer = await exchange(anonymous, **form, authorization_details=details(other))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_authorization_details")
+    again = await exchange(anonymous, **form, authorization_details=details(endpoint))
+    assert again.status_code == 200
 
 
 @pytest.mark.parametrize(

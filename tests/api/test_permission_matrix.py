@@ -29,9 +29,11 @@ DATA_PLANE = "/serving-endpoints/"
 # By their names in rules, and further ones that only their credentials tell apart.
 TEAM = "team"
 GROUPS = {"administrator": {ADMINS, USERS}, "robot": {USERS, TEAM}}
-KINDS = [*RULES.callers, "nobody", "unknown", "deactivated", "serving"]
-MODEL = "main.default.guide"
 ENDPOINT_ID = "e" * 32
+NARROW = {"narrow": ENDPOINT_ID, "elsewhere": "f" * 32}
+"""Tokens of the creator for one endpoint, the one that routes name and another one."""
+KINDS = [*RULES.callers, "nobody", "unknown", "deactivated", "serving", *NARROW]
+MODEL = "main.default.guide"
 GRANTS = Acl(
     {
         Grantee(GranteeKind.USER, "viewer"): PermissionLevel.CAN_VIEW,
@@ -135,10 +137,13 @@ async def people(store) -> None:
             await add_token(unit, kind, one.id, Scope.ALL_APIS)
             if kind == "querier":
                 await add_token(unit, "serving", one.id, Scope.SERVING)
+            if kind == "creator":
+                for narrow, endpoint_id in NARROW.items():
+                    await add_token(unit, narrow, one.id, Scope.SERVING, endpoint_id)
 
 
-async def add_token(unit, kind, principal_id, scope) -> None:
-    token = Token(f"token-{kind}", principal_id, TokenKind.PERSONAL, scope, "", 0)
+async def add_token(unit, kind, principal_id, scope, endpoint_id="") -> None:
+    token = Token(f"token-{kind}", principal_id, TokenKind.PERSONAL, scope, "", 0, endpoint_id=endpoint_id)
     await unit.access.add_token(token, digest(f"dapi-{kind}-of-the-matrix"))
 
 
@@ -179,6 +184,12 @@ def wanted(route: str, rule: Rule, kind: str) -> int:
         return 401
     if kind in ("unknown", "deactivated"):
         return rule.unknown
+    if kind in NARROW:
+        path = route.split(" ", 1)[1]
+        if not path.startswith(DATA_PLANE) or path.startswith((f"{DATA_PLANE}files", f"{DATA_PLANE}batches")):
+            return 403
+        # Lists are for everybody: of what they hold, nothing is for this token.
+        return rule.refusal if kind == "elsewhere" and rule.name != "user" else 0
     if kind == "serving":
         if not route.split(" ", 1)[1].startswith(DATA_PLANE):
             return 403

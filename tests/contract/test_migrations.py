@@ -1,17 +1,22 @@
 """Databases of earlier versions: what they hold is there after the migrations."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
+from test_request_rows import FIRST
 
 from penstock.adapters.store.database import transaction
+from penstock.adapters.store.request_rows import _values
 from penstock.adapters.store.store import SqlStore
+from penstock.adapters.store.tables.requests import REQUESTS
 from penstock.domain.access import PermissionLevel
 from penstock.domain.acl import Grantee, GranteeKind
 from penstock.domain.grant import OPEN
+from penstock.domain.ledger_entry import digest_of, entered
 from penstock.domain.placement import Claim
 from penstock.domain.replica import ReplicaState
 
@@ -116,3 +121,32 @@ async def test_catalogs_stay_open_to_everybody_when_grants_begin(blank):
     await blank.open()
     async with blank.unit() as unit:
         assert await unit.grants.of(["c1"]) == {"c1": {"users": OPEN}}
+
+
+async def test_requests_of_before_have_no_trace_and_keep_their_digests(blank):
+    record = entered(replace(FIRST, trace_id=""), 0)
+    assert record.digest == "GOLDEN"
+    row = dict(zip((column.name for column in REQUESTS.columns), _values(record), strict=True))
+    del row["trace_id"]
+    listed, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+    async with transaction(blank._engine) as connection:
+        await connection.run_sync(upgraded("0018_grants"))
+        await connection.execute(text(f"INSERT INTO requests ({listed}) VALUES ({marks})"), row)
+    await blank.open()
+    async with blank.unit() as unit:
+        found = await unit.requests.get(record.request_id)
+    assert found == record
+    assert digest_of(found) == found.digest
+
+
+async def test_tokens_of_before_are_for_all_endpoints(blank):
+    async with transaction(blank._engine) as connection:
+        await connection.run_sync(upgraded("0018_grants"))
+        principal = "INSERT INTO principals VALUES ('1', 'ann', 'Ann', 'user', true, 1)"
+        await connection.execute(text(principal))
+        columns = "id, principal_id, digest, kind, scope, comment, created_at"
+        token = f"INSERT INTO tokens ({columns}) VALUES ('t1', '1', 'd1', 'oauth', 'serving', '', 1)"
+        await connection.execute(text(token))
+    await blank.open()
+    async with blank.unit() as unit:
+        assert (await unit.access.token("t1")).endpoint_id == ""

@@ -71,7 +71,7 @@ class Authenticator:
         if found is None or not found[0].valid_at(now) or not found[1].active:
             raise PermissionDenied(INVALID)
         token, principal = found
-        caller = Caller(principal, token.scope, token.id)
+        caller = Caller(principal, token.scope, token.id, token.endpoint_id)
         if len(self._known) >= MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[header] = _Known(caller, token.expires_at)

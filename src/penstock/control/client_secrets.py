@@ -64,23 +64,24 @@ class ClientSecrets:
     ) -> AccessToken | None:
         """A new access token of the service principal whose application id is `client_id`.
 
-        With `endpoint_id` it is one for the data plane. None if the id or the secret is wrong or expired, or the
-        principal is not active. Raises PermissionDenied if it may not query that endpoint.
+        With `endpoint_id` it is one for queries of that endpoint alone. None if the id or the secret is wrong or
+        expired, or the principal is not active. Raises PermissionDenied if it may not query that endpoint.
         """
         now = self._clock.now_ms()
         async with self._store.unit() as unit:
             principal = await unit.access.principal_named(client_id)
             if principal is None or not principal.active or not await self._fits(unit, principal, secret, now):
                 return None
-            if endpoint_id is not None:
-                await _check_query(unit, principal, endpoint_id)
-                scope = Scope.SERVING
-            return await _add(unit, principal, scope, now, self._token_s)
+            if endpoint_id is None:
+                return await _add(unit, principal, scope, now, self._token_s)
+            await _check_query(unit, Caller(principal, Scope.SERVING, ""), endpoint_id)
+            return await _add(unit, principal, Scope.SERVING, now, self._token_s, endpoint_id)
 
     async def narrowed(self, assertion: str, endpoint_id: str) -> AccessToken | None:
-        """A token for the data plane, made of another access token, after which it does not live.
+        """A token for queries of one endpoint, made of another access token, after which it does not live.
 
-        None if that one is none, or not valid. Raises PermissionDenied if its principal may not query that endpoint.
+        None if that one is none, or not valid. Raises PermissionDenied if its principal may not query that endpoint, or
+        if it is for another endpoint itself.
         """
         now = self._clock.now_ms()
         async with self._store.unit() as unit:
@@ -90,9 +91,9 @@ class ClientSecrets:
             token, principal = found
             if not principal.active or not token.valid_at(now):
                 return None
-            await _check_query(unit, principal, endpoint_id)
+            await _check_query(unit, Caller(principal, token.scope, token.id, token.endpoint_id), endpoint_id)
             left_s = self._token_s if token.expires_at is None else (token.expires_at - now) // 1000
-            return await _add(unit, principal, Scope.SERVING, now, min(left_s, self._token_s))
+            return await _add(unit, principal, Scope.SERVING, now, min(left_s, self._token_s), endpoint_id)
 
     async def _fits(self, unit: Unit, principal: Principal, secret: str, now_ms: int) -> bool:
         given = digest(secret)
@@ -105,16 +106,18 @@ class ClientSecrets:
             raise DoesNotExist(f"Service principal with id '{principal_id}' does not exist.")
 
 
-async def _add(unit: Unit, principal: Principal, scope: Scope, now_ms: int, seconds: int) -> AccessToken:
+async def _add(
+    unit: Unit, principal: Principal, scope: Scope, now_ms: int, seconds: int, endpoint_id: str = ""
+) -> AccessToken:
     value = new_value(OAUTH_PREFIX)
-    token = Token(new_id(), principal.id, TokenKind.OAUTH, scope, "", now_ms, now_ms + seconds * 1000)
+    expires_at = now_ms + seconds * 1000
+    token = Token(new_id(), principal.id, TokenKind.OAUTH, scope, "", now_ms, expires_at, endpoint_id=endpoint_id)
     await unit.access.add_token(token, digest(value))
     return AccessToken(value, seconds, scope)
 
 
-async def _check_query(unit: Unit, principal: Principal, endpoint_id: str) -> None:
-    """Raises PermissionDenied if the principal may not query the endpoint, or if there is none of that id."""
+async def _check_query(unit: Unit, caller: Caller, endpoint_id: str) -> None:
+    """Raises PermissionDenied if the caller may not query the endpoint, or if there is none of that id."""
     endpoint = await unit.endpoints.by_id(endpoint_id)
-    caller = Caller(principal, Scope.SERVING, "")
-    if endpoint is None or endpoint.deleted or not may_query(caller, endpoint.acl):
+    if endpoint is None or endpoint.deleted or not may_query(caller, endpoint.acl, endpoint_id):
         raise PermissionDenied("User is not authorized to the requested authorizations.")

@@ -66,7 +66,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A credential of a principal, without its value. Times are epoch milliseconds; `expires_at` None is never."""
+    """A credential of a principal, without its value. Times are epoch milliseconds; `expires_at` None is never.
+
+    With an `endpoint_id` it is good for requests to that endpoint alone.
+    """
 
     id: str
     principal_id: str
@@ -76,6 +79,7 @@ class Token:
     created_at: int
     expires_at: int | None = None
     last_used_at: int | None = None
+    endpoint_id: str = ""
 
     def valid_at(self, now_ms: int) -> bool:
         """Whether it has not expired."""
@@ -95,11 +99,19 @@ class ClientSecret:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A principal as authenticated for one request, with what its credential is good for."""
+    """A principal as authenticated for one request, with what its credential is good for.
+
+    With an `endpoint_id` that is to query this endpoint, and nothing else.
+    """
 
     principal: Principal
     scope: Scope
     token_id: str
+    endpoint_id: str = ""
+
+    def opens(self, endpoint_id: str) -> bool:
+        """Whether the credential is good for that endpoint; what its principal may do there is another matter."""
+        return self.endpoint_id in ("", endpoint_id)
 
 
 def require_admin(caller: Caller, what: str) -> None:
@@ -112,6 +124,14 @@ def require_scope(caller: Caller, scope: Scope) -> None:
     """Raises PermissionDenied unless the caller's token is good for `scope`; all-apis is good for everything."""
     if caller.scope not in (scope, Scope.ALL_APIS):
         raise PermissionDenied(f"This token has the scope '{caller.scope}', but this API needs the scope '{scope}'.")
+
+
+def require_whole(caller: Caller) -> None:
+    """Raises PermissionDenied if the caller's token is for one endpoint alone."""
+    if caller.endpoint_id:
+        raise PermissionDenied(
+            f"This token is for requests to the endpoint with id '{caller.endpoint_id}' alone, not for this API."
+        )
 
 
 def check_principal_name(name: str, field: str) -> str:

@@ -112,10 +112,10 @@ def endpoint_level(caller: Caller, acl: Acl) -> PermissionLevel | None:
     return acl.level_of(caller.principal)
 
 
-def may_query(caller: Caller, acl: Acl) -> bool:
-    """Whether the caller may send requests to an endpoint with that ACL."""
+def may_query(caller: Caller, acl: Acl, endpoint_id: str) -> bool:
+    """Whether the caller may send requests to the endpoint of that id, with that ACL."""
     level = endpoint_level(caller, acl)
-    return level is not None and level is not PermissionLevel.CAN_VIEW
+    return level is not None and level is not PermissionLevel.CAN_VIEW and caller.opens(endpoint_id)
 
 
 def require_manage(caller: Caller, acl: Acl, name: str) -> None:
@@ -124,9 +124,13 @@ def require_manage(caller: Caller, acl: Acl, name: str) -> None:
         raise _denied(caller, PermissionLevel.CAN_MANAGE, name)
 
 
-def require_query(caller: Caller, acl: Acl, name: str) -> None:
-    """Raises PermissionDenied unless the caller may query the endpoint `name`."""
-    if not may_query(caller, acl):
+def require_query(caller: Caller, acl: Acl, name: str, endpoint_id: str) -> None:
+    """Raises PermissionDenied unless the caller may query the endpoint `name`, and the credential is good for it."""
+    if not caller.opens(endpoint_id):
+        raise PermissionDenied(
+            f"This token is for requests to the endpoint with id '{caller.endpoint_id}' alone, not for '{name}'."
+        )
+    if not may_query(caller, acl, endpoint_id):
         raise _denied(caller, PermissionLevel.CAN_QUERY, name)
 
 

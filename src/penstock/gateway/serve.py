@@ -134,7 +134,7 @@ class Gateway:
             raise Temporary(
                 "The server is stopping; another one, or this one started again, will answer.", DRAINING_RETRY_S
             )
-        require_query(call.caller, endpoint.acl, endpoint.name)
+        require_query(call.caller, endpoint.acl, endpoint.name, endpoint.id)
         task = _task(call, endpoint)
         asked = call.read(task, call.body)
         trip.task, trip.asked = task, asked

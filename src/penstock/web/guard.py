@@ -20,7 +20,7 @@ from starlette.types import Message
 
 from penstock.control.audit import Audit
 from penstock.control.authenticator import Authenticator
-from penstock.domain.access import Caller, Scope, require_admin, require_scope
+from penstock.domain.access import Caller, Scope, require_admin, require_scope, require_whole
 from penstock.domain.audit_entry import READS
 from penstock.domain.errors import InvalidParameter, InvalidRequest, PermissionDenied, TooLarge, Unauthenticated
 from penstock.web.audited import note_body, note_route
@@ -160,6 +160,7 @@ async def _admit(request: Request, access: Access, scope: Scope, path: str) -> N
         raise Unauthenticated(error.message) from error
     request.state.caller = caller
     require_scope(caller, scope)
+    require_whole(caller)
     if access is Access.ADMIN:
         require_admin(caller, f"call {path}")
 

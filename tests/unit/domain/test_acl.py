@@ -1,5 +1,8 @@
 """Who may do what with an endpoint."""
 
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
 from penstock.domain.access import ADMINS, USERS, Caller, PermissionLevel, Principal, PrincipalKind, Scope
@@ -10,6 +13,7 @@ from penstock.domain.acl import (
     Grantee,
     GranteeKind,
     endpoint_level,
+    may_query,
     new_acl,
     require_manage,
     require_query,
@@ -49,12 +53,22 @@ def test_the_highest_grant_counts(who, level):
 @pytest.mark.parametrize(("level", "may"), [(None, 0), (VIEW, 1), (QUERY, 2), (MANAGE, 3)])
 def test_each_level_includes_those_before_it(level, may):
     acl = Acl({} if level is None else {ANN: level})
-    for place, require in enumerate((require_view, require_query, require_manage)):
+    query = partial(require_query, endpoint_id="e1")
+    for place, require in enumerate((require_view, query, require_manage)):
         if place < may:
             require(caller("ann"), acl, "guide")
         else:
             with pytest.raises(PermissionDenied, match=r"ann does not have CAN_.* permission on endpoint 'guide'"):
                 require(caller("ann"), acl, "guide")
+
+
+def test_a_token_for_one_endpoint_opens_no_other_whatever_its_principal_may():
+    acl, narrow = Acl({ANN: MANAGE}), replace(caller("ann"), endpoint_id="e1")
+    require_query(narrow, acl, "guide", "e1")
+    assert [may_query(narrow, acl, one) for one in ("e1", "e2", "")] == [True, False, False]
+    with pytest.raises(PermissionDenied, match=r"for requests to the endpoint with id 'e1' alone, not for 'other'"):
+        require_query(narrow, acl, "other", "e2")
+    assert not may_query(replace(caller("eve"), endpoint_id="e1"), acl, "e1")
 
 
 def test_replacing_keeps_the_creator_and_merging_keeps_all():

@@ -102,6 +102,7 @@ class SqlAccessRows:
                     created_at=token.created_at,
                     expires_at=token.expires_at,
                     last_used_at=token.last_used_at,
+                    endpoint_id=token.endpoint_id,
                 )
             )
 
@@ -195,4 +196,5 @@ def _token(row: Row[Any]) -> Token:
         row.created_at,
         row.expires_at,
         row.last_used_at,
+        row.endpoint_id,
     )

@@ -258,7 +258,7 @@ class DataPlane:
         """
         table = self._gateway.table
         found = [route for one in table.names() if (route := table.find(one)) is not None]
-        models = [_model(one) for one in found if one.entities and may_query(caller, one.acl)]
+        models = [_model(one) for one in found if one.entities and may_query(caller, one.acl, one.id)]
         if name is None:
             return msgspec.json.encode({"object": "list", "data": models})
         for model in models:

@@ -49,6 +49,7 @@ TOKENS = Table(
     Column("created_at", BIG, nullable=False),
     Column("expires_at", BIG),
     Column("last_used_at", BIG),
+    Column("endpoint_id", String, nullable=False),
     Index(None, "principal_id"),
     Index(None, "expires_at"),
 )
