@@ -1,6 +1,7 @@
 """The cluster's contract, on the fake and on processes of this machine."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -220,15 +221,25 @@ async def test_engines_end_when_their_server_is_killed(tmp_path):
     await until(gone)
 
 
-async def test_engines_do_not_get_the_servers_secrets(tmp_path, monkeypatch):
-    monkeypatch.setenv("PENSTOCK_ADMIN_TOKEN", "secret-value")
-    monkeypatch.setenv("HARMLESS", "kept")
+async def test_engines_get_of_the_servers_variables_only_what_programs_need(tmp_path, monkeypatch):
+    for name in ("PENSTOCK_ADMIN_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "NVIDIA_API_KEY", "PGPASSWORD", "ANY"):
+        monkeypatch.setenv(name, f"planted-{name}")
+    for name in ("OMP_NUM_THREADS", "LC_NUMERIC", "TMPDIR"):
+        monkeypatch.setenv(name, "kept")
     kit = LocalKit(tmp_path)
-    log = tmp_path / "env.log"
-    tell = "import os; print(os.environ.get('PENSTOCK_ADMIN_TOKEN'), os.environ['HARMLESS'], os.environ['SEEN'])"
-    process = await kit.cluster.start(Launch((sys.executable, "-c", tell), (("SEEN", "yes"),), log))
-    await ended(kit.cluster, process)
-    assert await kit.cluster.tail(log, 1000) == "None kept yes\n"
+    command = (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))")
+
+    async def told(log, *inherits):
+        process = await kit.cluster.start(Launch(command, (("SEEN", "yes"),), log, inherits=inherits))
+        await ended(kit.cluster, process)
+        return json.loads(await kit.cluster.tail(log, 100_000))
+
+    seen = await told(tmp_path / "engine.log")
+    assert [seen[name] for name in ("OMP_NUM_THREADS", "LC_NUMERIC", "TMPDIR", "SEEN")] == [*["kept"] * 3, "yes"]
+    assert seen["PATH"] == os.environ["PATH"]
+    assert "planted" not in json.dumps(seen)
+    other = await told(tmp_path / "other.log", "PG")
+    assert [value for value in other.values() if "planted" in value] == ["planted-PGPASSWORD"]
 
 
 async def test_a_log_keeps_its_end_when_it_grows_too_large(tmp_path):

@@ -39,12 +39,15 @@ async def delete_among_requests(storm):
 
 
 async def test_two_endpoints_of_a_version_share_an_engine_until_the_last_one_goes(tmp_path):
-    stand = Stand(tmp_path, **QUICK)
+    stand = Stand(tmp_path, **QUICK, HF_TOKEN="hf_of_the_server")
     try:
         storm = await serve_tiny(stand, "one")
         await storm.deploy("two", 1)
         assert (await storm.settled("two"))["state"] == {"ready": "READY", "config_update": "NOT_UPDATING"}
         [engine] = stand.engines()
+        variables = engine.environ()
+        assert not [name for name in variables if name.endswith("_TOKEN") or name.startswith("PENSTOCK_")]
+        assert "PATH" in variables
         logs = [await storm.call("GET", f"{ENDPOINTS}/{name}/served-models/tiny-1/logs") for name in ("one", "two")]
         assert logs[0] == logs[1]
         assert logs[0][0] == 200

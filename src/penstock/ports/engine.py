@@ -12,10 +12,11 @@ from penstock.domain.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One process to run: `command` and `environment` (added to the parent's), logging to `log`.
+    """One process to run, `command`, logging to `log`.
 
-    `stdin_watch`: the process ends by itself when its standard input closes. `device` is the name of the device that it
-    is to run on; empty: wherever it likes.
+    It gets `environment`, and of the server's own variables those that every program needs, and those whose names begin
+    with one of `inherits`. `stdin_watch`: the process ends by itself when its standard input closes. `device` is the
+    name of the device that it is to run on; empty: wherever it likes.
     """
 
     command: tuple[str, ...]
@@ -23,6 +24,7 @@ class Launch:
     log: Path
     stdin_watch: bool = False
     device: str = ""
+    inherits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import signal
 import tempfile
 import time
 from asyncio.subprocess import Process as Child
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
+from penstock.adapters.child_environment import child_environment
 from penstock.domain.errors import EngineFailed, InvalidParameter
 from penstock.domain.placement import Device
 from penstock.ports.cluster import Process
@@ -27,8 +28,6 @@ _POLL_S = 0.1
 _KILLED_S = 30.0
 _SOCKET_LIMIT = 100
 """A Unix socket's path may have 108 bytes."""
-_SECRETS = ("PENSTOCK_", "DATABRICKS_", "MLFLOW_", "OPENAI_")
-"""Variables of the server that engines do not get."""
 
 
 class LocalCluster:
@@ -84,7 +83,7 @@ class LocalCluster:
                     stdin=asyncio.subprocess.PIPE if launch.stdin_watch else asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=asyncio.subprocess.STDOUT,
-                    env=_environment(os.environ, launch),
+                    env=_environment(launch),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -190,8 +189,8 @@ def _memory() -> int:
     return total
 
 
-def _environment(ours: Mapping[str, str], launch: Launch) -> dict[str, str]:
-    kept = {name: value for name, value in ours.items() if not name.startswith(_SECRETS)}
+def _environment(launch: Launch) -> dict[str, str]:
+    kept = child_environment(os.environ, launch.inherits)
     return {**kept, "PYTHONUNBUFFERED": "1", **dict(launch.environment)}
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from penstock.adapters.child_environment import child_environment
 from penstock.domain.errors import EngineFailed
 from penstock.domain.estimate import Speed
 
@@ -57,6 +58,7 @@ class CpuGauge:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            env=child_environment(os.environ),
         )
         try:
             out, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)

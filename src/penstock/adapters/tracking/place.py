@@ -7,6 +7,8 @@ from pathlib import Path
 from penstock.ports.engine import Launch
 
 APPLICATION = "mlflow.server.fastapi_app:app"
+_DATABASE = ("PG",)
+"""Variables that the library of PostgreSQL reads: its database may need them."""
 PREFIX = "/ml"
 """What all of its paths begin with."""
 
@@ -37,4 +39,5 @@ def launch_of(place: Place, socket: str) -> Launch:
     program = Path(__file__).with_name("child.py")
     # Isolated: neither our modules nor the current folder are in its way.
     command = (place.python or sys.executable, "-I", str(program), APPLICATION, socket, str(place.folder))
-    return Launch(command, tuple(environment.items()), place.folder / "server.log", stdin_watch=True)
+    log = place.folder / "server.log"
+    return Launch(command, tuple(environment.items()), log, stdin_watch=True, inherits=_DATABASE)
