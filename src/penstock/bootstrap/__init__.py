@@ -322,10 +322,10 @@ async def _gateway(
         *served.limits.loops,
     ]
     ledger, engines = Ledger(journal, clock), HttpEngineClient()
-    limits = served.limits.limits
-    quotas = Quotas(clock, served.foundation.quotas(), answer_tokens=settings.limits.answer_tokens)
+    parts = served.limits
+    quotas = Quotas(clock, served.foundation.quotas(), parts.terms, parts.leasing)
     observer = watching.observer
-    return Gateway(served.table, carrier, ledger, engines, under_way, abroad, limits, quotas, observer), loops
+    return Gateway(served.table, carrier, ledger, engines, under_way, abroad, parts.limits, quotas, observer), loops
 
 
 def _data_plane(

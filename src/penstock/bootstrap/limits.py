@@ -17,9 +17,11 @@ FORGET_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class LimitParts:
-    """Where requests are metered, and the loops that go with it."""
+    """Where requests are metered, by what terms, with whom it is shared, and the loops that go with it."""
 
     limits: Limits
+    terms: Terms
+    leasing: Leasing | None
     loops: tuple[Loop, ...]
 
 
@@ -29,7 +31,7 @@ def make_limits(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Limi
     terms = Terms(given.wait_s, given.max_waiting, given.answer_tokens, given.external_answer_tokens)
     if given.redis_url is None:
         limits = Limits(clock, terms)
-        return LimitParts(limits, (Loop("rate limits", limits.step, clock, period_s=FORGET_S),))
+        return LimitParts(limits, terms, None, (Loop("rate limits", limits.step, clock, period_s=FORGET_S),))
     # A gateway that is not heard may use what it has leased until the last request that reserved some of it has ended.
     life_s = given.lease_s + settings.gateway.request_timeout_s + WINDOW_S
     leases = RedisLeases(given.redis_url.get_secret_value(), life_s)
@@ -38,4 +40,5 @@ def make_limits(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Limi
     limits = Limits(clock, terms, leasing)
     trading = Loop("shared rate limits", leasing.step, clock, period_s=PERIOD_S)
     leasing.on_need(trading.hint)
-    return LimitParts(limits, (Loop("rate limits", limits.step, clock, period_s=FORGET_S), trading))
+    loops = (Loop("rate limits", limits.step, clock, period_s=FORGET_S), trading)
+    return LimitParts(limits, terms, leasing, loops)

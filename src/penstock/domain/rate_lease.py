@@ -85,13 +85,15 @@ class LeasedWindow(Window):
         self.spent -= back
         self.at_hand += back
 
+    def want(self, amount: int, now: float) -> None:
+        """Until the next time so much stays at hand, or is fetched for all who wait if there is less."""
+        self.needs = max(self.needs, amount)
+        if self.room(now) < amount:
+            self.total += amount
+
     def wait_s(self, amount: int, now: float) -> float:
         """Seconds until it is worth asking again."""
-        if self.room(now) >= amount:
-            return 0.0
-        self.needs = max(self.needs, amount)
-        self.total += amount
-        return self.wait
+        return 0.0 if self.room(now) >= amount else self.wait
 
     def idle(self, now: float) -> bool:
         """Whether nothing is known of it, here and in common."""

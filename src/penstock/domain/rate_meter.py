@@ -146,8 +146,16 @@ class RateMeter:
                 soonest = min(lacks, key=lambda one: one.wait_s)
                 short = soonest if short is None or soonest.wait_s > short.wait_s else short
         if short is not None:
+            self.want(choices, tokens, now)
             return short
         return Reservation(tuple(calls), tuple(used), tokens, now)
+
+    def want(self, choices: Sequence[Sequence[Holding]], tokens: int, now: float) -> None:
+        """Somebody waits for room in all of `choices`: what is there must not go while the rest is fetched."""
+        for alternatives in choices:
+            for holding in alternatives:
+                for unit, window in self._windows(holding):
+                    window.want(1 if unit is Unit.CALLS else tokens, now)
 
     def left(self, choices: Sequence[Sequence[Holding]], now: float) -> dict[Unit, Left]:
         """The narrowest limit of each unit, for who asks."""

@@ -70,6 +70,9 @@ class Window:
                 one[1] -= back
                 self._used -= back
 
+    def want(self, amount: int, now: float) -> None:
+        """Somebody waits for room here and elsewhere together. Who shares a limit with others sees to it."""
+
     def wait_s(self, amount: int, now: float) -> float:
         """Seconds until there is room for an amount if nothing else comes, and all that is reserved is used at once."""
         lack = self.taken(now) + amount - self.limit

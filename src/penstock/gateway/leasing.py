@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Leasing:
-    """Lives on one event loop, beside `Limits`."""
+    """Lives on one event loop, beside `Limits` and `Quotas`."""
 
     def __init__(self, leases: Leases, clock: Clock, lease_s: float) -> None:
         """What was leased may be reserved for `lease_s` seconds after the budget was last heard."""
@@ -24,13 +24,13 @@ class Leasing:
         self._clock = clock
         self._lease_s = lease_s
         self._windows: dict[str, LeasedWindow] = {}
-        self._tell: Callable[[], None] = lambda: None
+        self._tells: list[Callable[[], None]] = []
         self._hint: Callable[[], None] = lambda: None
         self._reached = True
 
     def on_lease(self, tell: Callable[[], None]) -> None:
         """`tell` tries again for all who wait: those who find no room make known how much they need."""
-        self._tell = tell
+        self._tells.append(tell)
 
     def on_need(self, hint: Callable[[], None]) -> None:
         """`hint` is called when somebody waits for budget: a trade should come now."""
@@ -54,7 +54,7 @@ class Leasing:
         sent_at = self._clock.monotonic()
         for window in self._windows.values():
             window.total = 0
-        self._tell()
+        self._try_again()
         claims: list[tuple[LeasedWindow, Claim]] = []
         for key, window in self._windows.items():
             # What is wished for is all that is waited for, and what is at hand beyond it is given back.
@@ -74,9 +74,13 @@ class Leasing:
             window.granted(grant.granted, grant.left, grant.wait_s, sent_at + self._lease_s)
             if claim.last and window.idle(self._clock.monotonic()):
                 self._windows.pop(claim.key).gone = True
-        self._tell()
+        self._try_again()
         again, self._reached = not self._reached, True
         return "limits are shared again" if again else ""
+
+    def _try_again(self) -> None:
+        for tell in self._tells:
+            tell()
 
     def _lost(self, error: Temporary) -> str:
         """What is leased is spent, and nothing more. What was asked for is asked for again."""

@@ -4,7 +4,6 @@ Keeps the state and the time; `penstock.domain.rate_meter` decides. A request th
 there may be some by then, else it is told when. Hears of endpoints from the table.
 """
 
-import asyncio
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,9 +19,9 @@ from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked
 from penstock.gateway.count import Size
 from penstock.gateway.leasing import Leasing
+from penstock.gateway.line import Line
 from penstock.ports.clock import Clock
 
-_SHORTEST_S = 0.05
 MOST_KNOWN = 10_000
 """Callers of an endpoint of whom it is known what they come under."""
 _NOBODY = nullcontext()
@@ -78,21 +77,13 @@ class Held:
         return b'%s,"max_tokens":%d}' % (body.rstrip()[:-1], self.most)
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    principal: Principal
-    tokens: int
-    short: Shortage
-    future: "asyncio.Future[Reservation | Shortage]"
-
-
 @dataclass(slots=True)
 class _Place:
     """An endpoint with limits. What callers come under is known after their first request."""
 
-    limits: tuple[RateLimit, ...] = ()
-    meter: RateMeter = field(default_factory=RateMeter)
-    waiters: list[_Waiter] = field(default_factory=list)
+    limits: tuple[RateLimit, ...]
+    meter: RateMeter
+    line: Line[Reservation]
     known: dict[str, tuple[Principal, Choices]] = field(default_factory=dict)
 
     def limit(self, limits: tuple[RateLimit, ...]) -> None:
@@ -132,14 +123,14 @@ class Limits:
                 return
             place = self._places[endpoint.id] = self._place(endpoint)
         place.limit(endpoint.limits)
-        self._pump(place)
+        place.line.pump()
 
     def withdraw(self, endpoint_id: str) -> None:
         """The endpoint is gone."""
         place = self._places.pop(endpoint_id, None)
         if place is not None:
             place.limit(())
-            self._pump(place)
+            place.line.pump()
 
     async def enter(
         self,
@@ -164,8 +155,8 @@ class Limits:
         choices = place.choices(principal)
         prompt, most = self._fit(choices, asked, size, self._terms.answer(endpoint))
         answers = size.most_out if most is None else most * asked.choices
-        if place.waiters:
-            self._pump(place)
+        if place.line:
+            place.line.pump()
         got = place.meter.reserve(choices, prompt + answers, self._clock.monotonic())
         if isinstance(got, Shortage) and self._worth_it(place, got):
             with aside:
@@ -184,7 +175,7 @@ class Limits:
         if sent and not whole and not used:
             used = held.prompt + held.tokens
         held.reservation.settle(used, self._clock.monotonic(), called=sent)
-        self._pump(held.place)
+        held.place.line.pump()
 
     def headers(self, endpoint_id: str, principal: Principal) -> Headers:
         """What is left, in the headers that OpenAI's clients know; empty where nothing is limited."""
@@ -205,14 +196,15 @@ class Limits:
         now = self._clock.monotonic()
         for endpoint_id, place in list(self._places.items()):
             place.meter.forget(now)
-            if not (place.limits or place.waiters or len(place.meter)):
+            if not (place.limits or place.line or len(place.meter)):
                 del self._places[endpoint_id]
         return ""
 
     def _place(self, endpoint: EndpointRoute) -> _Place:
         leasing = self._leasing
         window = partial(leasing.window, endpoint.name) if leasing is not None else None
-        return _Place(endpoint.limits, RateMeter(window))
+        line = Line(self._clock, self._terms.wait_s, self._give_back)
+        return _Place(endpoint.limits, RateMeter(window), line)
 
     def _fit(
         self, choices: Sequence[Sequence[Holding]], asked: Asked, size: Size, unsaid: int
@@ -237,56 +229,21 @@ class Limits:
     def _worth_it(self, place: _Place, short: Shortage) -> bool:
         """Whether to wait: there will be room by time, or there may be when an answer under way has ended."""
         soon = short.open or short.wait_s <= self._terms.wait_s
-        return bool(short.limit) and soon and len(place.waiters) < self._terms.most_waiting
+        return bool(short.limit) and soon and len(place.line) < self._terms.most_waiting
 
     async def _wait(self, place: _Place, principal: Principal, tokens: int, short: Shortage) -> Reservation | Shortage:
         if self._leasing is not None:
             self._leasing.need()
-        waiter = _Waiter(principal, tokens, short, asyncio.get_running_loop().create_future())
-        place.waiters.append(waiter)
-        timer = asyncio.ensure_future(self._watch(place, waiter))
-        try:
-            return await waiter.future
-        except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():
-                got = waiter.future.result()
-                if isinstance(got, Reservation):
-                    got.settle(0, self._clock.monotonic(), called=False)
-            raise
-        finally:
-            timer.cancel()
-            if waiter in place.waiters:
-                place.waiters.remove(waiter)
-            self._pump(place)
+        return await place.line.wait(
+            lambda: place.meter.reserve(place.choices(principal), tokens, self._clock.monotonic()), short
+        )
 
-    async def _watch(self, place: _Place, waiter: _Waiter) -> None:
-        """Looks again when time has made room, and gives up when the wait is over."""
-        ends_at = self._clock.monotonic() + self._terms.wait_s
-        while True:
-            left = ends_at - self._clock.monotonic()
-            await self._clock.sleep(min(max(waiter.short.wait_s, _SHORTEST_S), left))
-            self._pump(place)
-            if waiter.future.done():
-                return
-            if self._clock.monotonic() >= ends_at:
-                waiter.future.set_result(waiter.short)
-                return
+    def _give_back(self, reservation: Reservation) -> None:
+        reservation.settle(0, self._clock.monotonic(), called=False)
 
     def _pump_all(self) -> None:
         for place in self._places.values():
-            self._pump(place)
-
-    def _pump(self, place: _Place) -> None:
-        """Lets in whoever there is room for, in the order they came: what does not fit holds up nobody behind it."""
-        if not place.waiters:
-            return
-        now = self._clock.monotonic()
-        for waiter in [one for one in place.waiters if not one.future.done()]:
-            got = place.meter.reserve(place.choices(waiter.principal), waiter.tokens, now)
-            if isinstance(got, Reservation):
-                waiter.future.set_result(got)
-            else:
-                waiter.short = got
+            place.line.pump()
 
 
 def _refusal(short: Shortage, name: str) -> PenstockError:

@@ -2,12 +2,14 @@
 
 Calls and input tokens are one reservation, output tokens another: the most that an answer may have is reserved when the
 request comes, and what it did not use is given back when it has ended. Whoever finds no room is told at once when there
-will be some. Counted for this server alone.
+will be some; only what is to be leased first is waited for, where gateways share their limits.
 """
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from penstock.domain.errors import InvalidParameter, LimitExceeded
 from penstock.domain.quota import Quota
@@ -16,10 +18,15 @@ from penstock.domain.rate_meter import RateMeter, Reservation, Shortage, Unit
 from penstock.domain.usage import Usage
 from penstock.gateway.call import Asked
 from penstock.gateway.count import Size
-from penstock.gateway.limits import MARGIN, TEMPLATE
+from penstock.gateway.leasing import Leasing
+from penstock.gateway.limits import MARGIN, TEMPLATE, Terms
+from penstock.gateway.line import Line
 from penstock.ports.clock import Clock
 
 CALLS, INPUT, OUTPUT = "queries", "input tokens", "output tokens"
+_NOBODY = nullcontext()
+_Share = tuple[Reservation, Reservation | None]
+"""Of calls and input tokens, and of output tokens if any are to come."""
 
 
 @dataclass(slots=True)
@@ -40,28 +47,67 @@ class Taken:
 
 
 class _Place:
-    """The counts of one endpoint."""
+    """The counts of one endpoint; shared with other gateways by `leasing`, if there is one."""
 
-    def __init__(self, quota: Quota) -> None:
+    def __init__(self, name: str, quota: Quota, leasing: Leasing | None) -> None:
         self.quota = quota
-        self.given, self.answers = RateMeter(), RateMeter()
-        self.inward = ((Holding(RateLimit(calls=quota.calls, tokens=quota.input_tokens)),),)
-        self.outward = ((Holding(RateLimit(tokens=quota.output_tokens)),),)
+        self._given, self._answers = (
+            RateMeter(None if leasing is None else partial(leasing.window, f"{name}:{part}"))
+            for part in ("input", "output")
+        )
+        self._inward = ((Holding(RateLimit(calls=quota.calls, tokens=quota.input_tokens)),),)
+        self._outward = ((Holding(RateLimit(tokens=quota.output_tokens)),),)
+
+    def take(self, prompt: int, most: int, now: float) -> _Share | Shortage:
+        """Reserves all or nothing; what is there meanwhile stays there for who waits for the rest."""
+        given = self._given.reserve(self._inward, prompt, now)
+        answer = self._answers.reserve(self._outward, most, now) if most else None
+        if isinstance(given, Shortage):
+            if isinstance(answer, Reservation):
+                answer.settle(0, now, called=False)
+                self._answers.want(self._outward, most, now)
+            return given
+        if isinstance(answer, Shortage):
+            given.settle(0, now, called=False)
+            self._given.want(self._inward, prompt, now)
+            return answer
+        return given, answer
+
+    def what(self, short: Shortage) -> str:
+        """What there is too little of."""
+        if short.unit is Unit.CALLS:
+            return CALLS
+        return INPUT if short.holding is self._inward[0][0] else OUTPUT
 
 
 class Quotas:
     """Lives on one event loop. `quotas` are by the name of an endpoint; others are not limited here.
 
-    An answer whose request does not say its most is taken to have `answer_tokens` at most; more than that counts too.
+    An answer whose request does not say its most is taken to have `terms.answer_tokens` at most; more than that counts
+    too. With `leasing`, quotas are shared with other gateways.
     """
 
-    def __init__(self, clock: Clock, quotas: Mapping[str, Quota] | None = None, *, answer_tokens: int = 1024) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        quotas: Mapping[str, Quota] | None = None,
+        terms: Terms | None = None,
+        leasing: Leasing | None = None,
+    ) -> None:
         self._clock = clock
-        self._answer_tokens = answer_tokens
-        self._places = {name: _Place(quota) for name, quota in (quotas or {}).items()}
+        self._terms = terms or Terms()
+        self._leasing = leasing
+        self._line: Line[_Share] = Line(clock, self._terms.wait_s, self._give_back)
+        if leasing is not None:
+            leasing.on_lease(self._line.pump)
+        self._places = {name: _Place(name, quota, leasing) for name, quota in (quotas or {}).items()}
 
-    def enter(self, endpoint: str, asked: Asked, size: Size) -> Taken | None:
+    async def enter(
+        self, endpoint: str, asked: Asked, size: Size, aside: AbstractContextManager[object] = _NOBODY
+    ) -> Taken | None:
         """Reserves a call, the prompt and the most that the answer may have; None for an endpoint without a quota.
+
+        What is to be leased for that is waited for within the context `aside`, which may measure it.
 
         Raises:
             InvalidParameter: the prompt alone is longer than what is allowed in a minute.
@@ -76,22 +122,40 @@ class Quotas:
                 f"The prompt has about {prompt} tokens, and '{endpoint}' takes {place.quota.input_tokens} input tokens "
                 "per minute."
             )
-        now = self._clock.monotonic()
-        given = place.given.reserve(place.inward, prompt, now)
-        if isinstance(given, Shortage):
-            raise _refusal(given, CALLS if given.unit is Unit.CALLS else INPUT, endpoint)
         most = self._most(asked, size, place.quota)
-        answer = place.answers.reserve(place.outward, most, now) if most else None
-        if isinstance(answer, Shortage):
-            given.settle(0, now, called=False)
-            raise _refusal(answer, OUTPUT, endpoint)
-        return Taken(self._clock, given, answer, prompt)
+        got = await self._take(place, prompt, most, aside)
+        if isinstance(got, Shortage):
+            raise _refusal(got, place.what(got), endpoint)
+        return Taken(self._clock, *got, prompt)
+
+    async def _take(
+        self, place: _Place, prompt: int, most: int, aside: AbstractContextManager[object]
+    ) -> _Share | Shortage:
+        def attempt() -> _Share | Shortage:
+            return place.take(prompt, most, self._clock.monotonic())
+
+        if self._line:
+            self._line.pump()
+        got = attempt()
+        if self._leasing is None or not isinstance(got, Shortage):
+            return got
+        if got.wait_s > self._terms.wait_s or len(self._line) >= self._terms.most_waiting:
+            return got
+        self._leasing.need()
+        with aside:
+            return await self._line.wait(attempt, got)
+
+    def _give_back(self, share: _Share) -> None:
+        now = self._clock.monotonic()
+        for one in share:
+            if one is not None:
+                one.settle(0, now, called=False)
 
     def _most(self, asked: Asked, size: Size, quota: Quota) -> int:
         """Output tokens to reserve: never more than there are, so that who asks for more than a minute's is served."""
         if not size.most_out:
             return 0
-        most = self._answer_tokens * asked.choices if asked.most_out is None else size.most_out
+        most = self._terms.answer_tokens * asked.choices if asked.most_out is None else size.most_out
         return min(most, quota.output_tokens)
 
     def leave(self, taken: Taken, usage: Usage, *, sent: bool, whole: bool) -> None:
@@ -107,6 +171,8 @@ class Quotas:
         taken.given.settle(given, now, called=sent)
         if taken.answer is not None:
             taken.answer.settle(answers, now, called=sent)
+        if self._line:
+            self._line.pump()
 
 
 def _refusal(short: Shortage, what: str, endpoint: str) -> LimitExceeded:

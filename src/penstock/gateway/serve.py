@@ -114,7 +114,7 @@ class Gateway:
         trip.entity = trip.entry.entity = self.carrier.route(trip)
         with self.table.activity(trip.endpoint.id, trip.entity):
             if trip.endpoint.pay_per_token:
-                self._take(trip, task)
+                await self._take(trip, task)
             if trip.endpoint.limits:
                 await self._reserve(trip, task)
             if trip.endpoint.is_external:
@@ -152,10 +152,10 @@ class Gateway:
         finally:
             trip.reply.limited(self.limits.headers(endpoint.id, principal))
 
-    def _take(self, trip: Trip, task: Task) -> None:
+    async def _take(self, trip: Trip, task: Task) -> None:
         if trip.asked is not None:
             size = self.carrier.size(trip, task, trip.asked)
-            trip.taken = self.quotas.enter(trip.endpoint.name, trip.asked, size)
+            trip.taken = await self.quotas.enter(trip.endpoint.name, trip.asked, size, trip.own)
 
     def _leave(self, trip: Trip) -> None:
         entry = trip.entry

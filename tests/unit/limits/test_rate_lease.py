@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock.domain.access import Principal, PrincipalKind
 from penstock.domain.errors import LimitExceeded
 from penstock.domain.model import Task
-from penstock.domain.rate_limit import Holding, RateLimit
+from penstock.domain.rate_limit import Holding, LimitKey, RateLimit
 from penstock.domain.rate_meter import RateMeter, Reservation, Unit
 from penstock.domain.rate_window import SLOT_S, WINDOW_S
 from penstock.domain.routing import EndpointRoute
@@ -192,10 +192,10 @@ def test_idle_limits_are_forgotten_on_both_sides():
 class Shared:
     """Two gateways on one clock, trading as their loops would."""
 
-    def __init__(self, limit):
+    def __init__(self, *limits):
         self.clock = FakeClock()
         self.common = FakeBudgets(self.clock)
-        self.route = EndpointRoute("e", "talk", "boss", Task.CHAT, (), (), limits=(limit,))
+        self.route = EndpointRoute("e", "talk", "boss", Task.CHAT, (), (), limits=limits)
         self.leases, self.limits, self.leasings = [], [], []
         for name in ("one", "two"):
             leases = FakeLeases(self.common, name)
@@ -228,6 +228,25 @@ async def test_requests_wait_for_the_first_lease_and_then_do_not():
         first = shared.enter(0)
         await shared.pass_time(0.1)
         assert first.done()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (RateLimit(calls=100, tokens=10_000),),
+        (RateLimit(tokens=10_000), RateLimit(LimitKey.USER, calls=10, tokens=1000)),
+        (RateLimit(calls=100), RateLimit(LimitKey.USER, "ann", tokens=1000)),
+    ],
+)
+async def test_all_that_a_request_comes_under_is_leased_together(limits):
+    shared = Shared(*limits)
+    for _ in range(3):
+        entering = [shared.enter(0) for _ in range(3)]
+        await shared.pass_time(0.5)
+        assert all(one.done() for one in entering)
+        for one in entering:
+            shared.limits[0].leave(one.result(), Usage(10, 20), sent=True, whole=True)
+        await shared.pass_time(5)
 
 
 @pytest.mark.parametrize("used", [True, False])
