@@ -89,6 +89,8 @@ async def test_prometheus_reads_the_same_numbers(admin, store, world, clock):
     assert 'request_latency_ms_bucket{endpoint_name="guide",le="+Inf"} 3.0' in text
     assert 'request_latency_ms_sum{endpoint_name="guide"} 90.0' in text
     assert 'model_queue_time_ms_count{endpoint_name="guide"} 3.0' in text
+    assert 'model_prediction_latency_ms_count{endpoint_name="guide"} 3.0' in text
+    assert 'model_prediction_latency_ms_sum{endpoint_name="guide"} 87.0' in text
     await clock.advance(60)
     await world.throughput.step()
     text = (await admin.get(f"{ROOT}/guide/metrics")).text

@@ -33,13 +33,17 @@ class Histogram:
 
 @dataclass(slots=True)
 class Ended:
-    """Requests that ended: how many, how many with a status of 4xx and 5xx, how long they took and waited."""
+    """Requests that ended: how many, how many with a status of 4xx and 5xx, how long they took and waited.
+
+    `prediction` is from their being sent to an engine or a provider until the end of the answer, of those that were.
+    """
 
     requests: int = 0
     client_errors: int = 0
     server_errors: int = 0
     duration: Histogram = field(default_factory=Histogram)
     queue: Histogram = field(default_factory=Histogram)
+    prediction: Histogram = field(default_factory=Histogram)
 
     def see(self, record: RequestRecord) -> None:
         """One more."""
@@ -48,6 +52,8 @@ class Ended:
         self.server_errors += record.status >= _SERVER_ERROR
         self.duration.see(record.duration_ms)
         self.queue.see(record.queue_ms)
+        if record.duration_ms > record.queue_ms:
+            self.prediction.see(record.duration_ms - record.queue_ms)
 
     def add(self, other: "Ended") -> None:
         """All of another."""
@@ -56,6 +62,7 @@ class Ended:
         self.server_errors += other.server_errors
         self.duration.add(other.duration)
         self.queue.add(other.queue)
+        self.prediction.add(other.prediction)
 
 
 class LastMinute:

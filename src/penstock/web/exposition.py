@@ -95,6 +95,13 @@ def _figure(one: EntityThroughput, figure: str) -> float:
     return value
 
 
+_HISTOGRAMS = {
+    "request_latency_ms": "duration",
+    "model_prediction_latency_ms": "prediction",
+    "model_queue_time_ms": "queue",
+}
+
+
 def _last_minute(standings: Sequence[Standing]) -> Iterator[Metric]:
     labels = ["endpoint_name"]
     counts = {
@@ -106,7 +113,7 @@ def _last_minute(standings: Sequence[Standing]) -> Iterator[Metric]:
         rows = [((standing.name,), getattr(standing.ended, figure)) for standing in standings]
         yield gauges(name, "Requests that ended in the last minute.", labels, rows)
     text = "Of the requests that ended in the last minute, in milliseconds."
-    for name, figure in (("request_latency_ms", "duration"), ("model_queue_time_ms", "queue")):
+    for name, figure in _HISTOGRAMS.items():
         found = [(standing.name, getattr(standing.ended, figure)) for standing in standings]
         rows_of = [((endpoint,), one.counts, one.total) for endpoint, one in found]
         yield histograms(name, text, labels, LATENCIES_MS, rows_of)

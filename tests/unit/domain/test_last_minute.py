@@ -46,3 +46,11 @@ def test_it_holds_seconds_and_not_requests_and_nothing_of_what_is_gone():
     seen.forget(now + 60_000)
     assert seen._seconds == {}
     assert seen.told("e1", now + 60_000).requests == 0
+
+
+def test_only_what_was_sent_to_a_model_counts_as_its_time():
+    seen = LastMinute()
+    seen.see([replace(ONE, queue_ms=10.0, duration_ms=30.0), replace(ONE, queue_ms=5.0, duration_ms=5.0)], NOW)
+    told = seen.told("e1", NOW)
+    assert (sum(told.prediction.counts), told.prediction.total) == (1, 20.0)
+    assert (sum(told.duration.counts), told.queue.total) == (2, 15.0)
