@@ -56,6 +56,20 @@ def test_a_token_is_made_used_listed_and_revoked(sdk_admin):
         sdk_admin.tokens.delete(made.token_info.token_id)
 
 
+def test_an_administrator_sees_and_revokes_tokens_of_others(sdk_admin):
+    made = sdk_admin.tokens.create(comment="managed", lifetime_seconds=300)
+    me = sdk_admin.current_user.me()
+    managed = sdk_admin.token_management
+    [told] = [one for one in managed.list(created_by_id=int(me.id)) if one.token_id == made.token_info.token_id]
+    assert (told.created_by_username, told.comment) == (me.user_name, "managed")
+    assert managed.get(told.token_id).token_info == told
+    managed.delete(told.token_id)
+    with pytest.raises(PermissionDenied):
+        WorkspaceClient(host=URL, token=made.token_value).current_user.me()
+    with pytest.raises(NotFound):
+        managed.get(told.token_id)
+
+
 def test_a_service_principal_signs_in_by_oauth(robot):
     client_id, secret, principal_id = robot
     client = WorkspaceClient(host=URL, client_id=client_id, client_secret=secret)

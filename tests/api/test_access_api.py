@@ -86,6 +86,30 @@ async def test_a_token_without_end_and_the_quota(user):
     assert (answer.status_code, answer.json()["error_code"]) == (400, "QUOTA_EXCEEDED")
 
 
+async def test_administrators_see_and_revoke_everybodys_tokens(admin, user, having):
+    managed = "/api/2.0/token-management/tokens"
+    made = (await user.post("/api/2.0/token/create", json={"comment": "ci", "lifetime_seconds": 60})).json()
+    info = made["token_info"]
+    async with having(f"Bearer {made['token_value']}") as client:
+        assert (await client.get(f"{SCIM}/Me")).status_code == 200
+        everybodys = (await admin.get(managed)).json()["token_infos"]
+        assert {one["created_by_username"] for one in everybodys} == {"admin@x.org", "user@x.org"}
+        mine = (await admin.get(managed, params={"created_by_id": 2})).json()["token_infos"]
+        by_name = await admin.get(managed, params={"created_by_username": "user@x.org"})
+        assert by_name.json()["token_infos"] == mine
+        [told] = [one for one in mine if one["token_id"] == info["token_id"]]
+        assert (told["owner_id"], told["comment"], told["expiry_time"]) == (2, "ci", info["expiry_time"])
+        assert (await admin.get(f"{managed}/{info['token_id']}")).json()["token_info"] == told
+        assert made["token_value"] not in str(everybodys)
+        assert (await admin.get(managed, params={"created_by_username": "nobody"})).json() == {"token_infos": []}
+        assert (await admin.delete(f"{managed}/{info['token_id']}")).json() == {}
+        assert (await client.get(f"{SCIM}/Me")).status_code == 403
+    for gone in (await admin.get(f"{managed}/{info['token_id']}"), await admin.delete(f"{managed}/{info['token_id']}")):
+        assert (gone.status_code, gone.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+    for path in (managed, f"{managed}/token-admin"):
+        assert (await user.get(path)).status_code == 403
+
+
 async def test_a_token_for_serving_opens_no_other_api(user, having):
     body = {"scopes": ["serving"]}
     value = (await user.post("/api/2.0/token/create", json=body)).json()["token_value"]

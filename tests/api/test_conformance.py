@@ -20,6 +20,13 @@ PARTS = (
     "/serving-endpoints/",
     "/api/2.0/permissions/serving-endpoints",
     "/api/2.0/external-function",
+    "/.well-known/",
+    "/oidc/",
+    "/api/2.0/accounts/",
+    "/api/2.0/preview/scim/",
+    "/api/2.0/secrets/",
+    "/api/2.0/token",
+    "/api/2.1/unity-catalog/models",
 )
 ENDPOINTS = "/api/2.0/serving-endpoints"
 ENTITY = {

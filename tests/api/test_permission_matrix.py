@@ -55,6 +55,7 @@ PLACES = {
     "number": "1",
     "securable_type": "registered_models",  # of tags; grants know it by other names
     "principal_id": "5",
+    "token_id": "token-creator",
     "group_id": "77",
     "alias": "best",
     "owner": "org",

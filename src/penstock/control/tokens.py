@@ -7,6 +7,8 @@ from penstock.control.credentials import TOKEN_PREFIX, digest, new_id, new_value
 from penstock.domain.access import (
     MAX_COMMENT,
     Caller,
+    Principal,
+    PrincipalKind,
     Scope,
     Token,
     TokenKind,
@@ -62,6 +64,29 @@ class Tokens:
         async with self._store.unit() as unit:
             found = await unit.access.tokens(caller.principal.id)
         return [token for token in found if _counts(token, now)]
+
+    async def everybodys(self, owner_id: str = "", owner_name: str = "") -> Sequence[tuple[Token, Principal]]:
+        """Everybody's tokens that have not expired, oldest first, each with whose it is; those of one, if it is said.
+
+        The routes check that the caller is an administrator.
+        """
+        now = self._clock.now_ms()
+        async with self._store.unit() as unit:
+            kinds = [await unit.access.principals(kind) for kind in PrincipalKind]
+            found = [token for kind in sorted(LASTING) for token in await unit.access.tokens_of_kind(kind)]
+        people = [one for kind in kinds for one in kind]
+        owners = {one.id: one for one in people if owner_id in {"", one.id} and owner_name in {"", one.name}}
+        mine = [token for token in found if _counts(token, now) and token.principal_id in owners]
+        return [(token, owners[token.principal_id]) for token in sorted(mine, key=lambda one: (one.created_at, one.id))]
+
+    async def anybodys(self, token_id: str) -> tuple[Token, Principal]:
+        """One of those; raises DoesNotExist."""
+        async with self._store.unit() as unit:
+            token = await unit.access.token(token_id)
+            owner = await unit.access.principal(token.principal_id) if token else None
+        if token is None or owner is None or not _counts(token, self._clock.now_ms()):
+            raise DoesNotExist(f"Token '{token_id[:80]}' does not exist.")
+        return token, owner
 
     async def delete(self, caller: Caller, token_id: str) -> None:
         """Revokes a token of the caller, or of anybody if the caller is an administrator; raises DoesNotExist."""

@@ -39,6 +39,7 @@ from penstock.web.databricks import (
     scim_groups,
     secrets,
     serving_endpoints,
+    token_management,
     tokens,
     tracking,
 )
@@ -138,6 +139,7 @@ def _routers(parts: Parts) -> Iterable[APIRouter]:
     yield metrics.router(parts.metrics)
     yield oauth.router(parts.client_secrets, parts.workspace_id)
     yield tokens.router(parts.tokens)
+    yield token_management.router(parts.tokens, parts.workspace_id)
     yield scim.router(parts.principals, parts.groups)
     yield scim_groups.router(parts.groups)
     yield permissions.router(parts.permissions)

@@ -86,6 +86,11 @@ _CLIENT_SECRETS = {
     "DELETE /{secret_id}": Nothing,
 }
 _TOKENS = {"POST /create": access.NewToken, "GET /list": access.TokenInfos, "POST /delete": Nothing}
+_TOKEN_MANAGEMENT = {
+    "GET /tokens": access.ManagedTokens,
+    "GET /tokens/{token_id}": access.ManagedToken,
+    "DELETE /tokens/{token_id}": Nothing,
+}
 _FILES = {
     "PUT /files/{path}": {"200": "", "204": ""},
     "POST /files/{path}": files.UploadAnswer,
@@ -235,6 +240,7 @@ _PARTS: Mapping[str, Mapping[str, Any]] = {
     "/api/2.0/preview/scim/v2": _SCIM,
     "/api/2.0/accounts/servicePrincipals/{principal_id}/credentials/secrets": _CLIENT_SECRETS,
     "/api/2.0/token": _TOKENS,
+    "/api/2.0/token-management": _TOKEN_MANAGEMENT,
     "/api/2.0/fs": _FILES,
     "/api/2.0/mlflow/unity-catalog": _MLFLOW_REGISTRY,
     "/api/2.1/unity-catalog": _CATALOGUE,

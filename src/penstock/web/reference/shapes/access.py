@@ -43,6 +43,33 @@ class TokenInfos(Shape):
     token_infos: list[TokenInfo]
 
 
+class ManagedTokenInfo(Shape):
+    """A token of anybody's, with whose it is; times in milliseconds, -1 for never."""
+
+    token_id: str
+    creation_time: int
+    expiry_time: int
+    comment: str
+    scopes: list[str]
+    owner_id: int
+    created_by_id: int
+    created_by_username: str
+    workspace_id: int
+    last_used_day: Maybe[int] = UNSET
+
+
+class ManagedTokens(Shape):
+    """Everybody's tokens."""
+
+    token_infos: list[ManagedTokenInfo]
+
+
+class ManagedToken(Shape):
+    """One of them."""
+
+    token_info: ManagedTokenInfo
+
+
 class AccessTokenAnswer(Shape):
     """An access token; `expires_in` is seconds."""
 
