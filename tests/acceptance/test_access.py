@@ -70,6 +70,12 @@ def test_an_administrator_sees_and_revokes_tokens_of_others(sdk_admin):
         managed.get(told.token_id)
 
 
+def test_an_administrator_makes_a_token_for_a_service_principal(sdk_admin, robot):
+    made = sdk_admin.token_management.create_obo_token(robot[0], comment="job", lifetime_seconds=300)
+    assert WorkspaceClient(host=URL, token=made.token_value).current_user.me().user_name == robot[0]
+    assert made.token_info.owner_id == int(robot[2])
+
+
 def test_a_service_principal_signs_in_by_oauth(robot):
     client_id, secret, principal_id = robot
     client = WorkspaceClient(host=URL, client_id=client_id, client_secret=secret)

@@ -110,6 +110,30 @@ async def test_administrators_see_and_revoke_everybodys_tokens(admin, user, havi
         assert (await user.get(path)).status_code == 403
 
 
+async def test_an_administrator_makes_a_token_for_a_service_principal(admin, user, having):
+    managed, path = "/api/2.0/token-management/tokens", "/api/2.0/token-management/on-behalf-of/tokens"
+    robot = (await admin.post(f"{SCIM}/ServicePrincipals", json={"displayName": "Robot"})).json()
+    body = {"application_id": robot["applicationId"], "comment": "job", "lifetime_seconds": 60}
+    made = (await admin.post(path, json=body)).json()
+    info = made["token_info"]
+    assert (info["owner_id"], info["created_by_id"]) == (int(robot["id"]), 1)
+    assert (info["created_by_username"], info["comment"]) == ("admin@x.org", "job")
+    assert (await admin.get(f"{managed}/{info['token_id']}")).json()["token_info"] == info
+    theirs = (await admin.get(managed, params={"created_by_username": robot["applicationId"]})).json()
+    assert theirs == {"token_infos": []}, "it is the administrator who made it"
+    async with having(f"Bearer {made['token_value']}") as client:
+        assert (await client.get(f"{SCIM}/Me")).json()["userName"] == robot["applicationId"]
+    assert (await user.post(path, json=body)).status_code == 403
+    for wrong, status, word in (
+        ({"application_id": "user@x.org"}, 404, "application id 'user@x.org'"),
+        ({**body, "autoscope_enabled": True}, 400, "autoscope_enabled"),
+        ({**body, "scopes": ["root"]}, 400, "scopes must be one of"),
+        ({**body, "lifetime_seconds": 0}, 400, "lifetime_seconds"),
+    ):
+        answer = await admin.post(path, json=wrong)
+        assert (answer.status_code, word in answer.json()["message"]) == (status, True)
+
+
 async def test_a_token_for_serving_opens_no_other_api(user, having):
     body = {"scopes": ["serving"]}
     value = (await user.post("/api/2.0/token/create", json=body)).json()["token_value"]

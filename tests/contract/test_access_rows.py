@@ -71,7 +71,7 @@ async def test_a_principal_goes_with_all_that_is_theirs(peopled):
 
 
 async def test_tokens_are_found(peopled):
-    older = Token("t0", "1", TokenKind.OAUTH, Scope.SERVING, "", 9, None, 15, "e1")
+    older = Token("t0", "1", TokenKind.OAUTH, Scope.SERVING, "", 9, None, 15, "e1", "2")
     async with peopled.unit() as unit:
         await unit.access.add_token(TOKEN, "d1")
         await unit.access.add_token(older, "d0")

@@ -149,4 +149,5 @@ async def test_tokens_of_before_are_for_all_endpoints(blank):
         await connection.execute(text(token))
     await blank.open()
     async with blank.unit() as unit:
-        assert (await unit.access.token("t1")).endpoint_id == ""
+        found = await unit.access.token("t1")
+    assert (found.endpoint_id, found.creator_id) == ("", "")

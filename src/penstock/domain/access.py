@@ -68,7 +68,8 @@ class Principal:
 class Token:
     """A credential of a principal, without its value. Times are epoch milliseconds; `expires_at` None is never.
 
-    With an `endpoint_id` it is good for requests to that endpoint alone.
+    With an `endpoint_id` it is good for requests to that endpoint alone. `creator_id` is the principal who made it, empty
+    if that is its owner.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Token:
     expires_at: int | None = None
     last_used_at: int | None = None
     endpoint_id: str = ""
+    creator_id: str = ""
 
     def valid_at(self, now_ms: int) -> bool:
         """Whether it has not expired."""

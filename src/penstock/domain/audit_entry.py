@@ -108,6 +108,7 @@ NAMING = (
     "token_id",
     "userName",
     "displayName",
+    "application_id",
     "connection_name",
     "path",
     "run_id",

@@ -20,7 +20,7 @@ class _Waiter(Generic[_Room]):
 
 
 class Line(Generic[_Room]):
-    """Lives on one event loop. Nobody waits longer than `wait_s` seconds. `undo` gives back what nobody is there for."""
+    """Lives on one event loop. Nobody waits longer than `wait_s` seconds. `undo` gives back what nobody takes."""
 
     def __init__(self, clock: Clock, wait_s: float, undo: Callable[[_Room], None]) -> None:
         self._clock = clock

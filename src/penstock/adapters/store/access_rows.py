@@ -103,6 +103,7 @@ class SqlAccessRows:
                     expires_at=token.expires_at,
                     last_used_at=token.last_used_at,
                     endpoint_id=token.endpoint_id,
+                    creator_id=token.creator_id,
                 )
             )
 
@@ -197,4 +198,5 @@ def _token(row: Row[Any]) -> Token:
         row.expires_at,
         row.last_used_at,
         row.endpoint_id,
+        row.creator_id,
     )

@@ -90,6 +90,7 @@ _TOKEN_MANAGEMENT = {
     "GET /tokens": access.ManagedTokens,
     "GET /tokens/{token_id}": access.ManagedToken,
     "DELETE /tokens/{token_id}": Nothing,
+    "POST /on-behalf-of/tokens": access.NewManagedToken,
 }
 _FILES = {
     "PUT /files/{path}": {"200": "", "204": ""},

@@ -50,6 +50,7 @@ TOKENS = Table(
     Column("expires_at", BIG),
     Column("last_used_at", BIG),
     Column("endpoint_id", String, nullable=False),
+    Column("creator_id", String, nullable=False),
     Index(None, "principal_id"),
     Index(None, "expires_at"),
 )

@@ -70,6 +70,13 @@ class ManagedToken(Shape):
     token_info: ManagedTokenInfo
 
 
+class NewManagedToken(Shape):
+    """A new token of somebody else's, with its value this once."""
+
+    token_value: str
+    token_info: ManagedTokenInfo
+
+
 class AccessTokenAnswer(Shape):
     """An access token; `expires_in` is seconds."""
 

@@ -1,4 +1,4 @@
-"""The traces that requests are part of, and tokens that are for one endpoint."""
+"""The traces of requests; tokens that are for one endpoint, or were made by another than their owner."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,6 @@ down_revision = "0018_grants"
 
 
 def upgrade() -> None:
-    """Adds both; requests from before have no trace, and tokens from before are for all endpoints."""
-    for table, column in (("requests", "trace_id"), ("tokens", "endpoint_id")):
+    """Adds all three; what is there has none of them."""
+    for table, column in (("requests", "trace_id"), ("tokens", "endpoint_id"), ("tokens", "creator_id")):
         op.add_column(table, sa.Column(column, sa.String(), nullable=False, server_default=sa.text("''")))
