@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from asyncio.subprocess import Process as Child
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -83,7 +83,7 @@ class LocalCluster:
                     stdin=asyncio.subprocess.PIPE if launch.stdin_watch else asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=asyncio.subprocess.STDOUT,
-                    env=_environment(launch),
+                    env=_environment(os.environ, launch),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -189,8 +189,8 @@ def _memory() -> int:
     return total
 
 
-def _environment(launch: Launch) -> dict[str, str]:
-    kept = child_environment(os.environ, launch.inherits)
+def _environment(ours: Mapping[str, str], launch: Launch) -> dict[str, str]:
+    kept = child_environment(ours, launch.inherits)
     return {**kept, "PYTHONUNBUFFERED": "1", **dict(launch.environment)}
 
 
