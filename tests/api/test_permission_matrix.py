@@ -174,23 +174,25 @@ async def rows() -> AsyncIterator[bytes]:
     yield b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}'
 
 
+def narrow(route: str, rule: Rule, kind: str) -> int:
+    """What it is for a token for one endpoint; lists are for everybody."""
+    path = route.split(" ", 1)[1]
+    if not path.startswith(DATA_PLANE) or path.startswith((f"{DATA_PLANE}files", f"{DATA_PLANE}batches")):
+        return 403
+    return rule.refusal if kind == "elsewhere" and rule.name != "user" else 0
+
+
 def wanted(route: str, rule: Rule, kind: str) -> int:
     """The refusal that the rules say, 0 for none."""
-    if rule.name == ANYONE:
-        return 0
-    if rule.name == SIGNED:
+    if rule.name in (ANYONE, SIGNED):
         # Nobody's address here is signed, and no other credential counts.
-        return rule.refusal
+        return 0 if rule.name == ANYONE else rule.refusal
     if kind == "nobody":
         return 401
     if kind in ("unknown", "deactivated"):
         return rule.unknown
     if kind in NARROW:
-        path = route.split(" ", 1)[1]
-        if not path.startswith(DATA_PLANE) or path.startswith((f"{DATA_PLANE}files", f"{DATA_PLANE}batches")):
-            return 403
-        # Lists are for everybody: of what they hold, nothing is for this token.
-        return rule.refusal if kind == "elsewhere" and rule.name != "user" else 0
+        return narrow(route, rule, kind)
     if kind == "serving":
         if not route.split(" ", 1)[1].startswith(DATA_PLANE):
             return 403

@@ -75,7 +75,7 @@ class ClientSecrets:
             if endpoint_id is None:
                 return await _add(unit, principal, scope, now, self._token_s)
             await _check_query(unit, Caller(principal, Scope.SERVING, ""), endpoint_id)
-            return await _add(unit, principal, Scope.SERVING, now, self._token_s, endpoint_id)
+            return await _add(unit, principal, Scope.SERVING, now, self._token_s, endpoint_id=endpoint_id)
 
     async def narrowed(self, assertion: str, endpoint_id: str) -> AccessToken | None:
         """A token for queries of one endpoint, made of another access token, after which it does not live.
@@ -93,7 +93,8 @@ class ClientSecrets:
                 return None
             await _check_query(unit, Caller(principal, token.scope, token.id, token.endpoint_id), endpoint_id)
             left_s = self._token_s if token.expires_at is None else (token.expires_at - now) // 1000
-            return await _add(unit, principal, Scope.SERVING, now, min(left_s, self._token_s), endpoint_id)
+            lives_s = min(left_s, self._token_s)
+            return await _add(unit, principal, Scope.SERVING, now, lives_s, endpoint_id=endpoint_id)
 
     async def _fits(self, unit: Unit, principal: Principal, secret: str, now_ms: int) -> bool:
         given = digest(secret)
@@ -107,7 +108,7 @@ class ClientSecrets:
 
 
 async def _add(
-    unit: Unit, principal: Principal, scope: Scope, now_ms: int, seconds: int, endpoint_id: str = ""
+    unit: Unit, principal: Principal, scope: Scope, now_ms: int, seconds: int, *, endpoint_id: str = ""
 ) -> AccessToken:
     value = new_value(OAUTH_PREFIX)
     expires_at = now_ms + seconds * 1000

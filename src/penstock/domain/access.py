@@ -68,8 +68,8 @@ class Principal:
 class Token:
     """A credential of a principal, without its value. Times are epoch milliseconds; `expires_at` None is never.
 
-    With an `endpoint_id` it is good for requests to that endpoint alone. `creator_id` is the principal who made it, empty
-    if that is its owner.
+    With an `endpoint_id` it is good for requests to that endpoint alone. `creator_id` is who made it, empty if that is
+    its owner.
     """
 
     id: str
