@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import sys
 import uuid
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -13,21 +15,14 @@ from mlflow.deployments import get_deploy_client
 URL = os.environ["PENSTOCK_URL"]
 TOKEN = os.environ["PENSTOCK_TOKEN"]
 CONTEXT = 512
+sys.path.append(str(Path(__file__).parents[2] / "examples" / "notebooks"))  # makers of small models are there
 
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from stand_ins import byte_tokenizer
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate(["<s>", "</s>", *alphabet])}
-    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
-    made.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-    return made
+    return byte_tokenizer("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}")
 
 
 def llama(tokenizer):
