@@ -75,6 +75,8 @@ class Acts:
         self._drain_s = drain_s
         self._notices = notices
         self._stopping: dict[str, asyncio.Task[None]] = {}
+        # When starts began, epoch milliseconds: those of a server before this one have ended with it.
+        self._began: dict[str, int] = {}
 
     async def is_built(self, replica: Replica, appraisal: Appraisal | None) -> bool:
         """Whether what the replica runs is prepared, and there is a build log to show.
@@ -187,6 +189,7 @@ class Acts:
             return
         spec = self._spec(appraisal)
         address = ""
+        self._began[replica.id] = self._begins(replica, build=isinstance(action, Build))
         if isinstance(action, Build):
             state, message = ReplicaState.BUILDING, ""
             launch = self._recipe.build(spec, build_log(self._folders.logs, replica.spec))
@@ -199,6 +202,15 @@ class Acts:
             launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.spec, replica.device))
         await self._run(replica, launch, {"state": state, "message": message, "address": address})
 
+    def _begins(self, replica: Replica, *, build: bool) -> int:
+        """When its start began. A build is no part of it: only what it had waited when that began is."""
+        now = self._clock.now_ms()
+        if build:
+            return now
+        if replica.state is not ReplicaState.BUILDING:
+            return replica.created_at
+        return now - (self._began.get(replica.id, replica.created_at) - replica.created_at)
+
     async def _run(self, replica: Replica, launch: Launch, changes: dict[str, Any]) -> None:
         try:
             process = await self._cluster.start(replace(launch, device=replica.device))
@@ -209,7 +221,8 @@ class Acts:
 
     async def _measure(self, replica: Replica, appraisal: Appraisal | None) -> None:
         assert appraisal is not None
-        startup_s = max(self._clock.now_ms() - replica.changed_at, 0) / 1000
+        began = self._began.get(replica.id, replica.changed_at)
+        startup_s = max(self._clock.now_ms() - began, 0) / 1000
         self._profiler.request(Job(loaded(replica, startup_s), appraisal))
         if replica.state is not ReplicaState.MEASURING:
             await self._save(replica, state=ReplicaState.MEASURING, message="Waiting to be measured.")
@@ -218,6 +231,8 @@ class Acts:
         saved = replace(replica, **changes, changed_at=self._clock.now_ms())
         async with self._store.unit() as unit:
             await unit.replicas.save(saved)
+        if saved.ended or saved.state is ReplicaState.READY:
+            self._began.pop(replica.id, None)
         if saved.ended:
             self._profiler.forget(replica.id)
             self._watch.forget(replica.id)

@@ -1,12 +1,12 @@
 """The autoscaler: reads the gate, gives allotments, asks for replicas, and remembers each change with its reason."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock.domain.scaling import Policy, Sample
 from penstock.domain.scaling_record import ScalingRecord
-from penstock.domain.scaling_round import Memory, Standing, Verdict, look
+from penstock.domain.scaling_round import Memory, Reach, Standing, Verdict, look
 from penstock.ports.capacity import Capacity, Reading
 from penstock.ports.clock import Clock
 from penstock.ports.expansion import Expansion
@@ -98,6 +98,7 @@ class Autoscaler:
             idle_s=now - track.asked_at,
             startup_s=outlook.startup_s if outlook else 0.0,
             places=outlook.devices if outlook else {},
+            running=outlook.running if outlook else frozenset(),
             memory=track.memory,
         )
 
@@ -110,6 +111,7 @@ class Autoscaler:
             self._expansion.want(endpoint_id, entity, verdict.further)
         if verdict.coming or track.memory.reaches:
             self._capacity.expect(endpoint_id, entity, verdict.ready_in_s, verdict.coming)
+        self._tell_starts(reading, track.memory.reaches, verdict.memory.reaches)
         track.memory = verdict.memory
         if not verdict.changed:
             return ""
@@ -117,6 +119,14 @@ class Autoscaler:
         self._changes.append(record)
         replicas = f", replicas on {record.devices}" if record.devices else ""
         return f"{entity} of {endpoint_id} from {record.old:,.0f} to {record.new:,.0f} tokens/s{replicas}."
+
+    def _tell_starts(self, reading: Reading, before: Mapping[str, Reach], after: Mapping[str, Reach]) -> None:
+        """Says how long replicas took that are ready now, from the decision until they can be used."""
+        for name, reach in after.items():
+            wish = before.get(name)
+            if reach.ready and wish is not None and not wish.ready and wish.start_s:
+                took_s = self._clock.monotonic() - wish.since
+                self._expansion.came(reading.endpoint_id, reading.entity, took_s)
 
     def _record(self, reading: Reading, verdict: Verdict) -> ScalingRecord:
         decision = verdict.decision

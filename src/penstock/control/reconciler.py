@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from penstock.control.acts import Acts
-from penstock.control.expansion import Expanding, Kind
+from penstock.control.expansion import Expanding, kinds
 from penstock.control.holdings import Holdings
 from penstock.control.loop import Loop
 from penstock.control.offers import Appraisal, Offers
@@ -325,18 +325,9 @@ class Reconciler:
         if endpoint is None or endpoint.deleted:
             self._withdraw(ward)
             return
-        slots = {
-            spec: Slots(
-                one.needs.max_running,
-                one.needs.max_queue,
-                one.offer.chunks,
-                one.terms,
-                one.profile.startup_s if one.profile else 0.0,
-            )
-            for spec, one in appraisals.items()
-        }
+        slots = {spec: self._slots(spec, one, replicas) for spec, one in appraisals.items()}
         news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck)
-        self.expanding.serves(endpoint.id, _kinds(endpoint, appraisals))
+        self.expanding.serves(endpoint.id, kinds(endpoint, appraisals, replicas))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
         ward.asked &= {entity.name for entity in news.entities}
@@ -344,6 +335,12 @@ class Reconciler:
         if news != ward.published:
             self._table.publish(news)
             ward.published = news
+
+    def _slots(self, spec: str, one: Appraisal, replicas: Sequence[Replica]) -> Slots:
+        """What a replica holds. Where one runs, for whomever, who wants it joins it, and nothing has to start."""
+        runs = any(replica.spec == spec and replica.state is ReplicaState.READY for replica in replicas)
+        start_s = 0.0 if runs or one.profile is None else self.expanding.start_s(spec, one.profile.startup_s)
+        return Slots(one.needs.max_running, one.needs.max_queue, one.offer.chunks, one.terms, start_s)
 
     def _withdraw(self, ward: _Ward) -> None:
         if ward.published is not None:
@@ -359,16 +356,6 @@ class Reconciler:
         news = made.blocked if made.blocked != ward.blocked and not made.sentence else ""
         ward.blocked = made.blocked
         return made.sentence or news
-
-
-def _kinds(endpoint: Endpoint, appraisals: Mapping[str, Appraisal]) -> dict[str, Kind]:
-    """What the active configuration serves, as far as it was measured."""
-    known = {spec: (one.offer.memory, one.profile.startup_s) for spec, one in appraisals.items() if one.profile}
-    return {
-        one.name: Kind(one.spec, *known[one.spec])
-        for one in (endpoint.active.entities if endpoint.active else ())
-        if one.spec in known
-    }
 
 
 def _entities(endpoint: Endpoint) -> Iterable[ServedEntity]:

@@ -12,8 +12,8 @@ class ScalingRecord:
     `old` and `new` are allotments, `chunk` what they are made of, `mean` and `burst` the demand by its mean and by its
     last seconds, `free` what its devices could still allot beyond `new`, `minimum` and `maximum` the band: all in
     (reference) tokens per second. `backlog` is reference tokens that waited, `wanted` chunks by demand alone. `devices`
-    names those that it has or gets a replica on, and `startup_s` is how long a further one takes to start, 0 where only
-    a number changed.
+    names those that it has or gets a replica on, and `startup_s` is how long a further one takes to start, 0 where none
+    has to start.
     """
 
     endpoint_id: str

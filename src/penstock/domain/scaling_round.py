@@ -22,11 +22,15 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A replica beyond the minimum: asked for at `since`, or ready. So many `chunks` are kept for it until it is."""
+    """A replica beyond the minimum: asked for at `since`, or ready. So many `chunks` are kept for it until it is.
+
+    It is to be ready after `start_s` seconds, 0 where it joins one that runs for others.
+    """
 
     since: float
     chunks: int = 0
     ready: bool = False
+    start_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Standing:
     """One served entity before a round. A chunk is `chunk` tokens per second and `chunk_share` of a device's time.
 
     `parts` are what it has of the devices with a ready replica. A further replica takes `startup_s` to start, and could
-    on the devices `places`, of which no minimum has reserved the share that they are mapped to.
+    on the devices `places`, of which no minimum has reserved the share that they are mapped to. On those of them that
+    are `running` one serves others already, which can be joined at once.
     """
 
     minimum: float
@@ -60,6 +65,7 @@ class Standing:
     idle_s: float = 0.0
     startup_s: float = 0.0
     places: Mapping[str, float] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory)
 
     @property
@@ -127,11 +133,12 @@ class _Case:
         self.mark: Kind | None = None
         self.rests_until = standing.memory.rests_until
         self.decision = self.decide(standing.maximum)
-        lasting = self.decision.lasting if standing.startup_s > policy.burst_s else self.decision.wanted
         most = State(0, standing.minimum, standing.maximum, standing.chunk, 0).ceiling
-        self.lasting = min(lasting, most)
+        self.wanted = min(self.decision.wanted, most)
+        outlasts = standing.startup_s > policy.burst_s
+        self.lasting = min(self.decision.lasting, most) if outlasts else self.wanted
         since = now - policy.window_s(standing.startup_s)
-        self.peaks = window(standing.memory.peaks, Want(now, min(self.decision.wanted, most)), since)
+        self.peaks = window(standing.memory.peaks, Want(now, self.wanted), since)
 
     def _reaches(self) -> dict[str, Reach]:
         """What was asked for, as it stands: a replica that is ready, one that is lost, one that is the minimum's."""
@@ -141,7 +148,8 @@ class _Case:
                 continue
             ready = device in self.floors
             lost = reach.ready and not ready
-            found[device] = replace(reach, ready=ready, since=self.now if lost else reach.since)
+            again = Reach(self.now, reach.chunks, start_s=self.standing.startup_s)
+            found[device] = again if lost else replace(reach, ready=ready)
         return found
 
     def decide(self, free: float) -> Decision:
@@ -245,37 +253,46 @@ class _Devices:
                 heappush(queue, (1 - case.lack / asked[at], at))
 
     def reach_out(self, case: _Case) -> None:
-        """Starts replicas where the entity's devices have less than lasting demand needs."""
-        one, chunk = case.standing, case.standing.chunk
-        lack = case.lasting - int(case.allotment / chunk + _ROUNDING)
+        """Starts replicas where the entity's devices have less than lasting demand needs; a burst joins what runs."""
+        one, held = case.standing, int(case.allotment / case.standing.chunk + _ROUNDING)
+        lack, now_lack = case.lasting - held, case.wanted - held
         for name, reach in case.reaches.items():
             if not reach.ready:
                 self._keep(case, name, replace(reach, chunks=0))
-                chunks = min(max(lack, 0), case.whole(self._free(name)))
+                chunks = min(max(lack if reach.start_s else now_lack, 0), case.whole(self._free(name)))
                 self._keep(case, name, replace(reach, chunks=chunks))
-                lack -= chunks
+                lack, now_lack = lack - chunks, now_lack - chunks
         if case.now < case.rests_until or not any(case.floors) or case.decision.kind is Kind.ZERO:
             return
-        while lack > 0:
-            free = {name: case.whole(self._open(name, share)) for name, share in one.places.items()}
-            free = {name: most for name, most in free.items() if most and name not in {*case.reaches, *case.floors}}
-            if not free:
+        while now_lack > 0:
+            free = self._elsewhere(case)
+            joined = {name: most for name, most in free.items() if name in one.running}
+            needed = now_lack if joined else lack
+            free = joined or free
+            if needed <= 0 or not free:
                 return
-            enough = {name: most for name, most in free.items() if most >= lack}
+            enough = {name: most for name, most in free.items() if most >= needed}
             name = min(enough, key=lambda one: enough[one]) if enough else max(free, key=lambda one: free[one])
-            chunks = min(lack, free[name])
-            self._keep(case, name, Reach(case.now, chunks))
+            chunks = min(needed, free[name])
+            self._keep(case, name, Reach(case.now, chunks, start_s=0.0 if joined else one.startup_s))
             case.mark = Kind.STARTED
             case.notes.append(
-                f"A replica is started on {name}, for {count(chunks)}; that takes about {one.startup_s:.0f} s."
+                f"The replica that runs on {name} is joined, for {count(chunks)}."
+                if joined
+                else f"A replica is started on {name}, for {count(chunks)}; that takes about {one.startup_s:.0f} s."
             )
-            lack -= chunks
+            lack, now_lack = lack - chunks, now_lack - chunks
+
+    def _elsewhere(self, case: _Case) -> dict[str, int]:
+        """The devices where the entity could have another replica, with the chunks that it could have there."""
+        free = {name: case.whole(self._open(name, share)) for name, share in case.standing.places.items()}
+        return {name: most for name, most in free.items() if most and name not in {*case.reaches, *case.floors}}
 
     def let_go(self, case: _Case) -> None:
         """Stops replicas that the window did not need, or that did not come."""
         one, policy = case.standing, case.policy
         for name, reach in sorted(case.reaches.items(), key=lambda item: item[1].since, reverse=True):
-            late = not reach.ready and case.now - reach.since > one.startup_s + policy.give_up_s
+            late = not reach.ready and case.now - reach.since > reach.start_s + policy.give_up_s
             others = [other for other in case.floors if other != name]
             able = int(sum(case.floors[other] + case.extra[other] for other in others) / one.chunk + _ROUNDING)
             able += sum(case.whole(self._free(other)) for other in others)
@@ -283,7 +300,7 @@ class _Devices:
             peak = case.peaks[0].chunks
             asleep = case.decision.kind is Kind.ZERO or not any(case.floors)
             if late:
-                case.notes.append(f"The replica on {name} is given up: it was to be ready after {one.startup_s:.0f} s.")
+                case.notes.append(f"The replica on {name} is given up: it was to be ready after {reach.start_s:.0f} s.")
                 case.rests_until = case.now + policy.give_up_s
             elif asleep:
                 case.notes.append(f"The replica on {name} is stopped.")
@@ -326,6 +343,7 @@ class _Devices:
         if case.mark is Kind.STARTED or case.mark is Kind.STOPPED:
             kind = case.mark
         coming = {name: reach for name, reach in case.reaches.items() if not reach.ready}
+        further_s = one.startup_s if case.reaches or case.lack else 0.0
         return Verdict(
             decision=decision,
             kind=kind,
@@ -334,10 +352,10 @@ class _Devices:
             allotment=new,
             parts={name: floor + case.extra[name] for name, floor in case.floors.items()},
             free=sum(max(self._free(name), 0.0) for name in case.floors) / one.chunk_share * one.chunk,
-            startup_s=one.startup_s if case.reaches or case.lack else 0.0,
+            startup_s=max((x.start_s for x in coming.values()), default=further_s),
             devices=tuple(sorted(({*case.floors, *case.reaches}) - case.left - {""})),
             memory=Memory(decision.wants, case.peaks, case.reaches, new, case.rests_until),
-            ready_in_s=max(min((x.since for x in coming.values()), default=0.0) + one.startup_s - case.now, 0.0),
+            ready_in_s=max(min((x.since + x.start_s for x in coming.values()), default=0.0) - case.now, 0.0),
             coming=sum(reach.chunks for reach in coming.values()) * one.chunk,
         )
 

@@ -9,12 +9,14 @@ from typing import Protocol
 class Outlook:
     """What another replica of a served entity would take: `startup_s` seconds, as measured, until it serves.
 
-    `devices` have the memory for one and none of its kind, by name with the share of their time (0 to 0.9) that no
-    minimum has reserved.
+    `devices` have the memory for one and none of its kind for this endpoint, by name with the share of their time (0 to
+    0.9) that no minimum has reserved. On those of them that are `running` one is ready which others have: to join it
+    takes no start.
     """
 
     startup_s: float
     devices: Mapping[str, float]
+    running: frozenset[str] = frozenset()
 
 
 class Expansion(Protocol):
@@ -29,4 +31,8 @@ class Expansion(Protocol):
 
         Others of them drain. One that a minimum leaves no memory for is not started, or drains.
         """
+        ...
+
+    def came(self, endpoint_id: str, entity: str, took_s: float) -> None:
+        """One that was started can be used, so many seconds after it was decided: outlooks go by that."""
         ...

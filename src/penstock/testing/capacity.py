@@ -49,11 +49,12 @@ class FakeCapacity:
 
 
 class FakeExpansion:
-    """See `penstock.ports.expansion.Expansion`. `outlooks` and `wanted` are by endpoint."""
+    """See `penstock.ports.expansion.Expansion`. `outlooks`, `wanted` and what starts `took` are by endpoint."""
 
     def __init__(self) -> None:
         self.outlooks: dict[str, Outlook] = {}
         self.wanted: dict[str, frozenset[str]] = {}
+        self.took: dict[str, list[float]] = {}
 
     def outlook(self, endpoint_id: str, entity: str) -> Outlook | None:
         """As set."""
@@ -64,3 +65,8 @@ class FakeExpansion:
         """Notes it."""
         assert entity
         self.wanted[endpoint_id] = frozenset(devices)
+
+    def came(self, endpoint_id: str, entity: str, took_s: float) -> None:
+        """Notes it."""
+        assert entity
+        self.took.setdefault(endpoint_id, []).append(took_s)

@@ -41,6 +41,7 @@ class FakeCluster:
         self.clock = clock
         self.memory_of_device = memory
         self.devices_in_all = devices
+        self.start_s = 0.0
         self.build_s = 4.0
         self.build_status = 0
         self.drain_s = 0.0
@@ -65,6 +66,8 @@ class FakeCluster:
             raise EngineFailed(self.refuses)
         if launch.device and launch.device not in {device.name for device in await self.devices()}:
             raise EngineFailed(f"There is no device '{launch.device}'.")
+        if self.start_s:
+            await self.clock.sleep(self.start_s)
         pid = next(self._pids)
         now = self.clock.monotonic()
         run = self.runs[pid] = Run(launch, now)

@@ -76,6 +76,24 @@ def test_minimums_that_are_not_served_yet_and_a_short_burst_start_nothing():
     assert look(100, POLICY, [replace(burst, startup_s=20.0)])[0].further == set()
 
 
+def test_what_runs_for_others_is_joined_without_a_start_for_a_burst_too():
+    one = standing(("x", 900, 900), startup_s=20.0, places={"y": 0.5, "z": 0.9}, running=frozenset({"y"}))
+    quiet = [Sample(40.0 + n, 0, 0) for n in range(59)]
+    burst = replace(one, samples=[*quiet, Sample(99.0, 8000, 0), Sample(100.0, 16_000, 0)])
+    [joined] = look(100, POLICY, [burst])
+    assert (joined.kind, joined.further) == (Kind.STARTED, {"y"}), "none is started for a burst"
+    assert (joined.coming, joined.startup_s, joined.ready_in_s) == (500, 0, 0)
+    assert "The replica that runs on y is joined, for 5 chunks." in joined.reason
+    [still] = look(101, POLICY, [after(burst, joined)])
+    assert still.further == {"y"}
+    assert still.coming >= 500, "what is not reserved there for others is kept for it"
+    [ready] = look(101, POLICY, [after(burst, joined, "y")])
+    assert ready.parts["y"] >= 500
+    [both] = look(100, POLICY, [asking(one, 1700)])
+    assert both.further == {"y", "z"}
+    assert (both.coming, both.startup_s, both.ready_in_s) == (1000, 20, 0)
+
+
 def started(now=100.0):
     """An entity of one chunk on a device that is full, which has five more on a further replica."""
     one = standing(("x", 100, 100), startup_s=4.0, places={"y": 0.9})

@@ -218,12 +218,31 @@ async def test_a_further_replica_is_asked_for_told_of_used_and_given_back():
     await world.run(1, a=600)
     assert world.allotment("a") >= 600
     assert world.capacity.expected["a", "m-1"][1] == 0
+    assert world.expansion.took == {"a": [5.0]}, "seconds from the decision until it could be used"
     await world.run(60, a=600)
     await world.run(160, a=50)
     assert world.expansion.wanted == {"a": frozenset()}
     stopped = world.autoscaler.take()[-1]
     assert (stopped.kind, stopped.new, stopped.devices) == (Kind.STOPPED, 100, "x")
     assert "The replica on y is stopped: no more than 1 chunk in 120 s" in stopped.reason
+
+
+async def test_joining_what_runs_for_others_is_told_as_no_start():
+    world = World(
+        reading("a", parts=(Part("x", 100, 100),), maximum=1500.0),
+        reading("b", minimum=800.0, maximum=800.0, allotment=800.0, parts=(Part("x", 800, 800),)),
+    )
+    world.expansion.outlooks["a"] = Outlook(4.0, {"y": 0.9}, frozenset({"y"}))
+    await world.run(1)
+    await world.run(1, a=5000)
+    assert world.expansion.wanted == {"a": {"y"}}
+    assert world.capacity.expected["a", "m-1"] == (0.0, 500.0)
+    [joined] = world.autoscaler.take()
+    assert (joined.kind, joined.startup_s) == (Kind.STARTED, 0)
+    world.capacity.set(replace(world.capacity.readings()[0], parts=(Part("x", 100, 100), Part("y", 0, 0))))
+    await world.run(1, a=600)
+    assert world.allotment("a") >= 600
+    assert world.expansion.took == {}
 
 
 async def test_hints_in_a_row_do_not_make_it_run_all_the_time():

@@ -201,3 +201,48 @@ async def test_what_is_left_for_further_replicas_follows_what_others_hold(world,
         await world.endpoints.delete(ANN, "three")
         await clock.advance(15)
         assert dict(world.expanding.outlook(*key).devices) == {"cpu1": pytest.approx(0.9)}
+
+
+async def test_a_start_is_measured_from_the_wish_for_it_without_its_build(world):
+    world.cluster.start_s = 1.0
+    async with running(world):
+        await create(world, "one")
+        view = await settled(world)
+    [found] = (await world.offers.of_entities(view.endpoint.latest.entities)).values()
+    assert 3.0 <= found.profile.startup_s <= 3.5, "the process, and what it loads"
+
+
+async def test_the_next_start_is_expected_to_take_as_long_as_the_last_ones(world, clock):
+    async with running(world):
+        chunks = await measured(world)
+        view = await create(world, "one", band(chunks.chunk))
+        await settled(world)
+        key = (view.endpoint.id, "guide-1")
+        [found] = (await world.offers.of_entities(view.endpoint.latest.entities)).values()
+        assert world.expanding.outlook(*key).startup_s == found.profile.startup_s
+        for took_s in (3.0, 90.0, 5.0):
+            world.expanding.came(*key, took_s)
+        assert world.expanding.outlook(*key).startup_s == 5.0
+        for _ in range(5):
+            world.expanding.came(*key, 7.0)
+        assert world.expanding.outlook(*key).startup_s == 7.0
+        await world.endpoints.delete(ANN, "one")
+        await clock.advance(15)
+        assert world.expanding.outlook(*key) is None
+
+
+async def test_where_it_runs_for_others_it_is_joined_and_nothing_is_started(world, clock):
+    async with running(world):
+        chunks = await measured(world)
+        view = await create(world, "one", band(chunks.chunk * chunks.slices))
+        await settled(world)
+        key = (view.endpoint.id, "guide-1")
+        assert world.expanding.outlook(*key).running == frozenset()
+        await create(world, "two", band(chunks.chunk))
+        await settled(world, "two")
+        await clock.advance(2)
+        assert world.expanding.outlook(*key).running == {"cpu1"}
+        world.expanding.want(*key, ["cpu1"])
+        await clock.advance(0.5)
+        assert list(await where(world)) == ["cpu0", "cpu1"]
+        assert len(world.cluster.running()) == 2

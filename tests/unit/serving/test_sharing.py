@@ -170,6 +170,7 @@ async def test_scaling_to_zero_stops_only_what_nobody_needs(world, clock):
         assert run.status is None
         assert addresses(world, "two") == []
         assert (await world.endpoints.get(ANN, "two")).config.statuses["guide-1"].message == "Scaled to zero."
+        assert world.table.of("two").entities[0].startup_s == 0, "it would join what runs for the other"
         assert addresses(world, "one") != []
         view = await world.endpoints.get(ANN, "two")
         world.reconciler.ask(view.endpoint.id, "guide-1")
@@ -180,6 +181,7 @@ async def test_scaling_to_zero_stops_only_what_nobody_needs(world, clock):
         world.table.idle["guide-1"] = 1801
         await clock.advance(15)
         assert world.cluster.running() == []
+        assert world.table.of("two").entities[0].startup_s > 0
 
 
 async def test_logs_are_found_by_every_endpoint(world):
