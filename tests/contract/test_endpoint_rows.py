@@ -232,6 +232,15 @@ async def test_places_are_replaced_whole_and_go_with_their_endpoint(with_endpoin
         assert await unit.places.all() == {"0" * 32: first[1:]}
 
 
+async def test_what_served_entities_are_known_to_run_is_replaced(with_endpoint):
+    known = replace(GUIDE, precision_is_usual=True)
+    async with with_endpoint.unit() as unit:
+        await unit.endpoints.set_entities("0" * 32, 1, [known])
+    async with with_endpoint.unit() as unit:
+        assert (await unit.endpoints.by_name("one")).latest == replace(FIRST, entities=(known,))
+        assert await unit.endpoints.specs() == {known.spec} != {GUIDE.spec}
+
+
 async def test_the_specs_of_all_configurations_are_known(with_endpoint):
     other = replace(GUIDE, entity_version="2")
     async with with_endpoint.unit() as unit:

@@ -32,7 +32,8 @@ from penstock.control.reconciler import Reconciler
 from penstock.control.remeasuring import Remeasuring
 from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.temporary import TemporaryEngines
-from penstock.control.watch import Watch
+from penstock.control.usual_precision import settle_precisions
+from penstock.control.watch import Watch, log_folder
 from penstock.domain.access import PermissionLevel
 from penstock.domain.foundation import Signs
 from penstock.domain.steps import Limits
@@ -94,7 +95,7 @@ async def make_serving(
     ground = _ground(settings, store, artifacts, cluster, gate, clock=clock)
     offers, notices = ground.offers, Notices(_mailer(settings), clock)
     reconciler = _reconciler(settings, ground, table, notices)
-    await carry_over(store, offers)
+    await _settle(ground)
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
     stack.callback(notices.close)
@@ -128,6 +129,13 @@ async def make_serving(
     mailing = Loop("notifications", notices.step, clock, period_s=MAIL_S)
     notices.on_letter(mailing.hint)
     return serving, reconciler, [measuring, again, sweeping, mailing]
+
+
+async def _settle(ground: _Ground) -> None:
+    """What is stored, brought to what this release of the server and its engine know of it."""
+    for spec in await settle_precisions(ground.store, ground.offers):
+        await ground.cluster.forget_logs(log_folder(ground.folders.logs, spec))
+    await carry_over(ground.store, ground.offers)
 
 
 def _mailer(settings: Settings) -> SmtpMailer | None:

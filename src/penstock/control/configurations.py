@@ -88,7 +88,10 @@ class Configurations:
         async with self._store.unit() as unit:
             for entity in entities:
                 await require_model(unit, caller.principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
-            tasks = [_task(entity, await _version(unit, entity)) for entity in entities]
+            versions = [await _version(unit, entity) for entity in entities]
+        pairs = list(zip(entities, versions, strict=True))
+        tasks = [_task(entity, version) for entity, version in pairs]
+        entities = tuple(self._offers.normal(entity, version) for entity, version in pairs)
         if len(set(tasks)) > 1:
             listed = ", ".join(f"'{entity.name}' {task}" for entity, task in zip(entities, tasks, strict=True))
             raise InvalidParameter(f"All served entities of an endpoint must have the same task, but {listed}.")

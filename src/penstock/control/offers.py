@@ -1,7 +1,7 @@
 """What this device can do for model versions: measured where it was, estimated until then."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.domain.catalog import ModelVersion, VersionStatus
 from penstock.domain.estimate import BATCH, estimate
@@ -79,6 +79,12 @@ class Offers:
     def default_precision(self, facts: ModelFacts) -> Precision:
         """The precision where none is asked for."""
         return self._recipe.precision(facts)
+
+    def normal(self, entity: ServedEntity, version: ModelVersion) -> ServedEntity:
+        """The entity of that version, which knows whether the precision that it asks for is the usual one."""
+        if entity.precision is None or version.facts is None or problem(version):
+            return entity
+        return replace(entity, precision_is_usual=entity.precision is self._recipe.precision(version.facts))
 
     async def device(self) -> Device:
         """One of the devices that engines run on, for what they have in common."""

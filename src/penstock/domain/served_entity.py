@@ -19,7 +19,7 @@ class ServedEntity:
     `entity_name` is a three-level name, `entity_version` a decimal string. Where `sizing` counts chunks, throughputs
     are what they were worth when they were asked for; `band` is what they are worth now. Without
     `burst_scaling_enabled` the platform's default holds, which is true. `workload_size` is the name of its size, if it
-    was said by one.
+    was said by one. Where the `precision` is what its engine runs in anyway, `precision_is_usual`.
     """
 
     name: str
@@ -30,6 +30,7 @@ class ServedEntity:
     scale_to_zero_enabled: bool | None = None
     environment_vars: tuple[tuple[str, str], ...] = ()
     precision: Precision | None = None
+    precision_is_usual: bool = False
     sizing: Sizing | None = None
     burst_scaling_enabled: bool | None = None
     workload_size: str | None = None
@@ -52,8 +53,12 @@ class ServedEntity:
 
     @property
     def spec(self) -> str:
-        """What makes two served entities runnable by the same replica: equal specs, equal processes."""
-        return f"{self.entity_name}/{self.entity_version}/{self.precision or 'default'}/{self.environment_vars}"
+        """What makes two served entities runnable by the same replica: equal specs, equal processes.
+
+        Who asks for the usual precision by its name asks for the same as who asks for none.
+        """
+        precision = "default" if self.precision is None or self.precision_is_usual else self.precision.value
+        return f"{self.entity_name}/{self.entity_version}/{precision}/{self.environment_vars}"
 
 
 def default_name(entity_name: str, entity_version: str) -> str:

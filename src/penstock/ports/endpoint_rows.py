@@ -7,6 +7,7 @@ from penstock.domain.acl import Acl
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import RateLimit
+from penstock.domain.served_entity import ServedEntity
 from penstock.domain.telemetry import Telemetry
 
 
@@ -35,6 +36,10 @@ class EndpointRows(Protocol):
 
     async def config(self, endpoint_id: str, version: int) -> Config | None:
         """One configuration, also one that was replaced."""
+        ...
+
+    async def set_entities(self, endpoint_id: str, version: int, entities: Sequence[ServedEntity]) -> None:
+        """Replaces the served entities of a configuration: what they are known to run, not what was asked for."""
         ...
 
     async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:

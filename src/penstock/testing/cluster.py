@@ -179,12 +179,13 @@ class FakeRecipe:
     name: str = "fake"
     version: str = "1"
     memory: int = GIB
+    usual: Precision = Precision.INT8
     built: set[Path] = field(default_factory=set)
 
     def precision(self, facts: ModelFacts) -> Precision:
-        """Eight bits."""
+        """As set: eight bits."""
         assert facts.servable
-        return Precision.INT8
+        return self.usual
 
     def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
         """The same for all."""

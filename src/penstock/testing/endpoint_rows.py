@@ -8,6 +8,7 @@ from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.errors import AlreadyExists
 from penstock.domain.notification import Notifications
 from penstock.domain.rate_limit import RateLimit
+from penstock.domain.served_entity import ServedEntity
 from penstock.domain.telemetry import Telemetry
 
 
@@ -57,6 +58,11 @@ class FakeEndpointRows:
     async def config(self, endpoint_id: str, version: int) -> Config | None:
         """One configuration."""
         return self.configs.get((endpoint_id, version))
+
+    async def set_entities(self, endpoint_id: str, version: int, entities: Sequence[ServedEntity]) -> None:
+        """Replaces the served entities of a configuration."""
+        key = (endpoint_id, version)
+        self.configs[key] = replace(self.configs[key], entities=tuple(entities))
 
     async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:
         """Adds a configuration as the latest."""

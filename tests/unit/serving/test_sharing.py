@@ -1,8 +1,11 @@
 """Endpoints of one version on one device: one replica for all of them, in virtual time."""
 
+from dataclasses import replace
+
 import pytest
 from serving_wishes import ANN, GUIDE, OTHER, config, create, entity, running, settled, state
 
+from penstock.control.usual_precision import settle_precisions
 from penstock.domain.model import Precision
 from penstock.domain.replica import ReplicaState
 from penstock.testing.serving import World, add_model
@@ -48,6 +51,41 @@ async def test_two_that_begin_together_build_once_and_measure_once(world):
         await settled(world, "two")
         assert [run.kind for run in world.cluster.runs.values()] == ["build", "serve"]
         assert addresses(world, "one") == addresses(world, "two") != []
+
+
+async def test_the_usual_precision_by_its_name_is_the_same_replica(world):
+    async with running(world):
+        run = await pair(world, precision=Precision.INT8)
+        asked = (await world.endpoints.get(ANN, "two")).endpoint.active.entities[0]
+        assert asked.precision is Precision.INT8, "as it was asked for"
+        await world.endpoints.update(ANN, "one", config(entity(precision=Precision.INT8)))
+        await settled(world, "one")
+        assert world.cluster.running() == [run]
+
+
+async def test_stored_configurations_share_from_a_start_on_with_those_that_run_the_same(world, clock):
+    async with running(world):
+        await pair(world, precision=Precision.INT8)
+    two = (await world.endpoints.get(ANN, "two")).endpoint
+    older = replace(two.active.entities[0], precision_is_usual=False)
+    async with world.store.unit() as unit:
+        held = await unit.places.of(two.id)
+        await unit.endpoints.set_entities(two.id, two.active.version, [older])
+        await unit.places.put(two.id, [replace(one, spec=older.spec) for one in held])
+    world.server()
+    assert await settle_precisions(world.store, world.offers) == [older.spec]
+    async with world.store.unit() as unit:
+        assert await unit.places.of(two.id) == held
+    async with running(world):
+        await clock.advance(15)
+        assert addresses(world, "one") == addresses(world, "two") != []
+    world.recipe.usual = Precision.BF16
+    world.server()
+    assert await settle_precisions(world.store, world.offers) == []
+    async with world.store.unit() as unit:
+        assert [one.spec for one in await unit.places.of(two.id)] == [older.spec], "it was promised eight bits"
+        assert (await unit.endpoints.by_name("two")).active.entities == (older,)
+        assert (await unit.endpoints.by_name("one")).active.entities[0].spec != older.spec
 
 
 async def test_another_precision_is_another_replica(world):

@@ -86,6 +86,11 @@ class SqlEndpointRows:
         row = (await self._connection.execute(query)).one_or_none()
         return _config(row) if row is not None else None
 
+    async def set_entities(self, endpoint_id: str, version: int, entities: Sequence[ServedEntity]) -> None:
+        """Replaces the served entities of a configuration."""
+        stored = [_entity_json(entity) for entity in entities]
+        await self._connection.execute(_one_config(endpoint_id, version).values(entities=stored))
+
     async def want(self, endpoint_id: str, config: Config, now_ms: int) -> None:
         """Adds a configuration as the latest."""
         await self._add_config(endpoint_id, config)
@@ -304,6 +309,7 @@ def _entity_json(entity: ServedEntity) -> dict[str, object]:
         "scale_to_zero_enabled": entity.scale_to_zero_enabled,
         "environment_vars": [list(pair) for pair in entity.environment_vars],
         "precision": entity.precision.value if entity.precision else None,
+        "precision_is_usual": entity.precision_is_usual,
         "sizing": asdict(entity.sizing) if entity.sizing else None,
         "burst_scaling_enabled": entity.burst_scaling_enabled,
         "workload_size": entity.workload_size,
@@ -321,6 +327,7 @@ def _entity(stored: dict[str, Any]) -> ServedEntity:
         environment_vars=tuple((name, value) for name, value in stored["environment_vars"]),
         precision=Precision(stored["precision"]) if stored["precision"] else None,
         # Configurations of earlier versions have no such fields.
+        precision_is_usual=stored.get("precision_is_usual", False),
         sizing=Sizing(**stored["sizing"]) if stored.get("sizing") else None,
         burst_scaling_enabled=stored.get("burst_scaling_enabled"),
         workload_size=stored.get("workload_size"),
