@@ -3,7 +3,7 @@
 import pytest
 from endpoint_loops import running
 
-from penstock.cli.profile import draw
+from penstock.cli.profile import draw, in_characters
 from penstock.testing.serving import add_model
 
 GUIDE = "main.default.guide"
@@ -66,6 +66,8 @@ async def test_a_version_is_measured_again_when_asked(admin, clock, loops, tmp_p
     assert now["profile"]["held_out_worst"] >= now["profile"]["held_out_mean"] >= 0
     draw(now["profile"], GUIDE, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
+    shown = in_characters(now["profile"])
+    assert all(one in shown for one in (f"knee {now['profile']['knee']}", "chunk", "at worst"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from penstock.adapters.store.store import SqlStore
 from penstock.cli.main import app
+from penstock.cli.plan_sources import from_mix, mix_of
 from penstock.domain.usage import RequestOutcome, RequestRecord, Usage
 
 COST = {"c": 0.0086, "a": 7.45e-5, "e": 1.3e-8, "b": 2.56e-4, "d": 6.0e-7}
@@ -68,6 +69,21 @@ def test_a_mix_is_planned_with_a_price(profile):
     assert told["cost"]["billed"] == 2 * told["chunk_hours"]["billed"]
 
 
+def test_a_mix_may_have_several_shapes(profile):
+    done = run("--rate", "2", "--shape", "500:60:3", "--shape", "100:200", "--duration", "120", "--profile", profile,
+               "--ttft-p99", "3", "--json", "-")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    alone = run("--rate", "2", "--shape", "500:60", "--duration", "120", "--profile", profile,
+                "--ttft-p99", "3", "--json", "-")  # fmt: skip
+    told, other = json.loads(done.stdout), json.loads(alone.stdout)
+    assert told["requests"] == other["requests"], "the same arrivals"
+    assert told["offered_tokens_per_s"] != other["offered_tokens_per_s"]
+    asks = from_mix(10, 1.0, mix_of(["500:60:3", "100:200"], None, None, 1), 400, 0)
+    shapes = [(one.tokens_in, one.tokens_out) for one in asks]
+    assert shapes.count((500, 60)) + shapes.count((100, 200)) == len(shapes)
+    assert 0.7 < shapes.count((500, 60)) / len(shapes) < 0.8
+
+
 def test_what_cannot_be_kept_ends_with_two(profile):
     done = run("--rate", "50", "--duration", "20", "--profile", profile, "--max-replicas", "1")
     assert done.exit_code == 2
@@ -117,6 +133,11 @@ def record(number):
         (["--ledger", "mine", "--database", "mysql://x", "PROFILE"], "database must begin"),
         (["--rate", "1", "--price", "-1", "PROFILE"], "--price"),
         (["--rate", "1", "--idle", "0", "PROFILE"], "--idle"),
+        (["--rate", "1", "--shape", "many", "PROFILE"], "IN:OUT:PART such as"),
+        (["--rate", "1", "--shape", "10:10:0", "PROFILE"], "IN:OUT:PART such as"),
+        (["--rate", "1", "--shape", "0:10", "PROFILE"], "tokens in must be positive"),
+        (["--rate", "1", "--shape", "10:10", "--input-tokens", "5", "PROFILE"], "exclude it"),
+        (["--ledger", "mine", "--shape", "10:10", "PROFILE"], "go with --rate"),
         (["--rate", "1", "--png", "/nowhere/plan.png", "PROFILE"], "cannot be written"),
         (["--rate", "1", "--input-tokens", "200000", "PROFILE"], "longer than the 100,000"),
         (["--rate", "1", "--model", "main.default.guide"], "NAME/VERSION"),

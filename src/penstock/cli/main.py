@@ -70,8 +70,10 @@ def batch(
     rows: Annotated[Path, typer.Argument(help="Rows as JSON lines: request bodies, or lines of an OpenAI batch.")],
     *,
     out: Annotated[Path, typer.Option(help="File of the answers. A batch goes on where this one stops.")],
-    url: Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="Address of the server.")],
-    token: Annotated[str, typer.Option(envvar="PENSTOCK_TOKEN", help="Token; better given by its variable.")],
+    url: Annotated[str, typer.Option(envvar=["PENSTOCK_URL", "DATABRICKS_HOST"], help="Address of the server.")],
+    token: Annotated[
+        str, typer.Option(envvar=["PENSTOCK_TOKEN", "DATABRICKS_TOKEN"], help="Token; better given by its variable.")
+    ],
     window: Annotated[int, typer.Option(min=1, max=1024, help="Most rows on their way at a time.")] = 16,
     estimate: Annotated[bool, typer.Option("--estimate", help="Answer a few rows, and say how long all take.")] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Send rows with errors again.")] = False,
@@ -81,6 +83,8 @@ def batch(
     from penstock.batch.run import Wish
     from penstock.cli.batch import batch as run
 
+    # As the platform's own clients read DATABRICKS_HOST
+    url = url if "://" in url else f"https://{url}"
     wish = Wish(endpoint, rows, out, url, token, window, estimate, retry_errors, patience)
     raise typer.Exit(run(wish))
 

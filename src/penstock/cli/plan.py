@@ -26,8 +26,9 @@ _To = Annotated[str, typer.Option("--to", help="Of the ledger: before this ISO t
 _Data = Annotated[Path, typer.Option(help="The server's folder, for --ledger.")]
 _Database = Annotated[str, typer.Option(help="The server's database, for --ledger.", show_default="in the folder")]
 _Rate = Annotated[float, typer.Option(help="A mix instead of a trace: requests per second.", show_default=False)]
-_Input = Annotated[int, typer.Option(help="Tokens of each prompt of the mix.")]
-_Output = Annotated[int, typer.Option(help="Tokens of each answer of the mix.")]
+_Shape = Annotated[list[str] | None, typer.Option(help="Of the mix: IN:OUT:PART, once for each shape.")]
+_Input = Annotated[int | None, typer.Option(help="Tokens of each prompt, where all are alike.", show_default="2048")]
+_Output = Annotated[int | None, typer.Option(help="Tokens of each answer, where all are alike.", show_default="256")]
 _Cv = Annotated[float, typer.Option(help="Coefficient of variation of the mix's gaps: 1 is Poisson, more bursts.")]
 _Duration = Annotated[float, typer.Option(help="Seconds of the mix.")]
 _Seed = Annotated[int, typer.Option(help="Seed of the mix.")]
@@ -53,8 +54,9 @@ def plan(  # noqa: PLR0917 - typer calls it by name
     data_dir: _Data = Path("data"),
     database: _Database = "",
     rate: _Rate = 0.0,
-    input_tokens: _Input = 2048,
-    output_tokens: _Output = 256,
+    shape: _Shape = None,
+    input_tokens: _Input = None,
+    output_tokens: _Output = None,
     cv: _Cv = 1.0,
     duration: _Duration = 600.0,
     seed: _Seed = 0,
@@ -72,12 +74,12 @@ def plan(  # noqa: PLR0917 - typer calls it by name
     json: _Json = None,
 ) -> None:
     """Find the band to buy: simulate a trace, a past period or a mix with the code that serves."""
-    from penstock.cli.plan_sources import check, from_file, from_ledger, from_mix
+    from penstock.cli.plan_sources import check, from_file, from_ledger, from_mix, mix_of
     from penstock.domain.purchase import Target
 
     try:
-        if sum((trace is not None, bool(ledger), bool(rate))) != 1:
-            raise InvalidParameter("give one of TRACE, --ledger ENDPOINT and --rate")
+        described = bool(shape) or input_tokens is not None or output_tokens is not None
+        _check_source((trace is not None, bool(ledger), bool(rate)), described=described)
         _check(max_replicas, price, (png, json))
         target = Target(ttft_p99, served)
         market = _market(profile, model, url, token, idle, busy=not idle_neighbours)
@@ -87,13 +89,22 @@ def plan(  # noqa: PLR0917 - typer calls it by name
         elif ledger:
             arrivals = from_ledger(database, data_dir, ledger, since, until)
         else:
-            arrivals = from_mix(rate, cv, (input_tokens, output_tokens), duration, seed)
+            mix = mix_of(shape or (), input_tokens, output_tokens, seed + 1)
+            arrivals = from_mix(rate, cv, mix, duration, seed)
         check(arrivals, market)
         kept = _tell(arrivals, market, target, market.chunks.slices * max_replicas, (price, png, json))
     except PenstockError as error:
         print(error.message, file=sys.stderr)
         raise typer.Exit(1) from None
     raise typer.Exit(0 if kept else 2)
+
+
+def _check_source(given: tuple[bool, bool, bool], *, described: bool) -> None:
+    """Of a trace, the ledger and a rate one is `given`; sizes that are `described` are those of the last."""
+    if sum(given) != 1:
+        raise InvalidParameter("give one of TRACE, --ledger ENDPOINT and --rate")
+    if described and not given[-1]:
+        raise InvalidParameter("--shape, --input-tokens and --output-tokens describe a mix, and go with --rate")
 
 
 def _check(replicas: int, price: float, written: "Sequence[Path | None]") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -12,12 +13,13 @@ from urllib.parse import quote
 
 from penstock.adapters.store.trace import past_requests
 from penstock.domain.errors import InvalidParameter, Temporary
+from penstock.domain.profile import REFERENCE_INPUT, REFERENCE_OUTPUT
 from penstock.domain.scaling import Policy
 from penstock.domain.simulated_market import Arrival, Market
 from penstock.domain.throughput import Chunks
 from penstock.domain.told_terms import told_terms
 from penstock.load.arrivals import Gaps
-from penstock.load.workload import read_trace
+from penstock.load.workload import Ask, Workload, read_trace, uniform
 
 _TIMEOUT_S = 30
 
@@ -41,15 +43,40 @@ def from_ledger(database: str, data_dir: Path, endpoint: str, since: str, until:
     return asyncio.run(past_requests(database or f"sqlite:///{file}", endpoint, begin, end))
 
 
-def from_mix(rate: float, cv: float, shape: tuple[int, int], seconds: float, seed: int) -> list[Arrival]:
-    """Requests of one shape at `rate` a second, whose gaps vary by `cv`, for so many seconds."""
+def mix_of(shapes: Sequence[str], tokens_in: int | None, tokens_out: int | None, seed: int) -> Workload:
+    """What requests of a described mix are: of the `shapes`, IN:OUT or IN:OUT:PART each, or all of one size."""
+    if not shapes:
+        return uniform(
+            REFERENCE_INPUT if tokens_in is None else tokens_in, REFERENCE_OUTPUT if tokens_out is None else tokens_out
+        )
+    if tokens_in is not None or tokens_out is not None:
+        raise InvalidParameter("--shape says how long requests are: --input-tokens and --output-tokens exclude it")
+    read = [_shape(text) for text in shapes]
+    return Workload(tuple(ask for ask, _ in read), tuple(part for _, part in read), seed)
+
+
+def _shape(text: str) -> tuple[Ask, float]:
+    """Of IN:OUT:PART; a part is 1 where it is left out."""
+    tokens_in, _, rest = text.partition(":")
+    tokens_out, _, part = rest.partition(":")
+    try:
+        sizes, weight = (int(tokens_in), int(tokens_out)), float(part or 1)
+    except ValueError:
+        sizes, weight = (0, 0), 0.0
+    if not (weight > 0 and math.isfinite(weight)):
+        raise InvalidParameter(f"--shape must be IN:OUT or IN:OUT:PART such as 2048:256:3, but is '{text}'")
+    return Ask(*sizes), weight
+
+
+def from_mix(rate: float, cv: float, mix: Workload, seconds: float, seed: int) -> list[Arrival]:
+    """Requests of the mix at `rate` a second, whose gaps vary by `cv`, for so many seconds."""
     if not seconds > 0:
         raise InvalidParameter(f"--duration must be positive seconds, but is {seconds:g}")
     found: list[Arrival] = []
-    for at in Gaps(rate, cv, seed).times():
+    for at, ask in zip(Gaps(rate, cv, seed).times(), mix.stream(), strict=False):
         if at >= seconds:
             break
-        found.append(Arrival(at, *shape))
+        found.append(Arrival(at, ask.tokens_in, ask.tokens_out))
     if not found:
         raise InvalidParameter("--rate and --duration give no request at all")
     return found

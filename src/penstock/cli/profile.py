@@ -136,19 +136,30 @@ def _held_out(found: dict[str, Any]) -> str:
 
 def _chart(found: dict[str, Any], console: Console) -> None:
     """The curve in characters; nothing where they cannot be shown."""
-    if len(found["curve"]) < 2 or not console.is_terminal:  # noqa: PLR2004 - a line needs two points
-        return
+    if len(found["curve"]) > 1 and console.is_terminal:
+        print(in_characters(found))
+
+
+def in_characters(found: dict[str, Any]) -> str:
+    """Throughput over parallel requests, of two points at least, with the knee, a chunk, and the error in the title."""
     import plotext
 
+    parallel = [point["parallel"] for point in found["curve"]]
+    rates = [point["tokens_per_s"] for point in found["curve"]]
+    knee, chunk = found["knee"], found["throughput_chunk_size"]
     figure = plotext.figure
     figure.clear()
-    signal = figure.signal(
-        [point["parallel"] for point in found["curve"]], [point["tokens_per_s"] for point in found["curve"]]
-    )
-    figure.draw(signal.lines())
+    for x, y, marker, label in (
+        ([parallel[0], parallel[-1]], [chunk, chunk], "-", f"chunk {chunk:,}"),
+        ([knee, knee], [0, max(rates)], "|", f"knee {knee}"),
+        (parallel, rates, "o", "tokens/s"),
+    ):
+        figure.draw(figure.signal(x, y, marker=marker).lines().label(label))
     figure.plot_size(_WIDTH, _HEIGHT)
-    figure.title("tokens/s over parallel requests")
-    print(plotext.uncolorize(str(figure.build())))
+    mean, worst = found["held_out_mean"], found["held_out_worst"]
+    error = "" if mean is None else f"; error {mean:.1%}, {worst:.1%} at worst"
+    figure.title(f"tokens/s over parallel requests{error}")
+    return str(plotext.uncolorize(str(figure.build())))
 
 
 def draw(found: dict[str, Any], title: str, path: Path) -> None:

@@ -51,8 +51,10 @@ def replay(
 def decisions(
     endpoint: Annotated[str, typer.Argument(help="Name of the serving endpoint.")],
     *,
-    url: Annotated[str, typer.Option(envvar="PENSTOCK_URL", help="Address of the server.")],
-    token: Annotated[str, typer.Option(envvar="PENSTOCK_TOKEN", help="Token; better given by its variable.")],
+    url: Annotated[str, typer.Option(envvar=["PENSTOCK_URL", "DATABRICKS_HOST"], help="Address of the server.")],
+    token: Annotated[
+        str, typer.Option(envvar=["PENSTOCK_TOKEN", "DATABRICKS_TOKEN"], help="Token; better given by its variable.")
+    ],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Changes to show.")] = 100,
 ) -> None:
     """Show how an endpoint's allotment changed, and why."""

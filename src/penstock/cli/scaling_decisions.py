@@ -28,6 +28,8 @@ def run(url: str, token: str, endpoint: str, limit: int) -> int:
 
 
 async def _read(url: str, token: str, endpoint: str, limit: int) -> tuple[int, dict[str, Any]]:
+    # As the platform's own clients read DATABRICKS_HOST
+    url = url if "://" in url else f"https://{url}"
     path = f"{url.rstrip('/')}/api/2.0/serving-endpoints/{quote(endpoint, safe='')}/scaling-decisions?limit={limit}"
     headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)

@@ -58,3 +58,10 @@ def test_pinning_makes_the_reference_request_cost_what_the_throughput_says():
     pinned = pin(CostModel(8.6e-3, 7.45e-5, 1.3e-8, 2.56e-4, 6.0e-7), 2048, 256, 3839)
     assert pinned.seconds(2048, 256) == pytest.approx(2304 / 3839)
     assert pinned.seconds(128, 512) < pinned.seconds(128, 1024)
+
+
+@pytest.mark.parametrize(("shape", "bought", "more"), [((3000, 500), 3500, True), ((1500, 100), 1600, False)])
+def test_what_a_row_takes_of_a_band_is_a_number(shape, bought, more):
+    """A row of 3,000 in and 500 out takes more than a second of 3,500 tokens/s, one of 1,500 and 100 less of 1,600."""
+    cost = pin(CostModel(8.6e-3, 7.45e-5, 1.3e-8, 2.56e-4, 6.0e-7), 2048, 256, 3839)
+    assert (3839 * cost.seconds(*shape) / bought > 1) is more

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.domain.throughput import divide
+from penstock.domain.throughput import Chunks, divide
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,10 @@ def test_capacity_is_rounded_up_to_whole_chunks(throughput, asked):
 
 def test_nothing_asked_takes_nothing():
     assert divide(5000).share(0) == 0
+
+
+def test_concurrency_is_worth_what_the_reference_says():
+    """8 units where a band is 850 tokens/s are 8 x 850 / 4."""
+    chunks = Chunks(850, 4, 4 * 850 / 0.9)
+    assert chunks.provisioned_concurrency(1700) == 8
+    assert chunks.provisioned_concurrency(1701) == 12

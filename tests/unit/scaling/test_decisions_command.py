@@ -1,5 +1,6 @@
 """`penstock scaling decisions`."""
 
+import pytest
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
@@ -20,3 +21,12 @@ def test_changes_are_told_oldest_first():
 def test_a_server_that_is_not_there_is_told():
     done = CliRunner().invoke(app, ["scaling", "decisions", "x", "--url", "http://127.0.0.1:9", "--token", "t"])
     assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["scaling", "decisions", "x"], ["batch", "x", "/nowhere.jsonl", "--out", "/nowhere"]]
+)
+def test_the_platforms_own_variables_say_where_the_server_is(words):
+    told = {"DATABRICKS_HOST": "127.0.0.1:9", "DATABRICKS_TOKEN": "t"}
+    assert CliRunner().invoke(app, words, env=told).exit_code == 1
+    assert CliRunner().invoke(app, words, env=dict.fromkeys(told)).exit_code == 2, "nobody says where it is"
