@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from penstock.adapters.foundation.catalogue import load_foundation
-from penstock.cli.ledger_source import Job, period, write_csv
+from penstock.cli.ledger_source import Job, period, told, write_csv
 from penstock.control.ledger_period import rows_of
-from penstock.domain.billing import Line, Prices, bill, prices_of
+from penstock.domain.billing import Line, Prices, bill, hourly, prices_of
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.foundation import CURRENCY
 from penstock.ports.store import Unit
 
 COLUMNS = ("endpoint", "entity", "model", "hours", "chunk_hours", "input_tokens", "output_tokens", "amount")
+BY_HOUR = tuple(name for name in COLUMNS if name != "hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Wish:
     until: str
     prices: Path
     csv: Path | None
+    hours: Path | None
 
 
 def job(wish: Wish) -> Job:
@@ -48,11 +50,18 @@ def job(wish: Wish) -> Job:
         if not lines:
             Console().print("Nobody held throughput or was paid by the token in that time.")
         if wish.csv:
-            told = ([*(getattr(line, name) for name in COLUMNS), prices.currency] for line in lines)
-            write_csv(wish.csv, [*COLUMNS, "currency"], told)
+            write_csv(wish.csv, [*COLUMNS, "currency"], ([*_values(line, COLUMNS), prices.currency] for line in lines))
+        if wish.hours:
+            hours = hourly(rows, prices, models)
+            values = ([told(at), *_values(line, BY_HOUR), prices.currency] for at, line in hours)
+            write_csv(wish.hours, ["utc", *BY_HOUR, "currency"], values)
         return 0
 
     return run
+
+
+def _values(line: Line, columns: Sequence[str]) -> list[object]:
+    return [getattr(line, name) for name in columns]
 
 
 def _prices(path: Path) -> Prices:

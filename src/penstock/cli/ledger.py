@@ -76,6 +76,7 @@ def bill(
     prices: Annotated[Path, typer.Option(help="A TOML file of prices; see docs/ledger.md.")],
     *,
     csv: Annotated[Path | None, typer.Option(help="Write the bill to a CSV file too.")] = None,
+    hours: Annotated[Path | None, typer.Option(help="Write what it adds up from, hour by hour, to a CSV file.")] = None,
     database: Database = None,
     data_dir: DataDir = None,
     config: Config = None,
@@ -84,4 +85,4 @@ def bill(
     from penstock.cli.bill import Wish, job
     from penstock.cli.ledger_source import read
 
-    raise typer.Exit(read(database, data_dir, config, job(Wish(since, until, prices, csv))))
+    raise typer.Exit(read(database, data_dir, config, job(Wish(since, until, prices, csv, hours))))

@@ -1,7 +1,7 @@
 """What the ledger comes to in money: the highest band of each hour in chunk-hours, and tokens that are paid singly."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 from penstock.domain.errors import InvalidParameter
@@ -10,6 +10,7 @@ from penstock.domain.ledger_minute import LedgerMinute
 
 MILLION = 1_000_000
 CENT = Decimal("0.01")
+MILLIONTH = Decimal("0.000001")
 MOST_PRICE = 1_000_000_000
 _FIELDS = ("chunk_hour", "input_million", "output_million")
 
@@ -71,11 +72,15 @@ class _Use:
 
 
 def bill(
-    rows: Iterable[LedgerMinute | LedgerHour], prices: Prices, models: Mapping[tuple[str, str], str]
+    rows: Iterable[LedgerMinute | LedgerHour],
+    prices: Prices,
+    models: Mapping[tuple[str, str], str],
+    *,
+    to: Decimal = CENT,
 ) -> Sequence[Line]:
     """One line for each served entity that held throughput or was paid by the token, by endpoint and entity.
 
-    `models` tells the model of an endpoint's id and served entity. Amounts are rounded to cents, half a cent up.
+    `models` tells the model of an endpoint's id and served entity. Amounts are rounded `to` cents, half of one up.
     Raises InvalidParameter that names every endpoint without a price.
     """
     uses: dict[tuple[str, str], _Use] = {}
@@ -98,10 +103,23 @@ def bill(
                 whose = f"of the model {model}" if model else "its model is not known any more"
                 missing.add(f"{' and '.join(lacking)} for the endpoint '{endpoint}' ({whose})")
             chunk_hours, tokens = sum(use.chunks.values()), (use.input_tokens, use.output_tokens)
-            lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, _amount(use, price)))
+            lines.append(Line(endpoint, entity, model, len(use.chunks), chunk_hours, *tokens, _amount(use, price, to)))
     if missing:
         raise InvalidParameter(f"prices has no {', no '.join(sorted(missing))}, and no default for it.")
     return sorted(lines, key=lambda line: (line.endpoint, line.entity))
+
+
+def hourly(
+    rows: Sequence[LedgerMinute | LedgerHour], prices: Prices, models: Mapping[tuple[str, str], str]
+) -> Sequence[tuple[int, Line]]:
+    """The lines of each hour (its beginning, epoch milliseconds), to millionths, so that they add up to the bill."""
+    # Prices go by names, and rows without a request have none.
+    names = {row.key.endpoint_id: row.endpoint_name for row in rows if row.endpoint_name}
+    hours: dict[int, list[LedgerMinute | LedgerHour]] = {}
+    for row in rows:
+        named = replace(row, endpoint_name=names.get(row.key.endpoint_id, ""))
+        hours.setdefault(_chunks(row)[0], []).append(named)
+    return [(hour, line) for hour in sorted(hours) for line in bill(hours[hour], prices, models, to=MILLIONTH)]
 
 
 def _chunks(row: LedgerMinute | LedgerHour) -> tuple[int, int]:
@@ -128,11 +146,11 @@ def prices_of(document: Mapping[str, object]) -> Prices:
     )
 
 
-def _amount(use: _Use, price: Price) -> Decimal:
+def _amount(use: _Use, price: Price, to: Decimal) -> Decimal:
     nothing = Decimal(0)
     tokens = use.input_tokens * (price.input_million or nothing) + use.output_tokens * (price.output_million or nothing)
     amount = sum(use.chunks.values()) * (price.chunk_hour or nothing) + tokens / MILLION
-    return amount.quantize(CENT, ROUND_HALF_UP)
+    return amount.quantize(to, ROUND_HALF_UP)
 
 
 def _table(document: Mapping[str, object], name: str) -> Mapping[str, object]:

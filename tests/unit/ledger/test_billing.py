@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from ledger_requests import HOUR
 
-from penstock.domain.billing import Price, Prices, bill, prices_of
+from penstock.domain.billing import Price, Prices, bill, hourly, prices_of
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.ledger_entry import MINUTE_MS
 from penstock.domain.ledger_hour import HOUR_MS
@@ -27,6 +27,16 @@ def test_an_hour_costs_the_highest_band_reached_in_it():
     rows += [minute(HOUR + HOUR_MS, 600.0), minute(HOUR + 3 * HOUR_MS, 0.0)]
     (line,) = bill(rows, PRICES, {})
     assert (line.hours, line.chunk_hours, line.amount) == (2, 5, Decimal("10.00"))
+
+
+def test_hours_add_up_to_the_bill():
+    rows = [minute(HOUR, 300.0, metered_prompt_tokens=3), minute(HOUR + MINUTE_MS, 900.0)]
+    rows += [replace(minute(HOUR + HOUR_MS, 0.0, metered_prompt_tokens=4), endpoint_name="")]
+    (line,) = bill(rows, PRICES, {})
+    hours = hourly(rows, PRICES, {})
+    assert [(at, one.chunk_hours, one.input_tokens) for at, one in hours] == [(HOUR, 3, 3), (HOUR + HOUR_MS, 0, 4)]
+    assert [one.amount for _, one in hours] == [Decimal("6.000003"), Decimal("0.000004")]
+    assert line.amount == Decimal("6.00")
 
 
 def test_part_of_a_chunk_is_a_chunk_but_rounding_is_not():

@@ -142,10 +142,12 @@ def test_the_requests_of_a_trace_are_found(penstock, tmp_path):
 
 
 def test_a_bill_is_printed_and_written(penstock, tmp_path):
-    prices, table = tmp_path / "prices.toml", tmp_path / "bill.csv"
+    prices, table, hours = tmp_path / "prices.toml", tmp_path / "bill.csv", tmp_path / "hours.csv"
     prices.write_text('currency = "EUR"\n[endpoints.guide]\nchunk_hour = 1.25\n')
-    done = penstock("bill", *PERIOD, "--prices", prices, "--csv", table)
+    done = penstock("bill", *PERIOD, "--prices", prices, "--csv", table, "--hours", hours)
     assert done.exit_code == 0, done.output
     assert "2.50 EUR" in done.output
     (line,) = csv.DictReader(table.read_text().splitlines())
     assert (line["chunk_hours"], line["amount"], line["currency"]) == ("2", "2.50", "EUR")
+    (hour,) = csv.DictReader(hours.read_text().splitlines())
+    assert (hour["utc"], hour["chunk_hours"], hour["amount"]) == ("2023-11-14 23:00", "2", "2.500000")
