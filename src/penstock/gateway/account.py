@@ -16,7 +16,8 @@ class Account:
     """`floors` and `extra` are tokens per second by device: reserved for the minimum, and allotted on top.
 
     `arrived` and `attained` count reference tokens since the start. At `more_at`, by the gate's clock in seconds, a
-    further replica is to be ready, with `more` tokens per second.
+    further replica is to be ready, with `more` tokens per second. `turns` counts requests that wait or are with an
+    engine.
     """
 
     endpoint_id: str
@@ -28,6 +29,7 @@ class Account:
     attained: float = 0.0
     more_at: float = 0.0
     more: float = 0.0
+    turns: int = 0
 
     @property
     def key(self) -> str:

@@ -185,14 +185,13 @@ class Gate:
 
     def _reading(self, account: Account) -> Reading:
         sale, ratio = account.sale, self.counter.ratio(account.endpoint_id, account.entity)
-        waiting, backlog_s, wait_s, in_flight, means, answers = 0, 0.0, [], 0, [0.0], 0
+        waiting, backlog_s, wait_s, means, answers = 0, 0.0, [], [0.0], 0
         for name in account.devices:
             device = self._devices[name]
             tenant = device.arbiter.tenants[account.key]
             waiting += tenant.waiting
             backlog_s += tenant.waiting_s
             wait_s.append(device.arbiter.wait_s(account.key))
-            in_flight += sum(turn.account is account for turn in device.turns.values())
             means.append(tenant.mean_out)
             answers += tenant.answers
         return Reading(
@@ -202,7 +201,7 @@ class Gate:
             attained=account.attained,
             backlog=backlog_s * sale.terms.throughput,
             waiting=waiting,
-            in_flight=in_flight - waiting,
+            in_flight=account.turns - waiting,
             allotment=account.allotment,
             minimum=sale.minimum,
             maximum=sale.maximum,
@@ -251,6 +250,7 @@ class Gate:
         if isinstance(answer, Refused):
             return self._refused(account, answer, asked.priority)
         turn = device.turns[asked.ticket] = Turn(account, device, asked, answer, now)
+        account.turns += 1
         self._pump(device)
         return turn
 
@@ -294,6 +294,7 @@ class Gate:
         if turn.ended:
             return
         turn.ended = True
+        turn.account.turns -= 1
         device, arbiter, now = turn.device, turn.device.arbiter, self._clock.monotonic()
         device.turns.pop(turn.ticket, None)
         if turn.future.done() and not turn.future.cancelled() and turn.future.result() is not None:

@@ -102,6 +102,41 @@ def test_a_noisy_neighbour_takes_nothing_of_what_was_bought(own):
     assert bench.idle_while_waiting == 0
 
 
+class TwoEngines(Bench):
+    """Two models, each with an engine of its own: while both have work, the operating system halves the device."""
+
+    def run(self, seconds, step=0.02):
+        end = self.now + seconds
+        while self.now < end - 1e-9:
+            self.now += step
+            engines = [[one for one in self.flying if self.shape[one][0] == name] for name in ("a", "b")]
+            engines = [one for one in engines if one]
+            for flying in engines:
+                for request_id in flying:
+                    self.work(request_id, step / len(engines) / len(flying))
+            self.send()
+
+    def work(self, request_id, part):
+        name, i, o = self.shape[request_id]
+        self.flying[request_id] -= part
+        self.done[name] += part
+        if self.flying[request_id] <= self.terms.cost.b * o:
+            self.arbiter.first(request_id, self.now)
+        if self.flying[request_id] <= 0:
+            del self.flying[request_id]
+            self.arbiter.settle(request_id, i, o, self.now)
+
+
+def test_a_model_does_not_run_away_from_another_that_bought_more():
+    """Both want all there is. Left to the operating system, the one that bought two thirds would get half."""
+    bench = TwoEngines({})
+    for name, model, share in (("a", "m", 0.6), ("b", "n", 0.3)):
+        bench.arbiter.set_tenant(name, model, TERMS, share, 0.0)
+    marks = drive(bench, {"a": 1.5, "b": 1.5}, 120, {"a": (2048, 256), "b": (2048, 256)})
+    assert least(marks, "a", 0.6, 60) >= 0.95
+    assert least(marks, "b", 0.3, 60) >= 0.95
+
+
 def test_below_its_allotment_nobody_is_refused_and_nobody_waits_long():
     bench = Bench({"a": 0.45, "b": 0.45})
     drive(bench, {"a": 0.3, "b": 4.5}, 120, {"a": (1024, 128), "b": (3500, 64)})

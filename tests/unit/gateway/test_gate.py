@@ -68,7 +68,8 @@ async def test_more_than_the_device_takes_waits_for_its_turn_and_the_rest_is_ref
     assert (record.outcome, record.lane, record.within) == (RequestOutcome.REJECTED, "", False)
     assert record.asked_tokens > 0 == record.reference_tokens
     assert record.decision.startswith("refused, above its rate: the queue is full (")
-    assert reading(world).waiting == len(waiting)
+    now = reading(world)
+    assert (now.waiting, now.in_flight) == (len(waiting), len(sent))
     assert len(world.journal.began) == len(sent) + len(waiting)
     await finish(world, sent[0])
     await world.settle()
@@ -243,6 +244,7 @@ async def test_a_request_that_lost_its_replica_is_not_refused():
         if not one.task.done():
             await finish(world, one)
     assert {world.record(one).outcome for one in requests} == {RequestOutcome.COMPLETED}
+    assert (reading(world).waiting, reading(world).in_flight) == (0, 0)
 
 
 async def test_a_minimum_that_comes_displaces_what_was_lent_and_an_allotment_stays_in_its_band():
