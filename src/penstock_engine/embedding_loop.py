@@ -114,6 +114,7 @@ class EmbeddingLoop:
         self._max_tokens = max_tokens
         self._wake = threading.Condition()
         self._arrived: list[Item] = []
+        self._requests = 0
         self._closed = False
         self._events: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="embeddings", daemon=True)
@@ -139,10 +140,11 @@ class EmbeddingLoop:
             self._thread.join()
 
     def submit(self, group: Group) -> None:
-        """Queue a group. Raises QueueFull if not even one more input may wait."""
+        """Queue a group. Raises QueueFull if so many wait already; how many inputs each has does not matter."""
         with self._wake:
-            if self.waiting >= self._max_queue:
-                raise QueueFull(f"{self.waiting} inputs are waiting already; the limit is {self._max_queue}")
+            if self._requests >= self._max_queue:
+                raise QueueFull(f"{self._requests} requests are waiting already; the limit is {self._max_queue}")
+            self._requests += 1
             self._arrived.extend(Item(group, index, tokens) for index, tokens in enumerate(group.inputs))
             self._wake.notify()
 
@@ -153,7 +155,7 @@ class EmbeddingLoop:
                     self._wake.wait()
                 if self._closed:
                     return
-                arrived, self._arrived = self._arrived, []
+                arrived, self._arrived, self._requests = self._arrived, [], 0
             self.running = len(arrived)
             for batch in batches(arrived, self._max_items, self._max_tokens):
                 self._embed([item for item in batch if item.group.wanted])

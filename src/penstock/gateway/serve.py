@@ -47,11 +47,13 @@ from penstock.ports.relay import Answer
 
 _OK = 200
 _CLIENT_ERROR = 400
+_TOO_MANY = 429
 _SERVER_ERROR = 500
 _CLIENT_GONE = 499
 _JSON = b"application/json"
 _REJECTIONS = (InvalidRequest, PermissionDenied, DoesNotExist, Overloaded)
 DRAINING_RETRY_S = 5
+ROOM_RETRY_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,9 @@ class Gateway:
         entry, status = trip.entry, answer.status
         if status >= _CLIENT_ERROR and not answer.content_type.startswith(_JSON):
             raise EngineFailed(f"The engine failed with status {status}.")
+        if status == _TOO_MANY and entry.within:
+            # What was bought is never refused: that the engine has no room for it is our fault, and a breach.
+            raise Temporary("The engine had no room for this request, which its endpoint has bought.", ROOM_RETRY_S)
         entry.usage = replace(usage_of(body) or NOTHING, measured_s=answer.measured_s)
         # Settled first: whoever has seen the whole answer finds it in the ledger.
         if status < _CLIENT_ERROR:
@@ -226,6 +231,9 @@ class Gateway:
         return Temporary("The server is stopping and has ended this request.", DRAINING_RETRY_S)
 
     async def _failed(self, trip: Trip, error: PenstockError) -> None:
+        if trip.entry.within and isinstance(error, Overloaded):
+            # As in `_whole`.
+            error = Temporary(error.message, error.retry_after_s)
         rejected = isinstance(error, _REJECTIONS) or not trip.entry.admitted
         trip.entry.usage = trip.used()
         if trip.tail is not None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import DONE, World, event, replica
 
-from penstock.domain.errors import EndpointNotFound, Overloaded
+from penstock.domain.errors import EndpointNotFound, Overloaded, Temporary
 from penstock.domain.model import Task
 from penstock.domain.profile import CostModel
 from penstock.domain.routing import EndpointRoute, EntityRoute
@@ -229,6 +229,26 @@ async def test_the_engine_is_told_whose_prompt_goes_first():
     for name, lane in lanes.items():
         assert (world.engines.patience[name] <= 1.0) is (lane is Lane.GUARANTEED)
         assert world.engines.patience[name] > 0
+
+
+async def test_that_an_engine_refuses_what_was_bought_is_a_failure_of_ours_and_a_breach():
+    world = World()
+    world.table.publish(endpoint(1, sale(), replica(1, running=32)))
+    requests = [await world.ask(name="n1", read=asked()) for _ in range(12)]
+    sent = [one for one in requests if world.engines.waits(one.id)]
+    bought, lent = sent[0], sent[-1]
+    for one in (bought, lent):
+        answer = world.begin(one)
+        answer.status, answer.retry_after = 429, b"1"
+        answer.feed(b'{"error_code":"REQUEST_LIMIT_EXCEEDED","message":"full"}')
+        answer.finish()
+        await one.task
+    record = world.record(bought)
+    assert (record.within, record.outcome, record.status, record.breach) == (True, RequestOutcome.FAILED, 503, True)
+    assert isinstance(bought.client.error, Temporary)
+    assert "which its endpoint has bought" in bought.client.error.message
+    record = world.record(lent)
+    assert (record.within, record.outcome, record.status, record.breach) == (False, RequestOutcome.REJECTED, 429, False)
 
 
 async def test_a_request_that_lost_its_replica_is_not_refused():
