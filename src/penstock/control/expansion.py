@@ -33,7 +33,7 @@ class Kind:
 
 def kinds(endpoint: Endpoint, appraisals: Mapping[str, Appraisal], replicas: Sequence[Replica]) -> dict[str, Kind]:
     """By name what the active configuration serves, as far as it was measured; `replicas` are those of its specs."""
-    found = {}
+    found: dict[str, Kind] = {}
     for one in endpoint.active.entities if endpoint.active else ():
         appraisal = appraisals.get(one.spec)
         if appraisal is not None and appraisal.profile is not None:
