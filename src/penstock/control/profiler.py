@@ -21,7 +21,7 @@ DISTURBED = "Requests to {who} used the device while it was measured, so that it
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An engine that has loaded a version and serves nobody, `startup_s` after its launch."""
+    """An engine that has loaded a version and serves nobody, `startup_s` after it was asked for (less its build)."""
 
     id: str
     address: str

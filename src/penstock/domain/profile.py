@@ -84,7 +84,8 @@ class Profile:
 
     `throughput` is T: tokens per second of the reference workload at the knee of the curve. `input_tokens` and
     `output_tokens` are the shape that was measured: the reference workload, scaled down where the context is shorter.
-    `startup_s` is seconds from launch to ready; `memory` bytes the process takes. `measured_at` is epoch milliseconds.
+    `startup_s` is seconds from the wish for a replica until its engine answers, without a build; `memory` bytes the
+    process takes. `measured_at` is epoch milliseconds.
     `held_out_mean` and `held_out_worst` are the cost model's relative errors on shapes that it was not fitted to; None
     if time did not permit to measure any. `stale` says why it is to be measured again when the device is idle, empty if
     it holds.

@@ -26,7 +26,7 @@ class Kind(StrEnum):
     RECLAIMED = "reclaimed"
     """Taken back without less demand: a minimum came or was raised, or a replica was lost."""
     STARTED = "started"
-    """A further replica is being started; the allotment may have changed too."""
+    """A further replica is being started, or joined where it runs for others; the allotment may have changed too."""
     STOPPED = "stopped"
     """A further replica is no longer needed, or did not come; the allotment may have changed too."""
     DRIFTED = "drifted"
