@@ -41,6 +41,7 @@ def requests(world, replica, profile, factor):
         RequestRecord(
             f"r{began}-{number}", "e", "one", "guide-1", replica.id, "ann", "llm/v1/chat", False, began,
             RequestOutcome.COMPLETED, 200, Usage(2048, 256), 0.0, 5.0, seconds * 1000,
+            device_s=profile.cost.seconds(2048, 256),
         )
         for number in range(profile.knee)
     ]  # fmt: skip
