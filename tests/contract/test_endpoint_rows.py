@@ -75,9 +75,10 @@ async def test_external_models_come_back_with_references_to_their_secrets(store)
     async with store.unit() as unit:
         await unit.endpoints.add(made)
         await unit.endpoints.set_fallback(made.id, fallback=True)
+        await unit.endpoints.set_description(made.id, "As it is told now.")
         assert await unit.endpoints.specs() == frozenset()
     async with store.unit() as unit:
-        assert await unit.endpoints.by_name("one") == replace(made, fallback=True)
+        assert await unit.endpoints.by_name("one") == replace(made, fallback=True, description="As it is told now.")
 
 
 async def test_an_endpoint_without_a_configuration(store):

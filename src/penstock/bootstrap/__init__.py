@@ -33,7 +33,6 @@ from penstock.bootstrap.serving import make_cluster, make_serving
 from penstock.bootstrap.supervisor import running
 from penstock.bootstrap.telemetry import Watching, make_metrics, make_watching
 from penstock.bootstrap.tracking import make_tracking
-from penstock.control.authenticator import Authenticator
 from penstock.control.autoscaler import Autoscaler
 from penstock.control.batches import Batches
 from penstock.control.drift import DriftWatch
@@ -159,7 +158,7 @@ async def _build(settings: Settings, clock: SystemClock, stack: AsyncExitStack) 
         catalogue=catalogue,
         serving=served.serving,
         throughput=served.throughput,
-        data_plane=_data_plane(settings, gateway, access.authenticator, access.installation),
+        data_plane=_data_plane(settings, gateway, access, foundation),
         batches=batches,
         tracking=make_tracking(settings, store, artifacts, served.cluster, clock=clock, stack=stack),
         market=await make_market(settings, catalogue, artifacts, served.serving, clock=clock, stack=stack),
@@ -328,18 +327,16 @@ async def _gateway(
     return Gateway(served.table, carrier, ledger, engines, under_way, abroad, parts.limits, quotas, observer), loops
 
 
-def _data_plane(
-    settings: Settings, gateway: Gateway, authenticator: Authenticator, installation: Installation
-) -> DataPlane:
+def _data_plane(settings: Settings, gateway: Gateway, access: AccessParts, foundation: Foundation) -> DataPlane:
     given = settings.gateway
-    workspace_id = installation.workspace_id
     return DataPlane(
         gateway,
-        authenticator,
-        workspace_id,
+        access.authenticator,
+        access.installation.workspace_id,
         strict=given.strict,
         max_body_bytes=given.max_body_bytes,
         dialects=DIALECTS,
+        notices=foundation.signs().notices,
     )
 
 

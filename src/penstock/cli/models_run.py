@@ -18,7 +18,7 @@ from penstock.adapters.foundation.shelf import FolderShelf
 from penstock.adapters.store.reader import SqlReader
 from penstock.bootstrap.foundation import SHELF
 from penstock.cli.ledger_source import wide_console
-from penstock.control.pulls import Pulls, Watch
+from penstock.control.pulls import SHORT, Pulls, Watch, moved
 from penstock.control.usage_of_models import endpoints_using
 from penstock.domain.endpoint import RESERVED_PREFIX
 from penstock.domain.errors import Conflict, DoesNotExist, PenstockError
@@ -79,9 +79,12 @@ def show_all(desk: Desk, *, here: bool) -> int:
 
 
 def _state(model: FoundationModel, mark: Mark | None) -> str:
-    said = f"here, {mark.size / _GB:.1f} GB" if mark is not None else "not here"
+    said = "not here"
+    if mark is not None:
+        said = f"here, {mark.size / _GB:.1f} GB" + (f", {mark.commit[:SHORT]}" if mark.commit else "")
     if model.lifecycle is not Lifecycle.AVAILABLE:
         said += f"; {model.lifecycle.value}" + (f" {model.ends_on}" if model.ends_on else "")
+        said += f", use {model.replacement}" if model.replacement else ""
     if model.base:
         said += "; base"
     return said
@@ -91,15 +94,18 @@ def pull_one(desk: Desk, name: str, folder: Path | None, revision: str) -> int:
     """Brings a model, with a bar for the bytes."""
     model, console = desk.foundation.of(name), Console()
     console.print(f"{model.display_name}, licence {model.licence}. {model.notice}".strip(), highlight=False)
+    before = desk.shelf.marks().get(model.name)
     with _bar(console) as watch:
         mark = desk.pulls.pull(name, watch, revision=revision, folder=folder)
     where = f"endpoint '{model.endpoint}'" if model.served else f"the model '{model.full_name}'"
-    console.print(
-        f"{model.display_name} is here, {mark.size / _GB:.2f} GB from {mark.source}. A server that runs has {where} "
-        "within seconds, another one when it is started.",
-        highlight=False,
-        soft_wrap=True,
+    told = (
+        moved(before, mark),
+        f"{model.display_name} {'was here already' if mark == before else 'is here'}, {mark.size / _GB:.2f} GB from "
+        f"{mark.source}. A server that runs has {where} within seconds, another one when it is started.",
+        desk.foundation.parting(model),
     )
+    for line in filter(None, told):
+        console.print(line, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -15,7 +15,7 @@ from penstock.control.usage_of_models import endpoints_using
 from penstock.control.versions import NewVersion, Versions
 from penstock.domain.access import USERS, Caller, PermissionLevel, Principal, PrincipalKind, Scope
 from penstock.domain.acl import Acl, Grantee, GranteeKind
-from penstock.domain.catalog import ModelVersion, RegisteredModel, VersionStatus
+from penstock.domain.catalog import ModelVersion, RegisteredModel, Tags, VersionStatus
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.foundation import Foundation, FoundationModel
 from penstock.domain.grant import READ
@@ -108,9 +108,8 @@ class FoundationModels:
         async with self._store.unit() as unit:
             if await unit.catalog.model(model.full_name) is None:
                 await unit.catalog.add_model(self._registered(model))
-        made = await self._versions.create(
-            _WE, model.full_name, NewVersion(source=mark.source, description=self._foundation.description(model))
-        )
+        new = NewVersion(mark.source, description=self._foundation.description(model), tags=_tags(mark))
+        made = await self._versions.create(_WE, model.full_name, new)
         for path, file in files:
             await self._artifacts.adopt(made.storage, path, file)
         version = await self._versions.finalize(model.full_name, made.number, SYSTEM)
@@ -142,6 +141,9 @@ class FoundationModels:
             if not model.served or version is None or problem(version):
                 await self._withdraw(unit, endpoint, said)
                 return
+            told = self._told(model)
+            if endpoint is not None and endpoint.description != told:
+                await unit.endpoints.set_description(endpoint.id, told)
             now = self._clock.now_ms()
             if endpoint is None:
                 endpoint = self._endpoint(model, version, now)
@@ -158,6 +160,10 @@ class FoundationModels:
         self._changed.append(endpoint.id)
         said.append(f"endpoint {endpoint.name} serves {version.label}")
 
+    def _told(self, model: FoundationModel) -> str:
+        """Its endpoint's description, as long as one may be."""
+        return self._foundation.description(model)[:1000]
+
     def _endpoint(self, model: FoundationModel, version: ModelVersion, now: int) -> Endpoint:
         return Endpoint(
             id=self._new_id(),
@@ -165,7 +171,7 @@ class FoundationModels:
             creator=SYSTEM,
             created_at=now,
             updated_at=now,
-            description=self._foundation.description(model)[:1000],
+            description=self._told(model),
             route_optimized=False,
             tags=(),
             active=None,
@@ -205,6 +211,12 @@ def _config(model: FoundationModel, version: ModelVersion, now: int, *, after: i
     entity = ServedEntity(model.endpoint, version.model, str(version.number), 0, 0, scale_to_zero_enabled=True)
     route = Route(entity.name, 100)
     return Config(after + 1, (entity,), (route,), version.facts.task, SYSTEM, now)
+
+
+def _tags(mark: Mark) -> Tags:
+    """Which revision of its repository a version is."""
+    told = {"commit": mark.commit, "revision": mark.revision}
+    return tuple((key, value) for key, value in told.items() if value)
 
 
 def _number(endpoint: Endpoint) -> int:

@@ -17,6 +17,9 @@ from penstock.ports.clock import Clock
 from penstock.ports.hub import Hub, HubFile, Snapshot
 from penstock.ports.shelf import Mark, Place, Shelf
 
+SHORT = 7
+"""Digits of a commit that are enough for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
@@ -25,6 +28,15 @@ class Watch:
     begin: Callable[[str, int], None]
     came: Callable[[int], None]
     file: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where files come from: `revision` is what was asked for, `commit` what it is; both are empty for a folder."""
+
+    source: str
+    revision: str = ""
+    commit: str = ""
 
 
 class Pulls:
@@ -46,14 +58,15 @@ class Pulls:
         model = self._foundation.of(name)
         with self._shelf.place(model.name) as place:
             if folder is not None:
-                source, size = self._copy(model, place, folder, f"folder:{folder.absolute()}", watch)
+                origin = _Origin(f"folder:{folder.absolute()}")
+                size = self._copy(model, place, folder, origin, watch)
             else:
-                source, size = self._download(model, place, revision or model.revision, watch)
+                origin, size = self._download(model, place, revision or model.revision, watch)
             held = self._shelf.marks().get(model.name)
-            if held is not None and held.source == source and not size:
+            if held is not None and held.source == origin.source and not size:
                 return held
-            mark = Mark(model.name, source, size, self._clock.now_ms())
-            place.finish(mlmodel(model.task, model.repository, source, model.licence), mark)
+            mark = Mark(model.name, origin.source, size, self._clock.now_ms(), origin.revision, origin.commit)
+            place.finish(mlmodel(model.task, model.repository, origin.source, model.licence), mark)
         return mark
 
     def remove(self, name: str) -> FoundationModel:
@@ -64,22 +77,24 @@ class Pulls:
         self._shelf.remove(model.name)
         return model
 
-    def _download(self, model: FoundationModel, place: Place, revision: str, watch: Watch) -> tuple[str, int]:
+    def _download(self, model: FoundationModel, place: Place, revision: str, watch: Watch) -> tuple[_Origin, int]:
         hub = self._hub()
+        from_hub = f"{hub.address}/{model.repository}@"
         try:
             snapshot = hub.snapshot(model.repository, revision)
         except Temporary:
             cached = hub.cached(model.repository, revision)
             if cached is None:
                 raise
-            return self._copy(model, place, cached, f"{hub.address}/{model.repository}@{cached.name}", watch)
-        source = f"{hub.address}/{model.repository}@{snapshot.commit}"
+            origin = _Origin(from_hub + cached.name, revision, cached.name)
+            return origin, self._copy(model, place, cached, origin, watch)
+        origin = _Origin(from_hub + snapshot.commit, revision, snapshot.commit)
         held = self._shelf.marks().get(model.name)
-        if held is not None and held.source == source:
-            return source, 0
+        if held is not None and held.source == origin.source:
+            return origin, 0
         files = _chosen(snapshot)
         size = sum(file.size for file in files)
-        place.begin(source)
+        place.begin(origin.source)
         self._check_room(place, sum(file.size for file in files if not (place.files / file.path).exists()))
         watch.begin(model.display_name, size)
         for file in files:
@@ -89,14 +104,15 @@ class Pulls:
                 watch.came(file.size)
             else:
                 hub.fetch(snapshot, file, target, watch.came)
-        return source, size
+        return origin, size
 
-    def _copy(self, model: FoundationModel, place: Place, folder: Path, source: str, watch: Watch) -> tuple[str, int]:
+    def _copy(self, model: FoundationModel, place: Place, folder: Path, origin: _Origin, watch: Watch) -> int:
+        """Copies what is wanted of a folder; its size."""
         if not folder.is_dir():
             raise InvalidParameter(f"--from {folder} is not a folder.")
         paths = wanted(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")), str(folder))
         sizes = {path: (folder / path).stat().st_size for path in paths}
-        place.begin(source)
+        place.begin(origin.source)
         self._check_room(place, sum(sizes.values()))
         watch.begin(model.display_name, sum(sizes.values()))
         for path, size in sizes.items():
@@ -105,7 +121,7 @@ class Pulls:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / path, target)
             watch.came(size)
-        return source, sum(sizes.values())
+        return sum(sizes.values())
 
     def _check_room(self, place: Place, needed: int) -> None:
         room = place.room()
@@ -113,6 +129,13 @@ class Pulls:
             raise QuotaExceeded(
                 f"{needed / 1e9:.1f} GB are to come, and the disk of the data folder has {room / 1e9:.1f} GB left."
             )
+
+
+def moved(before: Mark | None, now: Mark) -> str:
+    """What a pull is to say of a branch that has moved since the model was brought the last time; empty if it has not."""
+    if before is None or before.revision != now.revision or not before.commit or before.commit == now.commit:
+        return ""
+    return f"'{now.revision}' has moved: it was {before.commit[:SHORT]}, which was here, and is {now.commit[:SHORT]} now."
 
 
 def _chosen(snapshot: Snapshot) -> list[HubFile]:

@@ -76,15 +76,25 @@ class FoundationModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What users of a deprecated model are told, and the date (ISO 8601) when it ends, empty if that is not known."""
+
+    words: str
+    ends_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signs:
     """Names of endpoints that lead elsewhere: `aliases` to another name, `absent` to what is said if it is not there.
 
-    `undeployable` says of full names of models why they are not served.
+    `undeployable` says of full names of models why they are not served, and `notices` of endpoints that they will not
+    be served for long.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     undeployable: Mapping[str, str] = field(default_factory=dict)
+    notices: Mapping[str, Notice] = field(default_factory=dict)
 
     def missing(self, name: str) -> str | None:
         """What is said of an endpoint that is not there, None if nothing is known of it."""
@@ -112,6 +122,11 @@ class Foundation:
             aliases,
             {one.endpoint: self._absent(one) for one in offered},
             {str(one.full_name): _base(one) for one in self.models if one.base},
+            {
+                one.endpoint: Notice(self.parting(one), one.ends_on)
+                for one in offered
+                if one.lifecycle is Lifecycle.DEPRECATED
+            },
         )
 
     def quotas(self) -> Mapping[str, Quota]:
@@ -128,10 +143,21 @@ class Foundation:
 
     def _absent(self, model: FoundationModel) -> str:
         if model.lifecycle is Lifecycle.RETIRED:
-            when = f" on {model.ends_on}" if model.ends_on else ""
-            return f"{model.display_name} ('{model.endpoint}') was retired{when}.{self._instead(model)}"
+            return self.parting(model)
         named = f"{model.display_name} ('{model.endpoint}')"
-        return f"The weights of {named} are not on this server: {model.pull} brings them."
+        said = f"The weights of {named} are not on this server: {model.pull} brings them."
+        return f"{said} {self.parting(model)}".strip()
+
+    def parting(self, model: FoundationModel) -> str:
+        """What is said of a model that is given up, or will be; empty for others."""
+        if model.lifecycle is Lifecycle.RETIRED:
+            named = f" ('{model.endpoint}')" if model.endpoint else ""
+            when = f" on {model.ends_on}" if model.ends_on else ""
+            return f"{model.display_name}{named} was retired{when}.{self._instead(model)}"
+        if model.lifecycle is Lifecycle.DEPRECATED:
+            until = f" and will be retired on {model.ends_on}" if model.ends_on else ""
+            return f"{model.display_name} is deprecated{until}.{self._instead(model)}"
+        return ""
 
     def _instead(self, model: FoundationModel) -> str:
         if not model.replacement:
@@ -143,8 +169,7 @@ class Foundation:
         """Of its endpoint."""
         said = f"{model.display_name}, paid by the token. Licence: {model.licence}."
         if model.lifecycle is Lifecycle.DEPRECATED:
-            until = f" and will be retired on {model.ends_on}" if model.ends_on else ""
-            said += f" It is deprecated{until}.{self._instead(model)}"
+            said += f" {self.parting(model)}"
         return f"{said} {model.notice}".strip()
 
 

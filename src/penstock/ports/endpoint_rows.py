@@ -90,6 +90,10 @@ class EndpointRows(Protocol):
         """Replaces the tags."""
         ...
 
+    async def set_description(self, endpoint_id: str, description: str) -> None:
+        """Replaces the description."""
+        ...
+
     async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
         """Sets whether the endpoint's external models stand in for each other."""
         ...

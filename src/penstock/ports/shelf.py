@@ -14,12 +14,18 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What was brought: `source` says where from and which commit, `size` is in bytes, `at` in epoch milliseconds."""
+    """What was brought: `source` says where from and which commit, `size` is in bytes, `at` in epoch milliseconds.
+
+    `revision` is what was asked for of the repository, and `commit` what that was then; both are empty for what came
+    from a folder.
+    """
 
     name: str
     source: str
     size: int
     at: int
+    revision: str = ""
+    commit: str = ""
 
 
 class Place(Protocol):

@@ -123,6 +123,10 @@ class FakeEndpointRows:
         """Replaces the tags."""
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], tags=tuple(tags))
 
+    async def set_description(self, endpoint_id: str, description: str) -> None:
+        """Replaces the description."""
+        self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], description=description)
+
     async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
         """Whether external models stand in for each other."""
         self.by_key[endpoint_id] = replace(self.by_key[endpoint_id], fallback=fallback)

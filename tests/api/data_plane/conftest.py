@@ -9,6 +9,7 @@ import pytest
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.control.authenticator import Authenticator
+from penstock.domain.foundation import Notice
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.traffic import Route
@@ -65,7 +66,7 @@ class NotingJournal(FakeJournal):
 class Plane:
     """The parts that tests look at, and requests to it."""
 
-    def __init__(self, store, clock, *, strict=False):
+    def __init__(self, store, clock, *, strict=False, notices=None):
         self.clock = clock
         gate = Gate(clock)
         limits = Limits(clock)
@@ -84,7 +85,13 @@ class Plane:
         client, quotas = HttpEngineClient(), Quotas(clock)
         gateway = Gateway(self.table, carrier, ledger, client, self.running, abroad, limits, quotas, self.observer)
         self.app = DataPlane(
-            gateway, Authenticator(store, clock), "42", strict=strict, max_body_bytes=MAX_BODY, dialects=DIALECTS
+            gateway,
+            Authenticator(store, clock),
+            "42",
+            strict=strict,
+            max_body_bytes=MAX_BODY,
+            dialects=DIALECTS,
+            notices=notices,
         )
 
     def publish(self, *engines, name="guide", task=Task.CHAT, to_zero=False, entity="guide-1"):
@@ -173,4 +180,12 @@ async def served(plane):
 @pytest.fixture
 async def strictly_served(store, clock):
     async for one in serve(Plane(store, clock, strict=True)):
+        yield one
+
+
+@pytest.fixture
+async def noting(store, clock):
+    """With a model that is deprecated: `guide`."""
+    notice = Notice('Guide is deprecated. Use "Guíde 2" instead.', "2027-01-02")
+    async for one in serve(Plane(store, clock, notices={"guide": notice})):
         yield one

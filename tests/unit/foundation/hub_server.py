@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Repository:
     private: bool = False
     lies: set = field(default_factory=set)
     """Paths of files that come with other contents than was announced."""
+    head: str = COMMIT
+    """The commit that `main` is. Every other one that is asked for holds the same files."""
 
 
 class HubServer:
@@ -105,26 +108,29 @@ class HubServer:
         api = parts[0] == "api"
         name = "/".join(parts[2:4] if api else parts[:2])
         repository = self.repositories.get(name)
+        revision = next(iter(parts[5:6] if api else parts[3:4]), "")
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if repository is None or (repository.private and not bearer):
             self._send(request, 401, {"X-Error-Code": "RepoNotFound"}, b"", body=body)
-        elif (parts[5] if api else parts[3]) not in {"main", COMMIT}:
+        elif re.fullmatch("main|[0-9a-f]{40}", revision) is None:
             self._send(request, 404, {"X-Error-Code": "RevisionNotFound"}, b"", body=body)
         elif api:
-            self._send(request, 200, {"Content-Type": "application/json"}, self._info(name, repository), body=body)
+            told = self._info(name, repository, revision)
+            self._send(request, 200, {"Content-Type": "application/json"}, told, body=body)
         elif repository.gate and bearer != repository.gate:
             self._send(request, 403, {"X-Error-Code": "GatedRepo"}, b"", body=body)
         else:
             self._file(request, repository, "/".join(parts[4:]), body=body)
 
-    def _info(self, name, repository):
+    def _info(self, name, repository, revision):
         siblings = []
         for path, content in repository.files.items():
             one = {"rfilename": path, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
             if len(content) >= LARGE:
                 one["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pointerSize": 130}
             siblings.append(one)
-        return json.dumps({**self._told(name, repository), "sha": COMMIT, "siblings": siblings}).encode()
+        told = {**self._told(name, repository), "sha": repository.head if revision == "main" else revision}
+        return json.dumps({**told, "siblings": siblings}).encode()
 
     def _told(self, name, repository):
         gated = "manual" if repository.gate else False

@@ -1,5 +1,6 @@
 """The catalogue of foundation models that comes with the program, and what its rules are."""
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import pytest
 
 from penstock.adapters.foundation.catalogue import load_foundation
 from penstock.domain.errors import DoesNotExist, InvalidParameter
-from penstock.domain.foundation import Foundation, FoundationModel, Lifecycle, foundation_of
+from penstock.domain.foundation import Foundation, FoundationModel, Lifecycle, Notice, foundation_of
 from penstock.domain.model import Task
 from penstock.domain.quota import Quota
 
@@ -78,6 +79,21 @@ def test_what_the_platform_says_of_its_models():
         foundation.of("gpt-5")
 
 
+def test_revisions_are_commits_where_they_are_known():
+    revisions = {one.name: one.revision for one in load_foundation().models}
+    assert all(re.fullmatch("main|[0-9a-f]{40}", revision) for revision in revisions.values())
+    moving = {one.name for one in load_foundation().models if one.revision == "main" and one.served}
+    assert moving == {
+        "deepseek-v4-flash",
+        "deepseek-v4-pro",
+        "glm-5-2",
+        "glm-5-3",
+        "glm-5-3-flash",
+        "kimi-k3",
+        "llama-4-maverick",
+    }
+
+
 def test_callers_are_led_to_models_and_told_why_one_is_not_there():
     signs = foundation_of([MODEL, OLD]).signs()
     assert signs.aliases == {
@@ -108,6 +124,13 @@ def test_deprecated_models_are_served_with_a_word_on_it():
     assert "deprecated and will be retired on 2025-01-02. Use 'databricks-tiny'" in foundation.description(old)
     assert foundation.description(old).endswith("Mind the licence.")
     assert set(foundation.quotas()) == {"databricks-tiny", "databricks-old"}
+    parting = (
+        "Old is deprecated and will be retired on 2025-01-02. Use 'databricks-tiny' (Tiny) instead; if it is not here, "
+        "`penstock models pull tiny` brings it."
+    )
+    assert foundation.signs().notices == {"databricks-old": Notice(parting, "2025-01-02")}
+    assert foundation.signs().missing("databricks-old").endswith(f"`penstock models pull old` brings them. {parting}")
+    assert foundation_of([MODEL]).signs().notices == {}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What came to the shelf is in the catalogue and served; what is taken away goes."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -203,6 +204,26 @@ async def test_a_server_that_died_in_between_begins_anew(place, monkeypatch):
             await place.models.step()
     place.server()
     assert "endpoint databricks-tiny serves version 2" in await place.models.step()
+
+
+async def test_a_version_says_which_commit_it_is(place):
+    place.pull()
+    mark = replace(place.shelf.marks()["tiny"], revision="main", commit="c0ffee")
+    place.shelf.marks = lambda: {"tiny": mark}
+    await place.models.step()
+    assert (await place.versions.get(TINY, 1)).tags == (("commit", "c0ffee"), ("revision", "main"))
+
+
+async def test_a_deprecated_model_is_served_and_says_so_with_the_next_server(place):
+    place.pull()
+    await place.models.step()
+    ending = model(lifecycle=Lifecycle.DEPRECATED, ends_on="2027-01-02", replacement="other")
+    place.foundation = foundation_of([ending, model("other")])
+    place.server()
+    assert await place.models.step() == ""
+    (view,) = await place.world.endpoints.list(BOB)
+    assert (view.endpoint.name, view.endpoint.ready) == ("databricks-tiny", "READY")
+    assert "Tiny is deprecated and will be retired on 2027-01-02. Use 'databricks-other'" in view.endpoint.description
 
 
 async def test_a_retired_model_loses_its_endpoint_with_the_next_server(place):

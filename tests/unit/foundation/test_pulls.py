@@ -11,12 +11,13 @@ from penstock.adapters.foundation.shelf import FolderShelf
 from penstock.adapters.models.reader import read_facts
 from penstock.cli import models_run
 from penstock.cli.main import app
-from penstock.control.pulls import Pulls, Watch
+from penstock.control.pulls import Pulls, Watch, moved
 from penstock.domain.errors import Conflict, DoesNotExist, InvalidParameter, PenstockError, QuotaExceeded, Temporary
 from penstock.domain.model import Task
 from penstock.testing.clock import FakeClock
 
 NAME, REPOSITORY = "meta_llama_v3_1_8b_instruct", "meta-llama/Llama-3.1-8B-Instruct"
+PINNED = load_foundation().of(NAME).revision
 
 
 class Seen:
@@ -59,7 +60,8 @@ def test_a_model_comes_from_the_hub_ready_to_be_served(server, shelf, pulls, tmp
     server.repositories[REPOSITORY] = Repository(files)
     seen = Seen()
     mark = pulls.pull(NAME, seen.watch)
-    assert (mark.name, mark.source) == (NAME, f"{server.address}/{REPOSITORY}@{COMMIT}")
+    assert (mark.name, mark.source) == (NAME, f"{server.address}/{REPOSITORY}@{PINNED}")
+    assert (mark.revision, mark.commit) == (PINNED, PINNED)
     kept = set(files) - {"pytorch_model.bin", "original/consolidated.00.pth", "consolidated.safetensors"}
     assert {path for path, _ in shelf.arrived(NAME)} == {"MLmodel", *(f"model/{path}" for path in kept)}
     assert seen.size == seen.came == mark.size == sum(len(files[path]) for path in kept)
@@ -92,9 +94,23 @@ def test_what_is_here_already_is_not_brought_again(server, shelf, pulls):
     assert server.ranges() == []
 
 
+def test_a_branch_that_has_moved_is_told_and_its_new_commit_comes(server, pulls):
+    repository = server.repositories[REPOSITORY] = Repository(checkpoint())
+    first = pulls.pull(NAME, Seen().watch, revision="main")
+    assert (first.revision, first.commit) == ("main", COMMIT)
+    assert moved(None, first) == moved(first, first) == ""
+    repository.head = "beef" * 10
+    second = pulls.pull(NAME, Seen().watch, revision="main")
+    assert second.source == f"{server.address}/{REPOSITORY}@{repository.head}"
+    assert moved(first, second) == "'main' has moved: it was c0ffeec, which was here, and is beefbee now."
+    third = pulls.pull(NAME, Seen().watch)
+    assert moved(second, third) == ""
+
+
 def test_a_model_comes_from_a_folder(shelf, pulls, folder, server):
     mark = pulls.pull(NAME, Seen().watch, folder=folder)
     assert mark.source == f"folder:{folder}"
+    assert (mark.revision, mark.commit) == ("", "")
     assert ("model/config.json", (folder / "config.json").read_bytes()) in [
         (path, file.read_bytes()) for path, file in shelf.arrived(NAME)
     ]
@@ -113,7 +129,8 @@ def test_without_the_hub_its_cache_is_looked_into(server, pulls, tmp_path):
     (root / "snapshots" / COMMIT).mkdir(parents=True)
     for path, content in checkpoint().items():
         (root / "snapshots" / COMMIT / path).write_bytes(content)
-    assert pulls.pull(NAME, Seen().watch).source == f"{server.address}/{REPOSITORY}@{COMMIT}"
+    mark = pulls.pull(NAME, Seen().watch, revision="main")
+    assert (mark.source, mark.commit) == (f"{server.address}/{REPOSITORY}@{COMMIT}", COMMIT)
 
 
 def test_what_cannot_be_served_does_not_come(server, pulls):
@@ -171,9 +188,13 @@ def test_the_command(server, hub, folder, tmp_path, monkeypatch):
     assert "endpoint 'databricks-bge-large-en'" in said
     status, said = run("list")
     assert status == 0
-    assert re.search(r"bge_large_en_v1_5 .*databricks-bge-large-en .*embeddings .*512 .*mit .*here, 0\.0 GB", said)
-    assert re.search(r"dbrx_instruct .*not here; retired 2025-04-30", said)
+    assert re.search(r"bge_large_en_v1_5 .*databricks-bge-large-en .*embeddings .*512 .*mit .*0\.0 GB, d4aa690 ", said)
+    assert re.search(r"dbrx_instruct .*not here; retired 2025-04-30, use llama_v3_3_70b_instruct", said)
     assert run("list", "--here")[1].count("GB") == 1
+    assert "was here already" in run("pull", "bge_large_en_v1_5")[1]
+    assert "moved" not in run("pull", "bge_large_en_v1_5", "--revision", "main")[1]
+    server.repositories["BAAI/bge-large-en-v1.5"].head = "beef" * 10
+    assert "'main' has moved: it was c0ffeec" in run("pull", "bge_large_en_v1_5", "--revision", "main")[1]
     assert run("remove", "bge_large_en_v1_5")[0] == 0
     assert run("list", "--here")[1].count("GB") == 0
     status, said = run("pull", "databricks-gte-large-en")

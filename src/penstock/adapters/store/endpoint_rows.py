@@ -142,6 +142,10 @@ class SqlEndpointRows:
         """Replaces the tags."""
         await self._update(endpoint_id, tags=[list(tag) for tag in tags])
 
+    async def set_description(self, endpoint_id: str, description: str) -> None:
+        """Replaces the description."""
+        await self._update(endpoint_id, description=description)
+
     async def set_fallback(self, endpoint_id: str, *, fallback: bool) -> None:
         """Whether external models stand in for each other."""
         await self._update(endpoint_id, fallback=fallback)

@@ -5,7 +5,7 @@ A bare ASGI callable: a framework would cost more than all that is done here.
 
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -25,6 +25,7 @@ from penstock.domain.errors import (
     PenstockError,
     TooLarge,
 )
+from penstock.domain.foundation import Notice
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.trace_context import TraceContext
@@ -37,6 +38,7 @@ from penstock.web.errors import crash_answer, error_answer
 from penstock.web.guard import Access, Declared
 from penstock.web.openai import forms, requests
 from penstock.web.openai.dialect import Dialect, DialectReply, Translation
+from penstock.web.openai.notice_headers import Headers, notice_headers
 from penstock.web.openai.reply import AsgiReply, HangUp
 from penstock.web.trace_headers import context_of
 
@@ -118,6 +120,7 @@ class DataPlane:
         strict: bool,
         max_body_bytes: int,
         dialects: Sequence[Dialect] = (),
+        notices: Mapping[str, Notice] | None = None,
     ) -> None:
         self._gateway = gateway
         self._authenticator = authenticator
@@ -125,6 +128,7 @@ class DataPlane:
         self._read = requests.read_strictly if strict else requests.read
         self._max_body = max_body_bytes
         self._dialects = {PREFIX + dialect.path: dialect for dialect in dialects}
+        self._notices = {name: notice_headers(notice) for name, notice in (notices or {}).items()}
         self.routes: Sequence[Declared] = (
             *self._own_routes,
             *(Declared("POST", path, Access.USER) for path in self._dialects),
@@ -173,10 +177,16 @@ class DataPlane:
             await reply.whole(200, b"application/json", "", self._models(caller, target.endpoint))
         else:
             call = await self._call(target, caller, receive, heads, arrival)
+            reply.note(self._notice(call.endpoint))
             call, client = self._in_openais_form(call, reply)
             interrupt = Interrupt()
             with HangUp(receive, interrupt):
                 await self._gateway.serve(call, client, interrupt)
+
+    def _notice(self, name: str) -> Headers:
+        """What answers of the endpoint say of its model; `name` may be another name of it."""
+        route = self._gateway.table.find(name) if self._notices else None
+        return self._notices.get(route.name, ()) if route is not None else ()
 
     def _in_openais_form(self, call: Call, reply: Reply) -> tuple[Call, Reply]:
         """The call and its client's end, translated where the body has a form of custom models."""

@@ -35,10 +35,15 @@ class AsgiReply:
         self.code = 0
         """The status that was sent, 0 while none was."""
         self._limits: Sequence[tuple[bytes, bytes]] = ()
+        self._notice: Sequence[tuple[bytes, bytes]] = ()
 
     def limited(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Headers for whatever is answered."""
         self._limits = headers
+
+    def note(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Headers about the model, for whatever is answered."""
+        self._notice = headers
 
     async def begin(self, status: int, content_type: bytes, entity: str, retry_after: bytes = b"") -> None:
         """Sends the head."""
@@ -83,12 +88,12 @@ class AsgiReply:
     async def error(self, answer: ErrorAnswer) -> None:
         """Sends an error answer."""
         self.begun, self.code = True, answer.status
-        headers = [*answer.headers, *self._ids(), *self._limits]
+        headers = [*answer.headers, *self._ids(), *self._notice, *self._limits]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": answer.body})
 
     def _headers(self, content_type: bytes, entity: str, retry_after: bytes) -> Headers:
-        headers = [(b"content-type", content_type), *self._ids(), *self._limits]
+        headers = [(b"content-type", content_type), *self._ids(), *self._notice, *self._limits]
         if entity:
             headers.append((b"served-model-name", entity.encode()))
         if retry_after:
