@@ -33,6 +33,9 @@ FAMILIES = (
     "MiniLM (mean of all tokens)",
     "GTE v1.5",
 )
+EMBEDDERS = ("BGE v1.5", "MiniLM (mean of all tokens)", "GTE v1.5")
+OF_TEXTS = ("chat", "tools", "JSON", "logprobs", "LoRA")
+"""Columns that have nothing to say of a model of vectors."""
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
@@ -54,9 +57,14 @@ def table(facts: Facts) -> str:
     for family in FAMILIES:
         found = facts.get(family, {})
         for number, engine in enumerate(each for each in ENGINES if each in found):
-            cells = (found[engine].get(column, "") for column in COLUMNS)
+            cells = (_cell(family, column, found[engine]) for column in COLUMNS)
             rows.append((family if not number else "", engine, *cells))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(family: str, column: str, shown: dict[str, str]) -> str:
+    nothing = "\N{EN DASH}" if family in EMBEDDERS and column in OF_TEXTS else ""
+    return shown.get(column, nothing)
 
 
 def page(text: str, facts: Facts) -> str:

@@ -1,17 +1,19 @@
-"""Tools and forms with every family's own arithmetic, in 8 bits, and in its own form of chats."""
+"""Tools and forms with every family's own arithmetic, in 8 and 16 bits, and in its own form of chats."""
 
 import json
-import os
-from pathlib import Path
 
+import jsonschema
 import pytest
 from engine_fakes import byte_level, write_model
 from engine_http import post
 from family_templates import FORMS
+from shown_cells import shown
 from tiny_families import DBRX, MIXTRAL, MPT, QWEN2, write_family
 from tiny_models import LLAMA
 from tiny_models import write_model as write_llama
 
+from penstock_engine.build import build
+from penstock_engine.errors import UnsupportedModel
 from penstock_engine.loader import load_decoder
 from penstock_engine.work import Precision
 
@@ -23,7 +25,6 @@ NATIVE = {"Llama 3": "<|python_tag|>", "Mistral": "[TOOL_CALLS]"}
 FAMILIES = [
     (name, family, own)
     for name, form in FORMS.items()
-    if name != "LlamaGuard"
     for family in form.families
     for own in ((False, True) if name in NATIVE else (False,))
 ]
@@ -38,22 +39,18 @@ FORM = {"type": "json_schema", "json_schema": {"name": "flow", "schema": SCHEMA}
 ASK = {"messages": [{"role": "user", "content": "How much?"}], "max_tokens": 400, "seed": 3}
 
 
-def shown(family, column):
-    """A cell of docs/models.md, written down if the table is being made."""
-    if folder := os.environ.get("MODELS_TABLE"):
-        line = {"family": family, "engine": "CPU int8", "column": column, "value": "yes"}
-        with (Path(folder) / f"{os.getpid()}.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+def write_weights(folder, family):
+    config = CONFIGS.get(family, LLAMA)
+    longer = {key: CONTEXT for key in ("max_position_embeddings", "max_seq_len") if key in config}
+    write = write_family if family in CONFIGS else write_llama
+    return write(folder, config | longer | {"vocab_size": VOCABULARY})
 
 
 @pytest.fixture
 def served(open_text, tmp_path):
-    def made(name, family, own):
-        config = CONFIGS.get(family, LLAMA)
-        longer = {key: CONTEXT for key in ("max_position_embeddings", "max_seq_len") if key in config}
-        write = write_family if family in CONFIGS else write_llama
-        weights = write(tmp_path / "weights", config | longer | {"vocab_size": VOCABULARY})
-        decoder = load_decoder(weights, tmp_path / "cache", Precision.INT8, 64 << 20, lambda _: None)
+    def made(name, family, precision, own):
+        weights = write_weights(tmp_path / "weights", family)
+        decoder = load_decoder(weights, tmp_path / "cache", precision, 64 << 20, lambda _: None)
         mark = NATIVE[name] if own else ""
         source = ("{% if tools %}" + mark + "{{ tools | tojson }}{% endif %}" if own else "") + FORMS[name].source
         return open_text(decoder, folder=write_model(tmp_path / "words", byte_level(), source))
@@ -61,22 +58,30 @@ def served(open_text, tmp_path):
     return made
 
 
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.BF16])
 @pytest.mark.parametrize(("name", "family", "own"), FAMILIES)
-async def test_a_family_calls_tools_and_answers_in_a_form(served, name, family, own):
-    async with served(name, family, own) as client:
+async def test_a_family_calls_tools_and_answers_in_a_form(served, name, family, own, precision):
+    async with served(name, family, precision, own) as client:
         called = (await post(client, ASK | {"tools": [TOOL], "tool_choice": "required"}))["choices"][0]
         assert called["finish_reason"] == "tool_calls"
+        assert called["message"]["tool_calls"]
         for call in called["message"]["tool_calls"]:
             assert call["function"]["name"] == "flow"
-            arguments = json.loads(call["function"]["arguments"])
-            assert len(arguments["river"]) <= 9
-            assert arguments["days"] >= 1
-        shown(family, "tools")
+            jsonschema.validate(json.loads(call["function"]["arguments"]), SCHEMA)
+        shown(family, f"CPU {precision}", "tools", "called, validated")
         body = ASK | {"response_format": FORM, "logprobs": True, "top_logprobs": 2}
         held = (await post(client, body))["choices"][0]
         assert held["finish_reason"] == "stop"
-        assert set(json.loads(held["message"]["content"])) == {"river", "days"}
+        jsonschema.validate(json.loads(held["message"]["content"]), SCHEMA)
         assert bool(held["message"].get("reasoning_content")) is name.startswith("DeepSeek")
-        shown(family, "JSON")
+        shown(family, f"CPU {precision}", "JSON", "validated")
         assert all(len(entry["top_logprobs"]) == 2 for entry in held["logprobs"]["content"])
-        shown(family, "logprobs")
+
+
+@pytest.mark.parametrize("family", ["MPT", "DBRX"])
+def test_families_that_take_no_adapters_say_so(tmp_path, family):
+    weights = write_weights(tmp_path / "weights", family)
+    with pytest.raises(UnsupportedModel, match="adapters of models of this family are not supported: merge them"):
+        build(weights, tmp_path / "cache", Precision.INT8, lambda _: None, adapters={"x": tmp_path})
+    for precision in (Precision.INT8, Precision.BF16):
+        shown(family, f"CPU {precision}", "LoRA", "refused: merge first")

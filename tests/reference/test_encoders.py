@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import plain
@@ -22,6 +23,13 @@ SIZES = {
 BERT = SIZES | {"max_position_embeddings": 128}
 GTE = SIZES | {"max_position_embeddings": 8192, "type_vocab_size": 2, "rope_parameters": {"rope_type": "default"}}
 LEAST = {"fp32": 0.999999, "bf16": 0.9995, "int8": 0.998}
+PUBLISHED = {
+    "base": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},
+    "large": {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096},
+}
+"""The widths of BGE v1.5 and of GTE v1.5."""
+FEWER = {"num_hidden_layers": 2, "initializer_range": 0.035}
+"""Of their 12 and 24 layers."""
 
 
 def made(kind, config, folder):
@@ -34,9 +42,9 @@ def made(kind, config, folder):
     return model
 
 
-def asked(lengths=PROMPT_LENGTHS):
+def asked(lengths=PROMPT_LENGTHS, vocabulary=1000):
     numbers = random.Random(3)
-    return [[numbers.randrange(5, 1000) for _ in range(length)] for length in lengths]
+    return [[numbers.randrange(5, vocabulary) for _ in range(length)] for length in lengths]
 
 
 @torch.no_grad()
@@ -44,28 +52,42 @@ def states_of(model, prompt):
     return model(torch.tensor([prompt])).last_hidden_state[0].numpy()
 
 
+def tensors_of(model):
+    return {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
+
+
 def cosines(one, other):
     return (one * other).sum(-1) / (np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1))
 
 
-def compare(found, vectors, shown=None, family=""):
+@pytest.fixture(scope="module")
+def tally(shown):
+    """The cosines of a family's cases, of which the least is told at the end: {family: {precision: [cosine, ...]}}."""
+    found = {}
+    yield found
+    for family, by in found.items():
+        for precision, seen in by.items():
+            shown(family, f"CPU {precision}", "equals reference", f"cosine {min(seen):.6f}")
+
+
+def compare(found, vectors, seen=None):
+    """`seen`: a family's part of the tally."""
     for precision, least in LEAST.items():
         for way in ("padded", "single"):
             assert cosines(found[precision][way], vectors).min() > least
-        if shown is not None:
-            cosine = cosines(found[precision]["padded"], vectors).min()
-            shown(family, f"CPU {precision}", "equals reference", f"cosine {cosine:.6f}")
+        if seen is not None:
+            seen.setdefault(precision, []).append(cosines(found[precision]["padded"], vectors).min())
 
 
 @pytest.mark.parametrize("prefix", ["", "bert."])
-def test_bge_equals_the_reference(tmp_path, engine, shown, prefix):
+def test_bge_equals_the_reference(tmp_path, engine, tally, prefix):
     """The first token's last state, of length 1."""
     model, prompts = made(BertModel, BertConfig(**BERT), tmp_path), asked()
     tensors = load_file(tmp_path / "model.safetensors")
     save_file({prefix + name: tensor for name, tensor in tensors.items()}, tmp_path / "model.safetensors")
     vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
     found = engine(tmp_path, prompts, kind="encoder")
-    compare(found, vectors, shown, "BGE v1.5")
+    compare(found, vectors, tally.setdefault("BGE v1.5", {}))
     for precision in found:
         assert np.linalg.norm(found[precision]["padded"], axis=-1) == pytest.approx(1, abs=1e-6)
 
@@ -126,6 +148,12 @@ def own_config(theta, **more):
         "position_embedding_type": "rope",
         "pack_qkv": True,
         "logn_attention_scale": False,
+        "logn_attention_clip1": False,
+        "attention_probs_dropout_prob": 0.0,
+        "hidden_dropout_prob": 0.1,
+        "classifier_dropout": None,
+        "use_memory_efficient_attention": False,
+        "pad_token_id": 0,
         "unpad_inputs": "true",
         "rope_theta": theta,
         **more,
@@ -133,10 +161,10 @@ def own_config(theta, **more):
 
 
 @pytest.mark.parametrize(("own", "prefix"), [(False, ""), (True, ""), (True, "new.")])
-def test_gte_equals_the_reference(tmp_path, engine, shown, own, prefix):
+def test_gte_equals_the_reference(tmp_path, engine, tally, own, prefix):
     """Both ways to store it; the vectors keep their length."""
     model, prompts = made(GteModel, GteConfig(**GTE), tmp_path), asked()
-    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
+    tensors = tensors_of(model)
     if own:
         save_file(named_by_its_authors(tensors, prefix), tmp_path / "model.safetensors")
         theta = model.config.rope_parameters["rope_theta"]
@@ -145,7 +173,7 @@ def test_gte_equals_the_reference(tmp_path, engine, shown, own, prefix):
         save_file(tensors, tmp_path / "model.safetensors")
     vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
     found = engine(tmp_path, prompts, kind="encoder")
-    compare(found, vectors, shown, "GTE v1.5")
+    compare(found, vectors, tally.setdefault("GTE v1.5", {}))
     np.testing.assert_allclose(found["fp32"]["padded"], vectors, rtol=1e-3, atol=1e-4)
     assert not np.allclose(np.linalg.norm(vectors, axis=-1), 1, atol=0.1)
 
@@ -156,8 +184,7 @@ def test_gte_equals_the_reference(tmp_path, engine, shown, own, prefix):
 @pytest.mark.parametrize("segments", [0, 2])
 def test_gte_as_its_authors_scale_it(tmp_path, engine, scaling, segments):
     model = made(GteModel, GteConfig(**GTE), tmp_path)
-    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
-    tensors = named_by_its_authors(tensors, "")
+    tensors = named_by_its_authors(tensors_of(model), "")
     if not segments:
         del tensors["embeddings.token_type_embeddings.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
@@ -172,9 +199,46 @@ def test_gte_as_its_authors_scale_it(tmp_path, engine, scaling, segments):
 def test_a_text_of_the_whole_context(tmp_path, engine):
     """8,192 tokens: in 16 bits, places above 256 would melt into each other if they were counted there."""
     model = made(GteModel, GteConfig(**GTE | {"num_hidden_layers": 1}), tmp_path)
-    tensors = {name: value.numpy() for name, value in model.state_dict().items() if "inv_freq" not in name}
-    save_file(tensors, tmp_path / "model.safetensors")
+    save_file(tensors_of(model), tmp_path / "model.safetensors")
     prompts = asked((8192,))
     vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
     for precision, found in engine(tmp_path, prompts, kind="encoder").items():
         assert cosines(found["single"], vectors).min() > {"fp32": 0.99999, "bf16": 0.999, "int8": 0.995}[precision]
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A folder for models of some hundred megabytes, which goes with the test."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_bge_in_its_published_widths(wide, engine, tally, size):
+    shape = {"vocab_size": 30_522, "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu"}
+    model = made(BertModel, BertConfig(**PUBLISHED[size], **FEWER, **shape), wide)
+    prompts = asked((3, 60, 512), 30_522)
+    vectors = np.stack([states_of(model, prompt)[0] for prompt in prompts])
+    found = engine(wide, prompts, kind="encoder", cache=str(wide / "cache"))
+    compare(found, vectors, tally.setdefault("BGE v1.5", {}))
+    assert found["bf16"]["padded"].shape == (3, PUBLISHED[size]["hidden_size"])
+
+
+@pytest.mark.parametrize(("size", "theta", "segments"), [("base", 500_000, 0), ("large", 160_000, 2)])
+def test_gte_in_its_published_widths(wide, engine, tally, size, theta, segments):
+    """With its authors' rotation and its scaling, which only they have."""
+    shape = {**PUBLISHED[size], **FEWER, "vocab_size": 30_528}
+    model = made(GteModel, GteConfig(**GTE | shape), wide)
+    tensors = named_by_its_authors(tensors_of(model), "")
+    if not segments:
+        del tensors["embeddings.token_type_embeddings.weight"]
+    save_file(tensors, wide / "model.safetensors")
+    config = own_config(theta, rope_scaling={"type": "ntk", "factor": 2.0}, type_vocab_size=segments, **shape)
+    (wide / "config.json").write_text(json.dumps(config))
+    # The table of all words stays as small as it is: only the rows of the texts are looked up in it.
+    exact = {name: value if value.shape[0] == 30_528 else value.astype(np.float64) for name, value in tensors.items()}
+    prompts = asked((3, 60, 600), 30_528)
+    vectors = np.stack([plain.gte(exact, config, np.array(prompt)) for prompt in prompts])
+    found = engine(wide, prompts, kind="encoder", cache=str(wide / "cache"))
+    compare(found, vectors, tally.setdefault("GTE v1.5", {}))
+    assert found["bf16"]["padded"].shape == (3, PUBLISHED[size]["hidden_size"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rates
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
@@ -39,3 +40,16 @@ def test_the_vectors_are_those_of_sentence_transformers(folder, engine, shown):
         shown(
             "MiniLM (mean of all tokens)", f"CPU {precision}", "equals reference", f"cosine {cosine:.6f}, real weights"
         )
+
+
+def test_embeddings_over_http_are_those_of_sentence_transformers(folder, served, shown):
+    model = SentenceTransformer(str(folder), device="cpu")
+    vectors = model.encode(TEXTS)
+    parameters = sum(value.numel() for value in model.parameters())
+    for precision, least in LEAST.items():
+        with served(folder, precision, "embeddings") as client:
+            answer = client.post("/v1/embeddings", json={"model": "tiny", "input": TEXTS}).json()
+            rate = rates.embeddings(client, 30_000)
+        found = np.array([one["embedding"] for one in answer["data"]])
+        assert (found * vectors).sum(-1).min() > least
+        shown("MiniLM (mean of all tokens)", f"CPU {precision}", "tokens/s", rates.told(rate, parameters))
