@@ -70,6 +70,13 @@ class FoundationModel:
         return bool(self.endpoint) and self.lifecycle is not Lifecycle.RETIRED and not self.base
 
     @property
+    def other_names(self) -> tuple[str, ...]:
+        """By which its endpoint is asked too: that of the model, and `system.ai.X` for an endpoint `databricks-X`."""
+        if not self.endpoint:
+            return ()
+        return *self.aliases, str(self.full_name), f"{AI_SCHEMA}.{self.endpoint.removeprefix(RESERVED_PREFIX)}"
+
+    @property
     def pull(self) -> str:
         """The command that brings its weights."""
         return f"`penstock models pull {self.name}`"
@@ -110,14 +117,14 @@ class Foundation:
     def of(self, name: str) -> FoundationModel:
         """One model, by its name, its full name or its endpoint's; raises DoesNotExist."""
         for one in self.models:
-            if name in {one.name, str(one.full_name), one.endpoint, *one.aliases}:
+            if name in {one.name, str(one.full_name), one.endpoint, *one.other_names}:
                 return one
         raise DoesNotExist(f"There is no foundation model '{name}'; `penstock models list` shows all.")
 
     def signs(self) -> Signs:
         """What callers of endpoints are told."""
         offered = [one for one in self.models if one.endpoint]
-        aliases = {alias: one.endpoint for one in offered for alias in (*one.aliases, str(one.full_name))}
+        aliases = {name: one.endpoint for one in offered for name in one.other_names}
         return Signs(
             aliases,
             {one.endpoint: self._absent(one) for one in offered},
@@ -184,7 +191,7 @@ def foundation_of(models: Iterable[FoundationModel]) -> Foundation:
     """The catalogue; raises InvalidParameter naming the model and the rule that it breaks."""
     found = tuple(models)
     _check_unique("name", [one.name for one in found])
-    _check_unique("endpoint", [name for one in found for name in (one.endpoint, *one.aliases) if name])
+    _check_unique("endpoint", [name for one in found for name in _asked_by(one)])
     names = {one.name: one for one in found}
     for one in found:
         ModelName.parse(str(one.full_name))
@@ -198,6 +205,11 @@ def foundation_of(models: Iterable[FoundationModel]) -> Foundation:
         if one.lifecycle is Lifecycle.RETIRED and one.endpoint and not one.ends_on:
             raise InvalidParameter(f"{one.name}: a retired model needs the date, ends_on.")
     return Foundation(found)
+
+
+def _asked_by(model: FoundationModel) -> Iterable[str]:
+    """All names of its endpoint, each once."""
+    return dict.fromkeys(name for name in (model.endpoint, *model.other_names) if name)
 
 
 def _check_unique(what: str, names: Sequence[str]) -> None:

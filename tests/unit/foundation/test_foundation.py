@@ -34,6 +34,13 @@ NEWER = {
     "databricks-llama-4-maverick",
     "databricks-meta-llama-3-3-70b-instruct",
     "databricks-meta-llama-3-1-8b-instruct",
+    "databricks-glm-5-2",
+    "databricks-glm-5-3",
+    "databricks-glm-5-3-flash",
+    "databricks-kimi-k3",
+    "databricks-deepseek-v4-flash",
+    "databricks-deepseek-v4-pro",
+    "databricks-inkling",
 }
 MODEL = FoundationModel(
     name="tiny",
@@ -79,6 +86,14 @@ def test_what_the_platform_says_of_its_models():
         foundation.of("gpt-5")
 
 
+def test_newer_clients_ask_by_the_schema_and_older_ones_by_dated_names():
+    aliases = load_foundation().signs().aliases
+    assert aliases["system.ai.gte_large_en_v1_5"] == aliases["system.ai.gte-large-en"] == "databricks-gte-large-en"
+    assert aliases["system.ai.meta-llama-3-1-8b-instruct"] == "databricks-meta-llama-3-1-8b-instruct"
+    assert aliases["databricks-deepseek-v4-flash-0731"] == "databricks-deepseek-v4-flash"
+    assert load_foundation().of("system.ai.gte-large-en").name == "gte_large_en_v1_5"
+
+
 def test_revisions_are_commits_where_they_are_known():
     revisions = {one.name: one.revision for one in load_foundation().models}
     assert all(re.fullmatch("main|[0-9a-f]{40}", revision) for revision in revisions.values())
@@ -89,6 +104,7 @@ def test_revisions_are_commits_where_they_are_known():
         "glm-5-2",
         "glm-5-3",
         "glm-5-3-flash",
+        "inkling",
         "kimi-k3",
         "llama-4-maverick",
     }
