@@ -25,6 +25,14 @@ def show(
     raise typer.Exit(run(data_dir, config, lambda desk: show_all(desk, here=here)))
 
 
+@models.command(name="show")
+def card(name: Name, *, data_dir: DataDir = None, config: Config = None) -> None:
+    """Show one model: repository and commit, licence, endpoint with its limits and prices, system prompt."""
+    from penstock.cli.models_run import run, show_one
+
+    raise typer.Exit(run(data_dir, config, lambda desk: show_one(desk, name)))
+
+
 @models.command()
 def pull(
     name: Name,

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
 from penstock.adapters.clock import SystemClock
 from penstock.adapters.foundation.catalogue import load_foundation
@@ -22,7 +23,7 @@ from penstock.control.pulls import SHORT, Pulls, Watch, moved
 from penstock.control.usage_of_models import endpoints_using
 from penstock.domain.endpoint import RESERVED_PREFIX
 from penstock.domain.errors import Conflict, DoesNotExist, PenstockError
-from penstock.domain.foundation import Foundation, FoundationModel, Lifecycle
+from penstock.domain.foundation import CURRENCY, Foundation, FoundationModel, Lifecycle
 from penstock.ports.hub import Hub
 from penstock.ports.shelf import Mark
 from penstock.settings import load
@@ -76,6 +77,37 @@ def show_all(desk: Desk, *, here: bool) -> int:
             table.add_row(one.name, endpoint, task, f"{one.context:,}", one.licence, _state(one, mark))
     wide_console().print(table)
     return 0
+
+
+def show_one(desk: Desk, name: str) -> int:
+    """Prints what the catalogue says of a model."""
+    model = desk.foundation.of(name)
+    table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, said in _card(model, desk.shelf.marks().get(model.name), desk.foundation.parting(model)):
+        if said:
+            table.add_row(what, Text(said))
+    wide_console().print(table)
+    return 0
+
+
+def _card(model: FoundationModel, mark: Mark | None, parting: str) -> Iterator[tuple[str, str]]:
+    """What is told, by what it is called; empty where there is nothing to tell."""
+    yield "name", f"{model.display_name}, {model.full_name}"
+    yield "state", _state(model, mark)
+    yield "", parting
+    yield "came from", mark.source if mark is not None else ""
+    yield "repository", f"{model.repository} at {model.revision}" + ("; its licence is accepted there" * model.gated)
+    yield "licence", f"{model.licence}. {model.notice}".strip()
+    yield "model", f"{model.family}, {model.task}, {model.context:,} tokens"
+    if model.served:
+        yield "endpoint", ", ".join(dict.fromkeys((model.endpoint, *model.other_names)))
+        yield "prices", f"{CURRENCY} {model.input_price} and {model.output_price} for a million tokens in and out"
+    if model.served and (quota := model.quota) is not None:
+        tokens = f"{quota.input_tokens:,} tokens in and {quota.output_tokens:,} out"
+        yield "limits", f"{quota.calls:,} calls, {tokens} per minute"
+    yield "system prompt", model.system_prompt
 
 
 def _state(model: FoundationModel, mark: Mark | None) -> str:

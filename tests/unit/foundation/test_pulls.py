@@ -1,6 +1,9 @@
 """What `penstock models` does: models come from the hub or a folder, and go."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hub_server import COMMIT, Repository, checkpoint
@@ -200,3 +203,49 @@ def test_the_command(server, hub, folder, tmp_path, monkeypatch):
     status, said = run("pull", "databricks-gte-large-en")
     assert status == 1
     assert "no repository Alibaba-NLP/gte-large-en-v1.5" in said
+
+
+def test_a_card_tells_what_the_catalogue_says(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def run(*words):
+        done = CliRunner().invoke(app, ["models", *words, "--data-dir", str(tmp_path / "data")])
+        return done.exit_code, done.output
+
+    assert run("pull", NAME, "--from", str(folder))[0] == 0
+    status, said = run("show", "system.ai.meta-llama-3-1-8b-instruct")
+    assert status == 0, said
+    for words in (
+        f"folder:{folder}",
+        f"{REPOSITORY} at {PINNED}; its licence is accepted there",
+        "databricks-meta-llama-3-1-8b-instruct, system.ai.meta_llama_v3_1_8b_instruct, system.ai.meta-llama-3-1-8b",
+        "6,000 calls, 1,000,000 tokens in and 100,000 out per minute",
+        "USD 0.15 and 0.45",
+    ):
+        assert words in said
+    said = run("show", "dbrx_instruct")[1]
+    assert "was retired on 2025-04-30. Use 'databricks-meta-llama-3-3-70b-instruct'" in said
+    assert "You are DBRX, created by Databricks." in said
+    assert "limits" not in said
+    assert run("show", "other")[0] == 1
+
+
+def test_the_librarys_own_variables_say_where_the_hub_is_and_who_asks(server, tmp_path):
+    """The command in a process of its own: the library reads its variables when it is imported."""
+    server.repositories[REPOSITORY] = Repository(checkpoint(), gate="hf_accepted")
+    words = ["models", "pull", NAME, "--data-dir", str(tmp_path / "data")]
+    program = [sys.executable, "-c", "from penstock.cli.main import app; app()", *words]
+
+    def run(**variables):
+        given = {"HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "home"), **variables}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | given
+        return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    refused = run()
+    assert refused.returncode == 1
+    assert f"open {server.address}/{REPOSITORY} and accept it there" in refused.stderr
+    offline = run(HF_HUB_OFFLINE="1", HF_TOKEN="hf_accepted")
+    assert offline.returncode == 1
+    done = run(HF_TOKEN="hf_accepted")
+    assert done.returncode == 0, done.stderr
+    assert f"{server.address}/{REPOSITORY}@{PINNED}" in done.stdout.replace("\n", "")
