@@ -19,11 +19,15 @@ Tell = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """A file of a repository: `size` in bytes, and the SHA-256 of its content, empty if the hub does not tell."""
+    """A file of a repository: `size` in bytes, and one of the sums of its content, or none if the hub does not tell.
+
+    Large files are told with their SHA-256. `blob` is the SHA-1 by which git calls the others.
+    """
 
     path: str
     size: int
     sha256: str = ""
+    blob: str = ""
 
 
 @dataclass(frozen=True, slots=True)

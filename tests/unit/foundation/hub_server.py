@@ -39,6 +39,10 @@ def checkpoint(model_type="llama", **more):
     }
 
 
+def git_name(content):
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 @dataclass
 class Repository:
     """`files` by path; `gate` is the token of somebody who accepted the licence, `private` hides it from others."""
@@ -125,7 +129,7 @@ class HubServer:
     def _info(self, name, repository, revision):
         siblings = []
         for path, content in repository.files.items():
-            one = {"rfilename": path, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
+            one = {"rfilename": path, "size": len(content), "blobId": git_name(content)}
             if len(content) >= LARGE:
                 one["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pointerSize": 130}
             siblings.append(one)

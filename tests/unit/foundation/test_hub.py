@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hub_server import COMMIT, Repository, checkpoint
+from hub_server import COMMIT, Repository, checkpoint, git_name
 
 from penstock.adapters.hub.huggingface import HuggingFaceHub
 from penstock.domain.errors import DoesNotExist, PenstockError, PermissionDenied, Temporary
@@ -23,7 +23,7 @@ def test_a_repository_is_told_with_its_commit_sizes_and_sums(server, hub):
     assert (found.repository, found.commit) == ("org/tiny", COMMIT)
     weights = file_of(found, WEIGHTS)
     assert weights == HubFile(WEIGHTS, len(files[WEIGHTS]), hashlib.sha256(files[WEIGHTS]).hexdigest())
-    assert file_of(found, "tokenizer.json") == HubFile("tokenizer.json", 2)
+    assert file_of(found, "tokenizer.json") == HubFile("tokenizer.json", 2, blob=git_name(files["tokenizer.json"]))
 
 
 def test_a_file_comes_whole(server, hub, tmp_path):
@@ -58,12 +58,19 @@ def test_what_came_whole_but_was_not_checked_is_checked_and_not_asked_for_again(
     assert server.ranges() == []
 
 
-def test_what_is_not_as_announced_is_thrown_away(server, hub, tmp_path):
-    server.repositories["org/tiny"] = Repository(checkpoint(), lies={WEIGHTS})
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [(WEIGHTS, "its SHA-256 is not the one"), ("config.json", "its SHA-256 is not"), ("tokenizer.json", "its content")],
+)
+def test_what_is_not_as_announced_is_thrown_away(server, hub, tmp_path, path, problem):
+    """Large files by their SHA-256, those that git keeps itself by git's own sum."""
+    server.repositories["org/tiny"] = Repository(checkpoint(), lies={path})
     found = hub.snapshot("org/tiny", "main")
-    with pytest.raises(PenstockError, match=r"model\.safetensors is damaged: its SHA-256 is not"):
-        hub.fetch(found, file_of(found, WEIGHTS), tmp_path / WEIGHTS, lambda _count: None)
+    with pytest.raises(PenstockError, match=rf"{path} is damaged: {problem}"):
+        hub.fetch(found, file_of(found, path), tmp_path / path, lambda _count: None)
     assert list(tmp_path.iterdir()) == []
+
+
 
 
 def test_a_licence_gate_says_what_to_do(server, hub, tmp_path):

@@ -62,7 +62,9 @@ class HuggingFaceHub:
 
     def _snapshot(self, repository: str, revision: str, info: ModelInfo) -> Snapshot:
         files = tuple(
-            HubFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs is not None else "")
+            HubFile(one.rfilename, one.size or 0, "", one.blob_id or "")
+            if one.lfs is None
+            else HubFile(one.rfilename, one.size or 0, one.lfs.sha256)
             for one in info.siblings or ()
         )
         return Snapshot(repository, info.sha or revision, files)
@@ -161,6 +163,8 @@ def _check(part: Path, file: HubFile) -> None:
     problem = "" if size == file.size else f"it has {size} bytes instead of {file.size}"
     if not problem and file.sha256 and _sha256(part) != file.sha256:
         problem = "its SHA-256 is not the one that the hub announced"
+    if not problem and file.blob and _git_name(part, size) != file.blob:
+        problem = "its content is not what the hub announced"
     if problem:
         part.unlink()
         raise PenstockError(f"{file.path} is damaged: {problem}. It was thrown away; pull again.")
@@ -168,10 +172,22 @@ def _check(part: Path, file: HubFile) -> None:
 
 def _sha256(path: Path) -> str:
     sha = hashlib.sha256()
+    for block in _blocks(path):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+def _git_name(path: Path, size: int) -> str:
+    sha = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    for block in _blocks(path):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as content:
         while block := content.read(BLOCK_BYTES):
-            sha.update(block)
-    return sha.hexdigest()
+            yield block
 
 
 class _Silent:
