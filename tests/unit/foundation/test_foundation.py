@@ -94,6 +94,11 @@ def test_newer_clients_ask_by_the_schema_and_older_ones_by_dated_names():
     assert load_foundation().of("system.ai.gte-large-en").name == "gte_large_en_v1_5"
 
 
+def test_every_model_that_is_available_has_an_endpoint():
+    found = [one for one in load_foundation().models if one.lifecycle is Lifecycle.AVAILABLE]
+    assert all(one.served is not one.base for one in found)
+
+
 def test_revisions_are_commits_where_they_are_known():
     revisions = {one.name: one.revision for one in load_foundation().models}
     assert all(re.fullmatch("main|[0-9a-f]{40}", revision) for revision in revisions.values())
