@@ -85,7 +85,8 @@ def chat(client, tokens_of):
 
 def echoed(client, prompt):
     """Log probabilities of a prompt's tokens but the first, and of the likeliest one at each place."""
-    told = post(client, "/v1/completions", prompt=prompt, echo=True, max_tokens=0, logprobs=TOP)["choices"][0]["logprobs"]
+    found = post(client, "/v1/completions", prompt=prompt, echo=True, max_tokens=0, logprobs=TOP)
+    told = found["choices"][0]["logprobs"]
     assert told["token_logprobs"][0] is None
     best = [max(top.values()) for top in told["top_logprobs"][1:]]
     return np.array(told["token_logprobs"][1:]), np.array(best)

@@ -132,10 +132,11 @@ class Pulls:
 
 
 def moved(before: Mark | None, now: Mark) -> str:
-    """What a pull is to say of a branch that has moved since the model was brought the last time; empty if it has not."""
+    """What is to be said of a branch that has moved since the model was brought before; empty if it has not."""
     if before is None or before.revision != now.revision or not before.commit or before.commit == now.commit:
         return ""
-    return f"'{now.revision}' has moved: it was {before.commit[:SHORT]}, which was here, and is {now.commit[:SHORT]} now."
+    was, is_now = before.commit[:SHORT], now.commit[:SHORT]
+    return f"'{now.revision}' has moved: it was {was}, which was here, and is {is_now} now."
 
 
 def _chosen(snapshot: Snapshot) -> list[HubFile]:
