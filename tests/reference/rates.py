@@ -12,13 +12,13 @@ REQUESTS, ASKED, ANSWERED = 8, 64, 32
 
 def completions(client, vocabulary):
     """Of a decoder."""
-    fields = {"max_tokens": ANSWERED, "ignore_eos": True, "temperature": 0}
-    return _rate(client, "/v1/completions", "prompt", vocabulary, fields, ASKED + ANSWERED)
+    fields = {"max_tokens": ANSWERED, "ignore_eos": True, "temperature": 0, "expected": ASKED + ANSWERED}
+    return _rate(client, "/v1/completions", "prompt", vocabulary, **fields)
 
 
 def embeddings(client, vocabulary):
     """Of an encoder."""
-    return _rate(client, "/v1/embeddings", "input", vocabulary, {}, ASKED)
+    return _rate(client, "/v1/embeddings", "input", vocabulary, expected=ASKED)
 
 
 def told(rate, parameters):
@@ -26,7 +26,7 @@ def told(rate, parameters):
     return f"{rate:,.0f} of {parameters / 1e6:.1f} M parameters"
 
 
-def _rate(client, path, field, vocabulary, fields, expected):
+def _rate(client, path, field, vocabulary, *, expected, **fields):
     numbers = random.Random(5)
     prompts = [[numbers.randrange(5, vocabulary) for _ in range(ASKED)] for _ in range(REQUESTS + 1)]
 

@@ -28,6 +28,10 @@ PUBLISHED = {
     "large": {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096},
 }
 """The widths of BGE v1.5 and of GTE v1.5."""
+GTES = {
+    "base": {"rope_theta": 500_000, "type_vocab_size": 0},
+    "large": {"rope_theta": 160_000, "type_vocab_size": 2},
+}
 FEWER = {"num_hidden_layers": 2, "initializer_range": 0.035}
 """Of their 12 and 24 layers."""
 
@@ -224,16 +228,16 @@ def test_bge_in_its_published_widths(wide, engine, tally, size):
     assert found["bf16"]["padded"].shape == (3, PUBLISHED[size]["hidden_size"])
 
 
-@pytest.mark.parametrize(("size", "theta", "segments"), [("base", 500_000, 0), ("large", 160_000, 2)])
-def test_gte_in_its_published_widths(wide, engine, tally, size, theta, segments):
+@pytest.mark.parametrize(("size", "own"), GTES.items())
+def test_gte_in_its_published_widths(wide, engine, tally, size, own):
     """With its authors' rotation and its scaling, which only they have."""
     shape = {**PUBLISHED[size], **FEWER, "vocab_size": 30_528}
     model = made(GteModel, GteConfig(**GTE | shape), wide)
     tensors = named_by_its_authors(tensors_of(model), "")
-    if not segments:
+    if not own["type_vocab_size"]:
         del tensors["embeddings.token_type_embeddings.weight"]
     save_file(tensors, wide / "model.safetensors")
-    config = own_config(theta, rope_scaling={"type": "ntk", "factor": 2.0}, type_vocab_size=segments, **shape)
+    config = own_config(own["rope_theta"], rope_scaling={"type": "ntk", "factor": 2.0}, **shape | own)
     (wide / "config.json").write_text(json.dumps(config))
     # The table of all words stays as small as it is: only the rows of the texts are looked up in it.
     exact = {name: value if value.shape[0] == 30_528 else value.astype(np.float64) for name, value in tensors.items()}

@@ -130,12 +130,12 @@ def pull_one(desk: Desk, name: str, folder: Path | None, revision: str) -> int:
     with _bar(console) as watch:
         mark = desk.pulls.pull(name, watch, revision=revision, folder=folder)
     where = f"endpoint '{model.endpoint}'" if model.served else f"the model '{model.full_name}'"
-    told = (
-        moved(before, mark),
-        f"{model.display_name} {'was here already' if mark == before else 'is here'}, {mark.size / _GB:.2f} GB from "
-        f"{mark.source}. A server that runs has {where} within seconds, another one when it is started.",
-        desk.foundation.parting(model),
+    arrived = "was here already" if mark == before else "is here"
+    here = (
+        f"{model.display_name} {arrived}, {mark.size / _GB:.2f} GB from {mark.source}. A server that runs has {where} "
+        "within seconds, another one when it is started."
     )
+    told = (moved(before, mark), here, desk.foundation.parting(model))
     for line in filter(None, told):
         console.print(line, highlight=False, soft_wrap=True)
     return 0

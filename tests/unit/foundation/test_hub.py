@@ -71,8 +71,6 @@ def test_what_is_not_as_announced_is_thrown_away(server, hub, tmp_path, path, pr
     assert list(tmp_path.iterdir()) == []
 
 
-
-
 def test_a_licence_gate_says_what_to_do(server, hub, tmp_path):
     server.repositories["org/gated"] = Repository(checkpoint(), gate="hf_accepted")
     found = hub.snapshot("org/gated", "main")
