@@ -59,6 +59,7 @@ def _serve(options: argparse.Namespace) -> None:
         limits=Limits(options.max_running, options.max_queue, options.prefill_chunk),
         drain_seconds=options.drain_seconds,
         adapters=dict(options.adapter),
+        adaptable=options.adaptable,
     )
     worker.run(Address(options.socket, options.port))
 
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     place = serve.add_mutually_exclusive_group(required=True)
     place.add_argument("--socket", type=Path, help="Unix socket to listen on; an old one is replaced")
     place.add_argument("--port", type=int, help="port of 127.0.0.1 to listen on")
+    serve.add_argument("--adaptable", action="store_true", help="leave room for adapters that come while it runs")
     serve.add_argument("--served-model-name", required=True, help="`model` in answers")
     serve.add_argument("--task", type=Task, choices=list(Task), required=True)
     serve.add_argument("--max-running", type=_positive, default=limits.max_running, help="sequences per step")

@@ -59,6 +59,8 @@ class Adapter:
 
     name: str
     pairs: dict[str, Pair]
+    folder: Path
+    """Where it was read."""
 
     @property
     def rank(self) -> int:
@@ -71,6 +73,7 @@ def read_adapter(name: str, folder: Path) -> Adapter:
 
     Raises CheckpointError on missing or damaged files, UnsupportedModel on an adapter that is more than LoRA.
     """
+    given = folder
     if (folder / MLFLOW / CONFIG).is_file():
         folder = folder / MLFLOW
     config = Config.read(folder / CONFIG)
@@ -84,7 +87,7 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     layers = sorted({_layer(tensor) for tensor in file.names()})
     if not layers:
         raise CheckpointError(f"{WEIGHTS} has no matrices")
-    return Adapter(name, {layer: _pair(file, layer, config) for layer in layers})
+    return Adapter(name, {layer: _pair(file, layer, config) for layer in layers}, given)
 
 
 def _refuse_other_maths(config: Config) -> None:

@@ -16,7 +16,7 @@ from penstock_engine.errors import EngineError
 from penstock_engine.pages import zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,22 +85,35 @@ class PagedDecoder:
         for name, tensor in self._caches.items():
             self._request.set_tensor(name, tensor)
         self._adaptable = _adaptable(compiled)
-        self._stack = Stack({}, {}, 1)
-        self.adapt(())
+        self._stack = self.stack(())
+        self.use(self._stack)
 
     @property
-    def adapters(self) -> tuple[str, ...]:
-        """Names of the adapters that sequences can be computed with."""
-        return tuple(self._stack.rows)
+    def adaptable(self) -> bool:
+        """Whether there is room for adapters."""
+        return bool(self._adaptable)
 
-    def adapt(self, adapters: Sequence[Adapter]) -> None:
-        """From the next step on there are these adapters, and no others. Nothing is compiled.
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        """The adapters that sequences can be computed with, by name."""
+        return self._stack.adapters
 
-        Raises UnsupportedModel or CheckpointError, having changed nothing, if one of them does not fit the model.
+    def stack(self, adapters: Iterable[Adapter]) -> Stack:
+        """What `use` takes; changes nothing, and is safe while steps are computed.
+
+        Raises UnsupportedModel or CheckpointError if one of them does not fit the model.
         """
-        self._stack = stack(adapters, self._adaptable)
-        for name, array in self._stack.arrays.items():
+        return stack(list(adapters), self._adaptable)
+
+    def use(self, made: Stack) -> Stack:
+        """From the next step on there are these adapters, and no others; returns those that there were.
+
+        Nothing is compiled.
+        """
+        before, self._stack = self._stack, made
+        for name, array in made.arrays.items():
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+        return before
 
     def step(self, work: Sequence[Work]) -> NDArray[np.float32]:
         """See `work.Decoder.step`."""

@@ -7,7 +7,7 @@ adapters come and go without compiling anything, and tokens of different ones sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from penstock_engine import graph
 from penstock_engine.errors import CheckpointError, UnsupportedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +55,8 @@ class Stack:
     rows: dict[str, slice]
     width: int
     """Of `adapter_shares`."""
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    """What it was made of, by name."""
 
     def shares(self, adapters: Sequence[str], lengths: Sequence[int]) -> NDArray[np.float32]:
         """[T, width] for sequences with so many new tokens each; an empty name is the model as it is."""
@@ -88,7 +90,7 @@ def stack(adapters: Sequence[Adapter], layers: dict[str, tuple[int, int]]) -> St
                 down[start : start + pair.rank] = pair.down
                 up[:, start : start + pair.rank] = pair.up
         arrays[DOWN + layer], arrays[UP + layer] = down, up
-    return Stack(arrays, rows, width)
+    return Stack(arrays, rows, width, {adapter.name: adapter for adapter in adapters})
 
 
 def _check(adapter: Adapter, layers: dict[str, tuple[int, int]]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from penstock_engine.logprobs import Scores
     from penstock_engine.metrics import Metrics
     from penstock_engine.work import Decoder
+
+    Made = TypeVar("Made")
 
 _log = logging.getLogger(__name__)
 _FATAL_FAILURES = 3
@@ -68,6 +71,7 @@ class EngineLoop:
         self._held: list[_Held] = []
         self._arrived: list[Sequence] = []
         self._unwanted: list[Sequence] = []
+        self._calls: list[_Call] = []
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._events: asyncio.AbstractEventLoop | None = None
@@ -94,6 +98,8 @@ class EngineLoop:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join()
+        for call in self._calls:
+            call.future.cancel()
         self.masks.stop()
 
     def submit(self, sequences: Many[Sequence]) -> None:
@@ -111,14 +117,25 @@ class EngineLoop:
             self._unwanted.extend(sequences)
             self._wake.notify()
 
+    def between(self, make: Callable[[], Made]) -> Future[Made]:
+        """The step thread calls `make` before its next step, with all that was submitted before in its books."""
+        future: Future[Made] = Future()
+        with self._wake:
+            self._calls.append(_Call(make, future))
+            self._wake.notify()
+        return future
+
     def step(self) -> list[Output]:
         """Take in what was submitted and cancelled, and compute one step. Once started, only the thread calls this."""
         with self._wake:
             arrived, self._arrived = self._arrived, []
             unwanted, self._unwanted = self._unwanted, []
+            calls, self._calls = self._calls, []
             for sequence in arrived:
                 self.scheduler.add(sequence)
         outputs = [self._end(sequence, Finish.CANCELLED) for sequence in unwanted if sequence.finish is None]
+        for call in calls:
+            call.run()
         self._compute(outputs)
         return outputs
 
@@ -135,7 +152,7 @@ class EngineLoop:
     def _something_to_do(self) -> bool:
         """Wait for it; False once the loop is closed."""
         with self._wake:
-            while not (self._closed or self._arrived or self._unwanted or self._busy()):
+            while not (self._closed or self._arrived or self._unwanted or self._calls or self._busy()):
                 self._wake.wait()
             return not self._closed
 
@@ -234,6 +251,21 @@ class EngineLoop:
         if guide.failed:
             outputs.append(self._end(sequence, Finish.FAILED))
         return not guide.failed
+
+
+class _Call(NamedTuple):
+    """What somebody wants called between two steps."""
+
+    make: Callable[[], Any]
+    future: Future[Any]
+
+    def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.make())
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
+            self.future.set_exception(error)
 
 
 class _Held(NamedTuple):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Sequence as Many
 
+    from penstock_engine.adapter import Adapter
     from penstock_engine.answers import Usage
     from penstock_engine.engine_loop import EngineLoop
     from penstock_engine.guide import Guide
@@ -40,7 +41,7 @@ class Exchange:
         engine: EngineLoop,
         *,
         namespace: str = "",
-        adapter: str = "",
+        adapter: Adapter | None = None,
         patience: float = 0.0,
         guides: Many[Guide] = (),
     ) -> None:
@@ -50,8 +51,9 @@ class Exchange:
         """
         self._order = order
         self._thinks = order.reading.mind is not Mind.NONE
-        self._adapter = adapter
-        self._root = root(f"{namespace}\n{adapter}" if adapter else namespace)  # its keys and values are its own
+        self._adapter = adapter.name if adapter else ""
+        # Its keys and values are its own, and those of whatever had the name before are not.
+        self._root = root(f"{namespace}\n{adapter.name}\n{adapter.folder}" if adapter else namespace)
         self._tokenizer = tokenizer
         self._engine = engine
         prefix = "chatcmpl_" if order.chat else "cmpl_"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from penstock_engine.work import Decoder, Encoder
+    from penstock_engine.work import Encoder
 
     Log = Callable[[str], None]
     Rows = NDArray[np.float32]
@@ -89,12 +89,15 @@ def load_decoder(
     log: Log,
     *,
     adapters: Mapping[str, Path] | None = None,
-) -> Decoder:
+    adaptable: bool = False,
+) -> PagedDecoder:
     """Open a causal language model with a KV cache of at most kv_bytes, and LoRA adapters by their names, if any.
+
+    adaptable: with room for adapters that come later.
 
     Raises CheckpointError, UnsupportedModel, SelfCheckFailed or EngineError; their messages are for the model's owner.
     """
-    opened = _open(model, cache, precision, Kind.DECODER, log, adaptable=bool(adapters))
+    opened = _open(model, cache, precision, Kind.DECODER, log, adaptable=adaptable or bool(adapters))
     decoder = PagedDecoder(opened.compiled, opened.plan, kv_bytes, opened.weights.keep)
     with _stage(log, "checked"):
         check_decoder(decoder, precision)
@@ -104,7 +107,7 @@ def load_decoder(
         opened.compare(partial(probe_decoder, decoder), log)
     if adapters:
         with _stage(log, "adapted") as note:
-            decoder.adapt([read_adapter(name, folder) for name, folder in adapters.items()])
+            decoder.use(decoder.stack(read_adapter(name, folder) for name, folder in adapters.items()))
             check_adapters(decoder, precision, list(adapters))
             note(f"{len(adapters)} adapters")
     opened.drop_pages()

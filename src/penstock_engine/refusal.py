@@ -2,7 +2,9 @@
 
 Refusal                HTTP status and error code of their own
 ├── BadRequest         400: a parameter is wrong; the message names it and its rule
+├── InUse              409: not while requests run with it
 ├── QueueFull          429: come back later
+├── Busy               503: not now
 ├── Draining           503: the engine is stopping
 ├── Cancelled          499: somebody cancelled the request
 └── StepFailed         500: the model's computation failed
@@ -27,11 +29,26 @@ class BadRequest(Refusal):
     code = "BAD_REQUEST"
 
 
+class InUse(Refusal):
+    """Requests run with it, or something else has its name."""
+
+    status = 409
+    code = "RESOURCE_CONFLICT"
+
+
 class QueueFull(Refusal):
     """The waiting queue is full."""
 
     status = 429
     code = "REQUEST_LIMIT_EXCEEDED"
+    retry_after = 1
+
+
+class Busy(Refusal):
+    """Cannot be done now, but soon."""
+
+    status = 503
+    code = "TEMPORARILY_UNAVAILABLE"
     retry_after = 1
 
 

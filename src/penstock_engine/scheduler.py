@@ -57,6 +57,10 @@ class Scheduler:
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
 
+    def uses(self, adapter: str) -> bool:
+        """Whether a sequence that waits or runs is computed with it."""
+        return any(sequence.adapter == adapter for sequence in (*self.waiting, *self.running))
+
     def plan(self) -> list[Slot]:
         """The next step, decodes first; empty if nothing waits or runs."""
         self._grow()

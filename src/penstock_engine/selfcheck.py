@@ -21,6 +21,7 @@ from penstock_engine.errors import CheckpointError, SelfCheckFailed
 from penstock_engine.work import Precision, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,12 +81,24 @@ def check_decoder(decoder: Decoder, precision: Precision) -> None:
         raise SelfCheckFailed(f"a prompt in two parts gives other logits than in one: cosine {cosine:.4f}")
 
 
-def check_adapters(decoder: Decoder, precision: Precision, names: list[str]) -> None:
-    """A prompt with each adapter alone and with all of them side by side must give the same, finite logits."""
-    count = min(CHECK_TOKENS, decoder.context_length, decoder.block_size)
+def check_adapters(
+    decoder: Decoder,
+    precision: Precision,
+    names: list[str],
+    blocks: Sequence[int] | None = None,
+    most: int = CHECK_TOKENS,
+) -> None:
+    """A prompt with each adapter alone and with all of them side by side must give the same, finite logits.
+
+    `blocks` are those that may be written to: one for the model as it is and one for each adapter, or all there are;
+    None while nothing else is computed. `most`: tokens of the prompt. Raises SelfCheckFailed.
+    """
+    count = min(most, decoder.context_length, decoder.block_size)
     tokens = np.random.default_rng(0).integers(0, decoder.vocab_size, count)
     beside = ["", *names][: decoder.num_blocks]
-    work = [Work(0, tokens, np.array([number], np.int32), 1, adapter=name) for number, name in enumerate(beside)]
+    free = range(len(beside)) if blocks is None else blocks
+    places = zip(free, beside, strict=True)
+    work = [Work(0, tokens, np.array([block], np.int32), 1, adapter=name) for block, name in places]
     together = np.array(decoder.step(work))
     for name, row, alone in zip(beside, together, ([each] for each in work), strict=True):
         found = decoder.step(alone)[0]

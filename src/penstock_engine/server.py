@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -20,6 +23,7 @@ from penstock_engine.service import EmbeddingService, Service, Task, TextService
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from penstock_engine.adapters import Adapters
     from penstock_engine.guide import Guide
     from penstock_engine.intake import Order
     from penstock_engine.metrics import Metrics
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "x-request-id"
 ADAPTER = "x-adapter"
-"""Name of the adapter to compute with; none: the model as it is. Whoever sends it decides, not the request's body."""
+"""Name of the adapter to compute with, as in a URL; none: the model as it is. Whoever sends it decides, not the body."""
 PATIENCE = "x-patience"
 """Seconds for which a request's prompts let others pass that have less; none: 0."""
 NAMESPACE = "x-namespace"
@@ -59,6 +63,8 @@ class Server:
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_delete("/v1/requests/{id}", self._cancel)
+        app.router.add_put("/adapters/{name}", self._load_adapter)
+        app.router.add_delete("/adapters/{name}", self._drop_adapter)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_post("/v1/embeddings", self._embeddings)
@@ -129,6 +135,26 @@ class Server:
         answer = {"found": used is not None, "usage": usage, "device_seconds": seconds}
         return web.Response(body=answers.encode(answer), content_type=_JSON)
 
+    async def _load_adapter(self, request: web.Request) -> web.Response:
+        """Has an adapter from a folder of this machine, until it is dropped or the engine ends. Safe to repeat."""
+        name = request.match_info["name"]
+        await self._adapters(request).load(name, _folder(await request.read()))
+        return web.json_response({"name": name})
+
+    async def _drop_adapter(self, request: web.Request) -> web.Response:
+        """Does nothing if it is not there."""
+        name = request.match_info["name"]
+        await self._adapters(request).drop(name)
+        return web.json_response({"name": name})
+
+    def _adapters(self, request: web.Request) -> Adapters:
+        service = self._service
+        if not isinstance(service, TextService):
+            raise self._wrong_task(request)
+        if service.adapters is None:
+            raise BadRequest("there is no room for adapters: the engine was started without --adaptable")
+        return service.adapters
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         service = self._text_service(request, Task.CHAT)
         return await self._answer(request, service, await self._prepared(request, service.intake.chat))
@@ -157,10 +183,10 @@ class Server:
         """Compute an order; however this ends, nothing is left running."""
         guides = await _guides(service, order)
         name = request[_ID]
-        adapter = service.adapter(request.headers.get(ADAPTER, ""))
+        adapter = service.adapter(unquote(request.headers.get(ADAPTER, "")))
         exchange = Exchange(
             order,
-            adapter or service.about.model,
+            adapter.name if adapter else service.about.model,
             service.tokenizer,
             service.loop,
             namespace=request.headers.get(NAMESPACE, ""),
@@ -208,6 +234,17 @@ async def _guides(service: TextService, order: Order) -> list[Guide]:
     terms = [each for each in order.terms for _ in range(order.n)]
     compiled = partial(service.grammars.guides, order.grammar, terms)
     return await asyncio.get_running_loop().run_in_executor(service.grammars.thread, compiled)
+
+
+def _folder(body: bytes) -> Path:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    folder = told.get("folder") if isinstance(told, dict) else None
+    if not isinstance(folder, str) or not Path(folder).is_absolute():
+        raise BadRequest("folder must be the absolute path of an adapter")
+    return Path(folder)
 
 
 def _patience(told: str) -> float:

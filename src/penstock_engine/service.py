@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock_engine import chat_template
+from penstock_engine.adapters import Adapters
 from penstock_engine.checkpoint import Checkpoint, ModelFolder
 from penstock_engine.embedding_loop import EmbeddingLoop
 from penstock_engine.engine_loop import EngineLoop
@@ -16,11 +17,14 @@ from penstock_engine.grammars import Grammars
 from penstock_engine.intake import EmbeddingIntake, Intake
 from penstock_engine.refusal import BadRequest
 from penstock_engine.tokenizer import Tokenizer
+from penstock_engine.work import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from penstock_engine.adapter import Adapter
+    from penstock_engine.adapters import AdaptableDecoder
     from penstock_engine.metrics import Metrics
     from penstock_engine.work import Decoder, Encoder
 
@@ -68,12 +72,13 @@ class TextService:
         metrics: Metrics,
         limits: Limits,
         on_fatal: Callable[[], None],
-        adapters: frozenset[str] = frozenset(),
+        adaptable: AdaptableDecoder | None = None,
+        precision: Precision = Precision.INT8,
         grammars: Grammars | None = None,
     ) -> None:
+        """`adaptable` is the decoder, if it has room for adapters; `precision` is its own."""
         self.about = about
         self.tokenizer = tokenizer
-        self._adapters = adapters
         self.kv_tokens = decoder.num_blocks * decoder.block_size
         context = min(decoder.context_length, self.kv_tokens)
         self.intake = Intake(tokenizer, template, context, decoder.vocab_size)
@@ -86,6 +91,7 @@ class TextService:
             prefill_chunk=limits.prefill_chunk,
             on_fatal=on_fatal,
         )
+        self.adapters = Adapters(adaptable, self.loop, precision) if adaptable is not None else None
         pool, scheduler = self.loop.pool, self.loop.scheduler
         metrics.watch("kv_blocks", "KV blocks of the cache", lambda: pool.num_blocks)
         metrics.watch("kv_blocks_used", "KV blocks that running sequences hold", lambda: pool.used)
@@ -93,12 +99,15 @@ class TextService:
             "preemptions", "Sequences that had to give up their blocks, so far", lambda: scheduler.preemptions
         )
 
-    def adapter(self, name: str) -> str:
-        """The name, if it is empty or an adapter's. Raises BadRequest."""
-        if name and name not in self._adapters:
-            known = ", ".join(sorted(self._adapters)) or "none"
-            raise BadRequest(f"there is no adapter {name!r:.100} here; there are: {known:.400}")
-        return name
+    def adapter(self, name: str) -> Adapter | None:
+        """The adapter of that name, None for an empty one. Raises BadRequest if there is none."""
+        if not name:
+            return None
+        found = self.adapters.get(name) if self.adapters is not None else None
+        if found is None:
+            known = ", ".join(self.adapters.names if self.adapters is not None else ()) or "none"
+            raise BadRequest(f"there is no adapter {name!r:.200} here; there are: {known:.400}")
+        return found
 
 
 class EmbeddingService:

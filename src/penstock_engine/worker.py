@@ -57,6 +57,8 @@ class Worker:
     drain_seconds: float
     adapters: dict[str, Path] = field(default_factory=dict)
     """Folders of LoRA adapters by the names that requests choose them by."""
+    adaptable: bool = False
+    """Leave room for adapters that come while it runs."""
 
     def run(self, address: Address) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises EngineError if the model cannot be opened."""
@@ -71,7 +73,7 @@ class Worker:
     def _open(self, metrics: Metrics) -> Service:
         tokenizer, template = read_tokenizer(self.model)
         if self.task is Task.EMBEDDINGS:
-            if self.adapters:
+            if self.adapters or self.adaptable:
                 raise UnsupportedModel("adapters of embedding models are not supported")
             encoder = load_encoder(self.model, self.cache, self.precision, _log.info)
             about = read_about(self.model, self.name, self.task, encoder.context_length)
@@ -86,7 +88,15 @@ class Worker:
             )
         grammars = Grammars(tokenizer, read_plan(self.model).width)
         grammars.thread.submit(grammars.prepare)  # while the kernels are compiled
-        decoder = load_decoder(self.model, self.cache, self.precision, self.kv_bytes, _log.info, adapters=self.adapters)
+        decoder = load_decoder(
+            self.model,
+            self.cache,
+            self.precision,
+            self.kv_bytes,
+            _log.info,
+            adapters=self.adapters,
+            adaptable=self.adaptable,
+        )
         about = read_about(self.model, self.name, self.task, decoder.context_length)
         return TextService(
             about,
@@ -96,7 +106,8 @@ class Worker:
             metrics=metrics,
             limits=self.limits,
             on_fatal=_give_up,
-            adapters=frozenset(self.adapters),
+            adaptable=decoder if decoder.adaptable else None,
+            precision=self.precision,
             grammars=grammars,
         )
 

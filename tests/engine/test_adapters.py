@@ -53,7 +53,7 @@ def opened(folder, precision=Precision.FP32, names=tuple(KINDS)):
 def test_adapters_side_by_side_say_what_merged_models_say(world):
     folder, expected = world
     decoder = opened(folder)
-    assert decoder.adapters == tuple(KINDS)
+    assert list(decoder.adapters) == list(KINDS)
     names = ["", *KINDS]
     first = [Work(0, LONG[:33], blocks(3 * at, 3 * at + 1, 3 * at + 2), 0, name) for at, name in enumerate(names)]
     decoder.step(first)
@@ -79,13 +79,13 @@ def test_in_fewer_bits(world, precision):
 def test_adapters_come_and_go(world):
     folder, expected = world
     decoder = opened(folder, names=("attention",))
-    decoder.adapt([read_adapter(name, folder / name) for name in ("strong", "all")])
+    decoder.use(decoder.stack([read_adapter(name, folder / name) for name in ("strong", "all")]))
     found = decoder.step([Work(0, SHORT, blocks(0, 1), 41, "all"), Work(0, SHORT, blocks(2, 3), 41, "strong")])
     np.testing.assert_allclose(found[:41], expected["all"][1], atol=2e-4)
     np.testing.assert_allclose(found[41:], expected["strong"][1], atol=2e-4)
     with pytest.raises(ValueError, match="no adapter 'attention'"):
         decoder.step([Work(0, SHORT, blocks(0, 1), 1, "attention")])
-    decoder.adapt([])
+    decoder.use(decoder.stack([]))
     found = decoder.step([Work(0, SHORT, blocks(0, 1), 41)])
     np.testing.assert_allclose(found, expected[""][1], atol=2e-4)
 
