@@ -50,11 +50,22 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterFacts:
+    """What the files of a LoRA adapter say. `base` is what PEFT calls the model it was made for, empty if nothing."""
+
+    base: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What the files of a version say. `problem` is why it cannot be served, None if it can.
 
     `model_type` is the family name clients are told ("llama", "mistral", "bge-large", "gte-large").
     `context_length` is in tokens; `parameters` is a count; `weight_bytes` is what lies on disk.
+
+    With `adapter`, the version is one; then all but `task` and `problem` tell of the base model that lies beside it, if
+    one does: without, `shape` is None.
     """
 
     task: Task | None
@@ -67,6 +78,7 @@ class ModelFacts:
     has_tokenizer: bool
     has_chat_template: bool
     problem: str | None
+    adapter: AdapterFacts | None = None
 
     @property
     def servable(self) -> bool:

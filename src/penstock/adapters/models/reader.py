@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from penstock.adapters.models.architecture import class_of, context_of, family_of, shape_of
 from penstock.adapters.models.document import Damaged, Document, read_json, read_yaml
+from penstock.adapters.models.peft import adapter_folder, read_adapter
 from penstock.adapters.models.weights import Weights, read_weights
-from penstock.domain.model import ModelFacts, Shape, Task
+from penstock.domain.model import AdapterFacts, ModelFacts, Shape, Task
 
 MLMODEL = "MLmodel"
 TYPE_LIMIT = 100
@@ -51,7 +52,11 @@ def read_facts(root: Path) -> ModelFacts:
     problems = _Problems()
     card = problems.guard(lambda: _card(root), Document())
     model = root / "model" if card.values else root
-    task = _task(card, problems)
+    folder = adapter_folder(root)
+    adapter = problems.guard(lambda: read_adapter(folder), None) if folder is not None else None
+    if folder is not None and not (model / "config.json").is_file():
+        return _without_weights(card, adapter, problems)
+    task = _task(card) if adapter is not None else _needed_task(card, problems)
     config = problems.guard(lambda: _config(model, card), Document())
     family = problems.guard(lambda: family_of(config), None) if config.values else None
     if family is not None and task is not None:
@@ -76,6 +81,24 @@ def read_facts(root: Path) -> ModelFacts:
         has_tokenizer=tokenizer is not None,
         has_chat_template=template,
         problem=problems.found[0] if problems.found else None,
+        adapter=adapter,
+    )
+
+
+def _without_weights(card: Document, adapter: AdapterFacts | None, problems: _Problems) -> ModelFacts:
+    """Of an adapter alone: all else is its base model's."""
+    return ModelFacts(
+        task=_task(card),
+        model_type=None,
+        architecture=None,
+        parameters=0,
+        weight_bytes=0,
+        context_length=0,
+        shape=None,
+        has_tokenizer=False,
+        has_chat_template=False,
+        problem=problems.found[0] if problems.found else None,
+        adapter=adapter,
     )
 
 
@@ -92,12 +115,16 @@ def _card(root: Path) -> Document:
     return read_yaml(root / MLMODEL)
 
 
-def _task(card: Document, problems: _Problems) -> Task | None:
+def _task(card: Document) -> Task | None:
     flavor = card.part("flavors").part("transformers")
     told = [card.part("metadata").text("task"), flavor.text("inference_task"), flavor.text("task")]
-    for task in told:
-        if task in set(Task):
-            return Task(task)
+    return next((Task(task) for task in told if task in set(Task)), None)
+
+
+def _needed_task(card: Document, problems: _Problems) -> Task | None:
+    task, flavor = _task(card), card.part("flavors").part("transformers")
+    if task is not None:
+        return task
     flavors = ", ".join(str(name) for name in card.part("flavors").values)[:TYPE_LIMIT]
     if card.values and not flavor.values:
         problems.found.append(f"Only models of MLflow's transformers flavor can be served; this one has {flavors!r}.")
@@ -108,8 +135,8 @@ def _task(card: Document, problems: _Problems) -> Task | None:
 
 def _config(model: Path, card: Document) -> Document:
     flavor = card.part("flavors").part("transformers")
-    if flavor.has("peft_adaptor"):
-        raise Damaged("The version is a PEFT adapter: merge it into its base model and register that.")
+    if flavor.has("peft_adaptor") and adapter_folder(model.parent) is None:
+        raise Damaged("MLmodel names a PEFT adapter, but peft/adapter_config.json is missing.")
     if flavor.values and not model.is_dir():
         raise Damaged("The version holds no weights: log the model with save_pretrained=True.")
     return read_json(model / "config.json")

@@ -30,12 +30,14 @@ class Weights:
 
 def read_weights(folder: Path) -> Weights:
     """Of a model's folder; raises Damaged if files are missing, cut short or of a kind that cannot be served."""
-    parameters = size = 0
-    for path in _files(folder):
-        length = _size(path)
-        parameters += _count(path, length)
-        size += length
-    return Weights(parameters, size)
+    files = [read_file(path) for path in _files(folder)]
+    return Weights(sum(one.parameters for one in files), sum(one.size for one in files))
+
+
+def read_file(path: Path) -> Weights:
+    """Of one file; raises Damaged as `read_weights` does."""
+    length = _size(path)
+    return Weights(_count(path, length), length)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -51,7 +53,7 @@ def _files(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if (folder / "adapter_config.json").is_file():
-        raise Damaged("The version holds only a PEFT adapter: merge it into its base model and register that.")
+        raise Damaged("The files in model/ are a PEFT adapter, which belongs into peft/: log the PeftModel itself.")
     if any(folder.glob("*.bin")):
         raise Damaged(
             "The weights are pickles (.bin), which can run code when they are read: write them as safetensors with "

@@ -11,7 +11,7 @@ from penstock.adapters.store.model_rows import id_of
 from penstock.adapters.store.namespace_rows import stamps
 from penstock.adapters.store.tables.catalog import ALIASES, MODELS, VERSION_TAGS, VERSIONS
 from penstock.domain.catalog import Lineage, ModelVersion, VersionStatus
-from penstock.domain.model import ModelFacts, Shape, Task
+from penstock.domain.model import AdapterFacts, ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.catalog_rows import Outcome
@@ -168,5 +168,10 @@ def _facts_values(facts: ModelFacts | None) -> dict[str, Any] | None:
 def _facts(values: dict[str, Any] | None) -> ModelFacts | None:
     if values is None:
         return None
-    task, shape = values["task"], values["shape"]
-    return ModelFacts(**{**values, "task": Task(task) if task else None, "shape": Shape(**shape) if shape else None})
+    task, shape, adapter = values["task"], values["shape"], values.get("adapter")
+    read = {
+        "task": Task(task) if task else None,
+        "shape": Shape(**shape) if shape else None,
+        "adapter": AdapterFacts(**adapter) if adapter else None,
+    }
+    return ModelFacts(**{**values, **read})

@@ -175,6 +175,7 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         "has_chat_template": facts.has_chat_template,
         "servable": facts.servable,
         "problem": facts.problem,
+        "adapter": {"base": facts.adapter.base, "rank": facts.adapter.rank} if facts.adapter else None,
     }
 
 

@@ -81,6 +81,13 @@ class ModelInfos(Shape):
     next_page_token: str
 
 
+class ModelAdapterFacts(Shape):
+    """What the files of a LoRA adapter say; `base` is what they call the model it was made for."""
+
+    base: str
+    rank: int
+
+
 class ModelFileFacts(Shape):
     """What was read from a version's files; `problem` says why it cannot be served."""
 
@@ -94,6 +101,7 @@ class ModelFileFacts(Shape):
     has_chat_template: bool
     servable: bool
     problem: str | None
+    adapter: ModelAdapterFacts | None
 
 
 class VersionInfo(_Stamped):
