@@ -236,11 +236,19 @@ async def _served(
     gate, limits = Gate(clock), make_limits(settings, clock, stack)
     under_way = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
     foundation = load_foundation()
-    signs = foundation.signs()
-    table = Table(clock, gate, limits.limits, under_way, watching.observer, signs=signs)
+    table = Table(clock, gate, limits.limits, under_way, watching.observer, signs=foundation.signs())
     cluster = make_cluster(settings, stack)
     serving, reconciler, measuring = await make_serving(
-        settings, store, artifacts, cluster, externals, table=table, gate=gate, signs=signs, clock=clock, stack=stack
+        settings,
+        store,
+        artifacts,
+        cluster,
+        externals,
+        table=table,
+        gate=gate,
+        foundation=foundation,
+        clock=clock,
+        stack=stack,
     )
     offers = serving.optimization.offers
     throughput, scaling, hearers = _scaling(settings, store, gate, offers, clock, expansion=reconciler.expanding)

@@ -12,6 +12,7 @@ from penstock.adapters.engines.gauge import CpuGauge
 from penstock.adapters.mail.smtp import Security, Server, SmtpMailer
 from penstock.adapters.store.store import SqlStore
 from penstock.control.acts import Acts, Folders
+from penstock.control.adapting import Adapting
 from penstock.control.carry_over import carry_over
 from penstock.control.configurations import Configurations
 from penstock.control.credentials import new_id
@@ -35,7 +36,7 @@ from penstock.control.temporary import TemporaryEngines
 from penstock.control.usual_precision import settle_precisions
 from penstock.control.watch import Watch, log_folder
 from penstock.domain.access import PermissionLevel
-from penstock.domain.foundation import Signs
+from penstock.domain.foundation import Foundation
 from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
@@ -76,6 +77,7 @@ class _Ground:
     quiet: Quiet
     offers: Offers
     profiler: Profiler
+    adapting: Adapting
 
 
 async def make_serving(
@@ -87,13 +89,13 @@ async def make_serving(
     *,
     table: Table,
     gate: Gate,
-    signs: Signs,
+    foundation: Foundation,
     clock: Clock,
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
-    ground = _ground(settings, store, artifacts, cluster, gate, clock=clock)
-    offers, notices = ground.offers, Notices(_mailer(settings), clock)
+    ground = _ground(settings, store, artifacts, cluster, gate, foundation=foundation, clock=clock)
+    offers, notices, signs = ground.offers, Notices(_mailer(settings), clock), foundation.signs()
     reconciler = _reconciler(settings, ground, table, notices)
     await _settle(ground)
     await reconciler.recover()
@@ -112,6 +114,7 @@ async def make_serving(
         notices=notices,
         everybody=_everybody(settings),
         signs=signs,
+        adapted=ground.adapting.of,
     )
     serving = Serving(
         endpoints,
@@ -168,6 +171,7 @@ def _ground(
     cluster: LocalCluster,
     gate: Gate,
     *,
+    foundation: Foundation,
     clock: Clock,
 ) -> _Ground:
     folder = settings.data_dir.absolute() / "engines"
@@ -175,9 +179,10 @@ def _ground(
     folders.cache.mkdir(parents=True, exist_ok=True)
     recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
     client, quiet = HttpEngineClient(), Quiet(gate, clock)
-    offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe))
+    offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe), foundation)
+    adapting = Adapting(store, artifacts, client)
     profiler = Profiler(store, client, cluster, clock, quiet, budget_s=settings.serving.profile_budget_s)
-    return _Ground(store, artifacts, cluster, recipe, client, clock, folders, quiet, offers, profiler)
+    return _Ground(store, artifacts, cluster, recipe, client, clock, folders, quiet, offers, profiler, adapting)
 
 
 def _reconciler(settings: Settings, ground: _Ground, table: Table, notices: Notices) -> Reconciler:
@@ -189,6 +194,7 @@ def _reconciler(settings: Settings, ground: _Ground, table: Table, notices: Noti
         recipe=ground.recipe,
         profiler=ground.profiler,
         watch=watch,
+        adapting=ground.adapting,
         clock=ground.clock,
         folders=ground.folders,
         new_id=new_id,

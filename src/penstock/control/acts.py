@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from penstock.control.adapting import Adapting
 from penstock.control.notices import Notices
 from penstock.control.offers import Appraisal
 from penstock.control.profiler import Job, Profiler
 from penstock.control.watch import Watch, build_log, loaded, log_folder, process_of, server_log
+from penstock.domain.adapting import Load, Unload
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.errors import EngineFailed
-from penstock.domain.plan import End, Remove, Start
+from penstock.domain.plan import Act, End, Remove, Start
 from penstock.domain.replica import Replica, ReplicaState
-from penstock.domain.steps import Action, Build, Drain, Kill, Measure, Move, Serve
+from penstock.domain.steps import Build, Drain, Kill, Measure, Move, Serve
 from penstock.ports.artifacts import ArtifactStore
 from penstock.ports.clock import Clock
 from penstock.ports.cluster import Cluster
@@ -57,6 +59,7 @@ class Acts:
         recipe: EngineRecipe,
         profiler: Profiler,
         watch: Watch,
+        adapting: Adapting,
         clock: Clock,
         folders: Folders,
         new_id: Callable[[], str],
@@ -69,6 +72,7 @@ class Acts:
         self._recipe = recipe
         self._profiler = profiler
         self._watch = watch
+        self.adapting = adapting
         self._clock = clock
         self._folders = folders
         self._new_id = new_id
@@ -93,10 +97,8 @@ class Acts:
             return build_log(self._folders.logs, replica.spec)
         return server_log(self._folders.logs, replica.spec, replica.device)
 
-    async def act(
-        self, endpoint: Endpoint, action: Action | Start | End | Remove, appraisals: Mapping[str, Appraisal]
-    ) -> None:
-        """Carries out one action of a plan for that endpoint."""
+    async def act(self, endpoint: Endpoint, action: Act, appraisals: Mapping[str, Appraisal]) -> None:
+        """Carries out one action of a plan for that endpoint, but for what `finish` begins."""
         match action:
             case Start():
                 await self._add(action)
@@ -118,12 +120,14 @@ class Acts:
                 if action.replica.state is not ReplicaState.DRAINING:
                     await self._save(action.replica, state=ReplicaState.DRAINING, message=action.message)
 
-    def finish(self, actions: Sequence[Action | Start | End | Remove], wake: Callable[[], None]) -> None:
+    def finish(self, actions: Sequence[Act], wake: Callable[[], None]) -> None:
         """Begins what takes long, once the data plane knows of it: replicas that drain get their signal.
 
-        `wake` is called when one has ended.
+        `wake` is called when one has ended, or has an adapter more or less.
         """
         for action in actions:
+            if isinstance(action, Load | Unload):
+                self.adapting.begin(action, wake)
             if isinstance(action, Drain) and action.replica.id not in self._stopping:
                 task = asyncio.create_task(self._cluster.stop(process_of(action.replica), self._drain_s))
                 self._stopping[action.replica.id] = task
@@ -199,6 +203,8 @@ class Acts:
                 await self._cluster.stop(process_of(replica), 0.0)
             address = self._cluster.address(replica.id)
             state, message = ReplicaState.LOADING, ""
+            self.adapting.started(replica.id, room=action.adaptable)
+            spec = replace(spec, adaptable=action.adaptable)
             launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.spec, replica.device))
         await self._run(replica, launch, {"state": state, "message": message, "address": address})
 
@@ -236,3 +242,4 @@ class Acts:
         if saved.ended:
             self._profiler.forget(replica.id)
             self._watch.forget(replica.id)
+            self.adapting.forget(replica.id)

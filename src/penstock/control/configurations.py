@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from penstock.control.bases import is_adapter
 from penstock.control.endpoint_wishes import ConfigWish, EntityWish
 from penstock.control.external_models import ExternalModels
 from penstock.control.grants import require_model
-from penstock.control.offers import Appraisal, Offers, problem
-from penstock.domain.access import Caller
+from penstock.control.offers import Appraisal, Offers
+from penstock.domain.access import Caller, Principal
+from penstock.domain.adapter import served_task
 from penstock.domain.catalog import ModelVersion, check_number
 from penstock.domain.endpoint import Config, Outcome, check_count, check_entities
 from penstock.domain.errors import DoesNotExist, InvalidParameter
@@ -67,7 +69,8 @@ class Configurations:
             if principal is None:
                 return
             for entity in config.entities:
-                await require_model(unit, principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
+                for name in {entity.entity_name, entity.runs[0]}:
+                    await require_model(unit, principal, ModelName.parse(name), Privilege.EXECUTE)
 
     async def discard(self, config: Config | None, kept: Config | None = None) -> None:
         """Forgets secrets that were planted for a configuration, but for those of the one that is `kept`."""
@@ -88,10 +91,8 @@ class Configurations:
         async with self._store.unit() as unit:
             for entity in entities:
                 await require_model(unit, caller.principal, ModelName.parse(entity.entity_name), Privilege.EXECUTE)
-            versions = [await _version(unit, entity) for entity in entities]
-        pairs = list(zip(entities, versions, strict=True))
-        tasks = [_task(entity, version) for entity, version in pairs]
-        entities = tuple(self._offers.normal(entity, version) for entity, version in pairs)
+            found = [await self._based(unit, entity, caller.principal) for entity in entities]
+        entities, tasks = tuple(entity for entity, _ in found), [task for _, task in found]
         if len(set(tasks)) > 1:
             listed = ", ".join(f"'{entity.name}' {task}" for entity, task in zip(entities, tasks, strict=True))
             raise InvalidParameter(f"All served entities of an endpoint must have the same task, but {listed}.")
@@ -119,6 +120,17 @@ class Configurations:
         name, now, task = caller.principal.name, self._clock.now_ms(), externals[0].model.task
         config = Config(version, (), routes, task, name, now, externals=externals)
         return await self._externals.plant(config, caller.principal)
+
+    async def _based(self, unit: Unit, entity: ServedEntity, principal: Principal) -> tuple[ServedEntity, Task]:
+        """With the base of an adapter, and the task that it is served for."""
+        version = await _version(unit, entity)
+        try:
+            base = await self._offers.bases.of(unit, version, principal)
+            task = served_task(version, base)
+        except InvalidParameter as error:
+            raise InvalidParameter(f"Served entity '{entity.name}': {error.message}") from error
+        entity = self._offers.normal(entity, base)
+        return (replace(entity, base=(base.model, str(base.number))) if is_adapter(version) else entity), task
 
     async def _check_possible(self, config: Config, appraisals: Mapping[str, Appraisal]) -> None:
         """Raises InvalidParameter if the configuration would not fit on empty devices, as far as was measured."""
@@ -189,12 +201,3 @@ async def _version(unit: Unit, entity: ServedEntity) -> ModelVersion:
     if await unit.catalog.model(ModelName.parse(entity.entity_name)) is None:
         raise DoesNotExist(f"Registered model '{entity.entity_name}' does not exist.")
     raise DoesNotExist(f"Version {entity.entity_version} of model '{entity.entity_name}' does not exist.")
-
-
-def _task(entity: ServedEntity, version: ModelVersion) -> Task:
-    why = problem(version)
-    if why:
-        raise InvalidParameter(f"Served entity '{entity.name}': {why}")
-    assert version.facts is not None
-    assert version.facts.task is not None
-    return version.facts.task

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from penstock.domain.access import PermissionLevel
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.replica import Replica
+from penstock.domain.steps import Adapted
 from penstock.domain.status import EntityStatus, entity_status, external_status
 
 
@@ -31,20 +32,27 @@ class EndpointView:
     pending: ConfigView | None
 
 
-def view(endpoint: Endpoint, replicas: Sequence[Replica], level: PermissionLevel) -> EndpointView:
-    """The endpoint as shown to a caller; `replicas` are those in its places, oldest first."""
+def view(
+    endpoint: Endpoint,
+    replicas: Sequence[Replica],
+    level: PermissionLevel,
+    adapted: Mapping[str, Adapted] | None = None,
+) -> EndpointView:
+    """The endpoint as shown to a caller; `replicas` are those in its places, oldest first, `adapted` their adapters."""
     shown = endpoint.active or (None if endpoint.pending else endpoint.current)
     return EndpointView(
         endpoint,
         level,
-        _config(endpoint, shown, replicas),
-        _config(endpoint, endpoint.pending, replicas),
+        _config(endpoint, shown, replicas, adapted),
+        _config(endpoint, endpoint.pending, replicas, adapted),
     )
 
 
-def _config(endpoint: Endpoint, config: Config | None, replicas: Sequence[Replica]) -> ConfigView | None:
+def _config(
+    endpoint: Endpoint, config: Config | None, replicas: Sequence[Replica], adapted: Mapping[str, Adapted] | None
+) -> ConfigView | None:
     if config is None:
         return None
-    states = {entity.name: entity_status(endpoint, config, entity, replicas) for entity in config.entities}
+    states = {entity.name: entity_status(endpoint, config, entity, replicas, adapted) for entity in config.entities}
     states |= {entity.name: external_status(endpoint, config) for entity in config.externals}
     return ConfigView(config, states)

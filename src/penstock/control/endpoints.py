@@ -18,6 +18,7 @@ from penstock.domain.foundation import Signs
 from penstock.domain.placement import known_specs
 from penstock.domain.replica import Replica
 from penstock.domain.status import placed
+from penstock.domain.steps import Adapted
 from penstock.ports.clock import Clock
 from penstock.ports.store import Store, Unit
 
@@ -29,7 +30,7 @@ class Endpoints:
     """Serving endpoints. `hint` wakes the reconciler for an endpoint's id, and `settle` lets it take a step now.
 
     `everybody` is what the group `users` may do with endpoints made from now on. `signs` say why one of
-    the system's is not there.
+    the system's is not there, and `adapted` tells of the adapters of replicas, by id.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Endpoints:
         notices: Notices,
         everybody: PermissionLevel | None = None,
         signs: Signs | None = None,
+        adapted: Callable[[str], Adapted] = lambda _: Adapted(),
     ) -> None:
+        self._adapted = adapted
         self._signs = signs or Signs()
         self._everybody = everybody
         self._store = store
@@ -133,7 +136,7 @@ class Endpoints:
         self._tell(endpoint)
         await self._wake(endpoint)
         await self._configurations.discard(before, made)
-        return view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
+        return self._view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
 
     async def cancel(self, caller: Caller, name: str) -> EndpointView:
         """Asks that the update in progress be given up; raises Conflict if there is none."""
@@ -145,7 +148,7 @@ class Endpoints:
             endpoint = await self._of_name(unit, name)
             replicas = await _replicas(unit, endpoint)
         self._hint(endpoint.id)
-        return view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
+        return self._view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
 
     async def delete(self, caller: Caller, name: str) -> None:
         """Frees the name at once; replicas end soon."""
@@ -161,7 +164,7 @@ class Endpoints:
             endpoint = await self._of_name(unit, name)
             replicas = await _replicas(unit, endpoint)
         level = require_view(caller, endpoint.acl, name)
-        return view(endpoint, replicas, level)
+        return self._view(endpoint, replicas, level)
 
     async def list(self, caller: Caller) -> Sequence[EndpointView]:
         """All endpoints that the caller may see, those of the system first, then by name; without their replicas."""
@@ -191,6 +194,9 @@ class Endpoints:
             await unit.endpoints.set_fallback(endpoint.id, fallback=fallback)
         await self._wake(endpoint)
         return fallback
+
+    def _view(self, endpoint: Endpoint, replicas: Sequence[Replica], level: PermissionLevel) -> EndpointView:
+        return view(endpoint, replicas, level, {one.id: self._adapted(one.id) for one in replicas})
 
     async def _managed(self, caller: Caller, name: str, *, changing: bool = True) -> Endpoint:
         async with self._store.unit() as unit:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from penstock.control.credentials import new_id
 from penstock.control.namespaces import ALL, ensure_parents
-from penstock.control.offers import problem
+from penstock.control.bases import problem
 from penstock.control.usage_of_models import endpoints_using
 from penstock.control.versions import NewVersion, Versions
 from penstock.domain.access import USERS, Caller, PermissionLevel, Principal, PrincipalKind, Scope

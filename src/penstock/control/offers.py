@@ -1,16 +1,18 @@
 """What this device can do for model versions: measured where it was, estimated until then."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from penstock.domain.catalog import ModelVersion, VersionStatus
+from penstock.control.bases import Bases, problem
+from penstock.domain.catalog import ModelVersion
 from penstock.domain.estimate import BATCH, estimate
+from penstock.domain.foundation import Foundation
 from penstock.domain.model import ModelFacts, Precision
 from penstock.domain.placement import Device, Offer
 from penstock.domain.profile import CostModel, Fingerprint, Profile, reference_shape
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.tenancy import Terms, fixed_step_s
-from penstock.domain.throughput import divide
+from penstock.domain.throughput import Chunks, divide
 from penstock.ports.cluster import Cluster
 from penstock.ports.engine import EngineRecipe, Gauge, Needs
 from penstock.ports.store import Store, Unit
@@ -70,7 +72,16 @@ class Forecast:
 class Offers:
     """Appraises versions for a device; all that the cluster has are alike."""
 
-    def __init__(self, store: Store, cluster: Cluster, recipe: EngineRecipe, gauge: Gauge) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        recipe: EngineRecipe,
+        gauge: Gauge,
+        foundation: Foundation | None = None,
+    ) -> None:
+        """`foundation` tells what adapters of hub repositories run on."""
+        self.bases = Bases(recipe, foundation)
         self._store = store
         self._cluster = cluster
         self._recipe = recipe
@@ -102,7 +113,7 @@ class Offers:
             found = {
                 spec: (version, await self._profile(unit, version, entity.precision, device))
                 for spec, entity in distinct.items()
-                if (version := await unit.catalog.version(entity.entity_name, int(entity.entity_version)))
+                if (version := await unit.catalog.version(entity.runs[0], int(entity.runs[1])))
                 and not problem(version)
             }
         return {
@@ -111,7 +122,7 @@ class Offers:
         }
 
     async def of_version(self, version: ModelVersion, precision: Precision | None = None) -> Appraisal:
-        """One version, which must be servable."""
+        """One version that an engine loads (see `Bases`), which must be servable."""
         device = await self.device()
         async with self._store.unit() as unit:
             profile = await self._profile(unit, version, precision, device)
@@ -153,17 +164,6 @@ class Offers:
         return Appraisal(version, facts, precision, needs, fingerprint, profile, cost, offer)
 
 
-def problem(version: ModelVersion) -> str:
-    """Why a version cannot be served, empty if it can."""
-    if version.status is not VersionStatus.READY or version.facts is None:
-        return f"{version.label} is {version.status.value}, not READY. {version.status_message}".strip()
-    if version.facts.problem is not None:
-        return f"{version.label} cannot be served: {version.facts.problem}"
-    if version.facts.task is None:
-        return f"{version.label} cannot be served: it has no task."
-    return ""
-
-
 def workload(facts: ModelFacts) -> tuple[int, int]:
     """The tokens in and out that the version is measured with."""
     return reference_shape(facts.context_length, encoder=is_encoder(facts))
@@ -172,3 +172,18 @@ def workload(facts: ModelFacts) -> tuple[int, int]:
 def is_encoder(facts: ModelFacts) -> bool:
     """Whether the model keeps no KV cache and gives no tokens."""
     return facts.shape is not None and not facts.shape.kv_heads
+
+
+def offers_of(entities: Iterable[ServedEntity], appraisals: Mapping[str, Appraisal]) -> dict[str, Offer]:
+    """An offer for every spec of the served entities; what cannot be run any more says so."""
+    return {
+        entity.spec: replace(appraisals[entity.spec].offer, spec=entity.spec)
+        if entity.spec in appraisals
+        else Offer(entity.spec, 0, Chunks(1, 1, 1.0), estimated=False, problem=_gone(entity))
+        for entity in entities
+    }
+
+
+def _gone(entity: ServedEntity) -> str:
+    model, number = entity.runs
+    return f"Version {number} of model '{model}' is not there any more, or not servable."

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from penstock.control.grants import require_model
-from penstock.control.offers import Offers, problem
+from penstock.control.offers import Offers
 from penstock.domain.access import Caller
-from penstock.domain.errors import DoesNotExist
+from penstock.domain.errors import DoesNotExist, InvalidParameter
 from penstock.domain.grant import Privilege
 from penstock.domain.names import ModelName
 from penstock.domain.profile import Profile
@@ -36,16 +36,20 @@ class Optimization:
         self.offers = offers
 
     async def info(self, caller: Caller, name: ModelName, number: int) -> OptimizationInfo:
-        """Of one version; raises DoesNotExist, or PermissionDenied without EXECUTE on its model."""
+        """Of one version, an adapter's as its base's.
+
+        Raises DoesNotExist, or PermissionDenied without EXECUTE on its model and its base.
+        """
         async with self._store.unit() as unit:
             await require_model(unit, caller.principal, name, Privilege.EXECUTE)
             version = await unit.catalog.version(str(name), number)
-        if version is None:
-            raise DoesNotExist(f"Version {number} of model '{name}' does not exist.")
-        why = problem(version)
-        if why:
-            return OptimizationInfo(why, version.facts.model_type if version.facts else None, None, None)
-        appraisal = await self.offers.of_version(version)
+            if version is None:
+                raise DoesNotExist(f"Version {number} of model '{name}' does not exist.")
+            try:
+                base = await self.offers.bases.of(unit, version, caller.principal)
+            except InvalidParameter as error:
+                return OptimizationInfo(error.message, version.facts.model_type if version.facts else None, None, None)
+        appraisal = await self.offers.of_version(base)
         return OptimizationInfo(
             "", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile, appraisal.terms
         )

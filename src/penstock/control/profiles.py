@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from penstock.control.offers import Appraisal, Offers, problem
+from penstock.control.bases import is_adapter, problem
+from penstock.control.offers import Appraisal, Offers
 from penstock.control.profiler import Profiler
 from penstock.control.remeasuring import Remeasuring
 from penstock.domain.access import Caller
@@ -76,6 +77,8 @@ class Profiles:
         check_owner(caller, model.owner, f"measure {version.label}")
         if why := problem(version):
             raise Conflict(why)
+        if is_adapter(version):
+            raise Conflict(f"{version.label} is a LoRA adapter, which is sold by its base's profile: measure that.")
         return await self._offers.of_version(version, precision)
 
     def _told(self, appraisal: Appraisal) -> Profiling:

@@ -15,18 +15,18 @@ from penstock.control.acts import Acts
 from penstock.control.expansion import Expanding, kinds
 from penstock.control.holdings import Holdings
 from penstock.control.loop import Loop
-from penstock.control.offers import Appraisal, Offers
+from penstock.control.offers import Appraisal, Offers, offers_of
 from penstock.control.watch import Watch, process_of
+from penstock.domain.adapting import Wanted, together, wanted_by
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.packing import Placement, place
-from penstock.domain.placement import Claim, Need, Offer, known_specs, needs, specs
+from penstock.domain.placement import Claim, Need, known_specs, needs, specs
 from penstock.domain.plan import End, Facts, Plan, Remove, plan
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.served_entity import ServedEntity
 from penstock.domain.status import Slots, route
 from penstock.domain.steps import Limits, Seen
-from penstock.domain.throughput import Chunks
 from penstock.ports.clock import Clock
 from penstock.ports.cluster import Cluster
 from penstock.ports.routing import RouteTable
@@ -52,8 +52,8 @@ _log = logging.getLogger(__name__)
 class _Ward:
     """What is remembered of one endpoint between its steps; all of it can be lost.
 
-    `specs` are those that concern it, `rolling` those of its pending configuration, `replicas` what serves it,
-    `stored` the places that the database knows.
+    `specs` are those that concern it, `rolling` those of its pending configuration, `adapters` what it wants of engines,
+    `replicas` what serves it, `stored` the places that the database knows.
     """
 
     loop: Loop
@@ -65,6 +65,7 @@ class _Ward:
     replicas: frozenset[str] = frozenset()
     specs: frozenset[str] = frozenset()
     rolling: frozenset[str] = frozenset()
+    adapters: Wanted = field(default_factory=dict)
     stored: tuple[Claim, ...] | None = None
 
 
@@ -134,6 +135,7 @@ class Reconciler:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._acts.adapting.close()
 
     async def recover(self) -> None:
         """At start: ends engines that an earlier server left, and takes hold of what its endpoints had reserved.
@@ -154,13 +156,15 @@ class Reconciler:
         # Those that had places first: they find them again where they were.
         for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.id not in had):
             appraisals = await self._offers.of_entities(_entities(endpoint))
-            asked = needs(endpoint, _offers(endpoint, appraisals))
+            asked = needs(endpoint, offers_of(_entities(endpoint), appraisals))
             before = had.get(endpoint.id, ())
             devices = await self._offers.devices()
             made = place(endpoint.name, asked, devices, self._holdings.others(endpoint.id), before=before)
             self._holdings.hold(endpoint.id, endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
-            self._publish(endpoint, (), self._ward(endpoint.id, endpoint.name), appraisals, {})
+            ward = self._ward(endpoint.id, endpoint.name)
+            ward.adapters = wanted_by(endpoint)
+            self._publish(endpoint, (), ward, appraisals, {})
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
 
@@ -227,6 +231,7 @@ class Reconciler:
                 self._withdraw(ward)
             ward.specs = frozenset({*known_specs(endpoint), *(one.spec for one in self._holdings.claims(endpoint_id))})
             ward.rolling = frozenset(() if endpoint.deleted else specs(endpoint.pending))
+            ward.adapters = wanted_by(endpoint)
             async with self._turn(ward.specs):
                 return await self._step(endpoint, ward)
 
@@ -271,7 +276,8 @@ class Reconciler:
     async def _look(self, replica: Replica, appraisal: Appraisal | None) -> Seen:
         waits = replica.state is ReplicaState.REQUESTED
         built = waits and await self._acts.is_built(replica, appraisal)
-        return await self._watch.look(replica, self._acts.log_of(replica), built=built)
+        seen = await self._watch.look(replica, self._acts.log_of(replica), built=built)
+        return replace(seen, adapted=self._acts.adapting.of(replica.id))
 
     async def _decide(
         self,
@@ -291,7 +297,7 @@ class Reconciler:
                     endpoint=endpoint,
                     seen=seen,
                     failed=[one for one in reversed(replicas) if one.state is ReplicaState.FAILED],
-                    offers=_offers(endpoint, appraisals),
+                    offers=offers_of(_entities(endpoint), appraisals),
                     devices=devices,
                     others=self._holdings.others(endpoint.id),
                     asked=frozenset(ward.asked),
@@ -302,6 +308,7 @@ class Reconciler:
                     further=self.expanding.further(endpoint.id),
                     shared=self._holdings.shared(endpoint.id),
                     rolling=frozenset().union(*(one.rolling for one in self._wards.values())),
+                    adapters=together([one.adapters for one in self._wards.values()]),
                 )
             )
             self._holdings.hold(endpoint.id, endpoint.name, made.claims)
@@ -326,7 +333,8 @@ class Reconciler:
             self._withdraw(ward)
             return
         slots = {spec: self._slots(spec, one, replicas) for spec, one in appraisals.items()}
-        news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck)
+        adapted = {one.id: self._acts.adapting.of(one.id) for one in replicas}
+        news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck, adapted)
         self.expanding.serves(endpoint.id, kinds(endpoint, appraisals, replicas))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served
@@ -361,17 +369,3 @@ class Reconciler:
 def _entities(endpoint: Endpoint) -> Iterable[ServedEntity]:
     configs: tuple[Config | None, ...] = () if endpoint.deleted else (endpoint.active, endpoint.pending)
     return [entity for config in configs if config is not None for entity in config.entities]
-
-
-def _offers(endpoint: Endpoint, appraisals: Mapping[str, Appraisal]) -> dict[str, Offer]:
-    """An offer for every spec of the endpoint; what cannot be run any more says so."""
-    return {
-        entity.spec: replace(appraisals[entity.spec].offer, spec=entity.spec)
-        if entity.spec in appraisals
-        else Offer(entity.spec, 0, Chunks(1, 1, 1.0), estimated=False, problem=_gone(entity))
-        for entity in _entities(endpoint)
-    }
-
-
-def _gone(entity: ServedEntity) -> str:
-    return f"Version {entity.entity_version} of model '{entity.entity_name}' is not there any more, or not servable."

@@ -1,4 +1,4 @@
-"""Which endpoints serve a model."""
+"""Which endpoints need a model."""
 
 from penstock.domain.endpoint import Endpoint
 from penstock.domain.names import fold
@@ -7,7 +7,7 @@ from penstock.ports.store import Unit
 
 
 async def endpoints_using(unit: Unit, model: str, number: int | None = None) -> list[str]:
-    """The names of endpoints that serve a version of the model, or that version, or are being updated to."""
+    """The names of endpoints that serve a version of the model or that version, or an adapter of it, or will soon."""
     endpoints = await unit.endpoints.list()
     return [
         endpoint.name for endpoint in endpoints if any(_is(entity, model, number) for entity in _entities(endpoint))
@@ -20,4 +20,5 @@ def _entities(endpoint: Endpoint) -> list[ServedEntity]:
 
 
 def _is(entity: ServedEntity, model: str, number: int | None) -> bool:
-    return fold(entity.entity_name) == model and number in {None, int(entity.entity_version)}
+    needed = ((entity.entity_name, entity.entity_version), entity.runs)
+    return any(fold(name) == model and number in {None, int(version)} for name, version in needed)

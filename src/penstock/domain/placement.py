@@ -154,7 +154,7 @@ def needs(
         if offer is None or offer.problem or entity.spec not in wanted or entity.spec in {one.spec for one in found}:
             continue
         count = max(chunk_count(config, entity.spec, offer.chunks) for config in configs)
-        one = need(offer, f"{entity.entity_name}/{entity.entity_version}", count, firm=entity.spec in firm)
+        one = need(offer, "/".join(entity.runs), count, firm=entity.spec in firm)
         found.append(replace(one, further=tuple(sorted((further or {}).get(entity.spec, ())))))
     return tuple(found)
 

@@ -11,6 +11,7 @@ that wants it ends it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from penstock.domain.adapting import Load, Unload, Wanted, adapters, changes, has_all, lacks_room, refused, wanted_by
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.packing import Placement, place
 from penstock.domain.placement import (
@@ -47,7 +48,8 @@ class Facts:
     newest first. `offers` is by spec, `others` what other endpoints hold, `shared` the places that they claim, and
     `rolling` the specs of their pending configurations. `before` is what this one claimed last. `asked` names served
     entities with waiting requests, and `idle_s` tells for served entities the seconds since their last request.
-    `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes.
+    `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes. `adapters` are those that
+    are wanted by anybody.
     """
 
     endpoint: Endpoint
@@ -64,6 +66,7 @@ class Facts:
     further: Mapping[str, frozenset[str]] = field(default_factory=dict)
     shared: frozenset[tuple[str, str]] = frozenset()
     rolling: frozenset[str] = frozenset()
+    adapters: Wanted = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,10 @@ class Remove:
     """Remove the endpoint: it was deleted, and nothing runs any more that is not others' too."""
 
 
+Act = Action | Start | End | Remove | Load | Unload
+"""What may be done for an endpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Actions in the order to take them, a sentence that says why, and what the endpoint holds from now on.
@@ -99,7 +106,7 @@ class Plan:
     `stuck` says by spec, in words for callers, why none can be started at all.
     """
 
-    actions: tuple[Action | Start | End | Remove, ...]
+    actions: tuple[Act, ...]
     sentence: str
     claims: tuple[Claim, ...]
     blocked: str = ""
@@ -112,7 +119,7 @@ def plan(facts: Facts) -> Plan:
         return _removal(facts)
     # With what only others want nothing is done.
     mine = [one for one in facts.seen if one.replica.spec in facts.offers or one.place not in facts.shared]
-    steps = [step(one, facts.now_ms, facts.limits, measure=_is_unmeasured(facts, one.replica.spec)) for one in mine]
+    steps = [_step(facts, one) for one in mine]
     placed = _placed(facts)
     end = _end(facts, steps, placed)
     if end is not None:
@@ -124,11 +131,37 @@ def plan(facts: Facts) -> Plan:
         one if one.place in wanted or one.seen.replica.spec in unknown else _leave(one, "no longer needed")
         for one in steps
     ]
+    steps = [_renewed(facts, one, steps, placed) for one in steps]
     starts, blocked = _starts(facts, steps, placed)
-    actions = (*(one.action for one in steps if one.action is not None), *starts)
+    adapting = _adapting(facts, steps, placed)
+    actions = (*(one.action for one in steps if one.action is not None), *starts, *adapting)
     sentences = [one.sentence for one in steps if one.sentence]
     sentences += [f"replica of {start.entity_name}/{start.entity_version} requested" for start in starts]
     return Plan(actions, "; ".join(sentences), placed.claims, blocked, _stuck(facts, placed))
+
+
+def _step(facts: Facts, one: Seen) -> Step:
+    spec = one.replica.spec
+    adaptable, measure = bool(facts.adapters.get(spec)), _is_unmeasured(facts, spec)
+    return step(one, facts.now_ms, facts.limits, measure=measure, adaptable=adaptable)
+
+
+def _adapting(facts: Facts, steps: Sequence[Step], placed: Placement) -> list[Load | Unload]:
+    """Adapters to load where this endpoint is served, and to drop wherever nobody wants them."""
+    mine: Wanted = wanted_by(facts.endpoint)
+    return [what for one in steps for what in changes(one, mine if one.place in placed.places else {}, facts.adapters)]
+
+
+def _renewed(facts: Facts, one: Step, steps: Sequence[Step], placed: Placement) -> Step:
+    """A replica without room for adapters that are wanted leaves once another serves, or to make room for that."""
+    claim = next((claim for claim in placed.claims if claim.place and (claim.spec, claim.device) == one.place), None)
+    if claim is None or not lacks_room(one, facts.adapters):
+        return one
+    others = [other for other in steps if other.place == one.place and other is not one and other.stays]
+    heirs = [other for other in others if not lacks_room(other, facts.adapters)]
+    if any(heir.ready for heir in heirs) or (not heirs and _no_room(facts, placed, claim, facts.offers[claim.spec])):
+        return _leave(one, "it was started without room for adapters, which are wanted now")
+    return one
 
 
 def _removal(facts: Facts) -> Plan:
@@ -183,7 +216,8 @@ def _end(facts: Facts, steps: Sequence[Step], placed: Placement) -> End | None:
     reason = _reason_to_fail(facts, pending, steps, placed)
     if reason:
         return End(pending.version, Outcome.FAILED, reason)
-    there = {one.place for one in steps if one.ready} & placed.places
+    mine = adapters(pending)
+    there = {one.place for one in steps if one.ready and has_all(one, mine)} & placed.places
     must = [(one.spec, one.device) for one in placed.claims if one.place and not one.soft]
     lacking = {spec for spec, device in must if (spec, device) not in there}
     ready = {spec for spec, _ in there} - lacking
@@ -206,6 +240,10 @@ def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step], placed
     for spec in specs(pending):
         if spec in placed.missing:
             return placed.missing[spec]
+    mine = adapters(pending)
+    refusals = [refused(one, mine) for one in steps if one.place in placed.places]
+    if why := next(filter(None, refusals), ""):
+        return why
     # Newest first; also those that began for another endpoint, before this configuration wanted them.
     kills = [one.action for one in steps if isinstance(one.action, Kill)]
     failures = [(kill.replica, kill.message, kill.fatal) for kill in kills]
@@ -238,7 +276,7 @@ def _wanted(facts: Facts) -> frozenset[str]:
 def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[list[Start], str]:
     """Replicas to add where one belongs and none is, and what keeps others from being added."""
     entities = {entity.spec: entity for entity in reversed(_entities(facts.endpoint))}
-    there = {one.place for one in steps if one.stays}
+    there = {one.place for one in steps if one.stays and not lacks_room(one, facts.adapters)}
     starts, blocked = [], []
     for claim in placed.claims:
         if not claim.place or (claim.spec, claim.device) in there:
@@ -248,13 +286,13 @@ def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[lis
         if problem:
             blocked.append((claim.spec, problem))
             continue
-        name, version = entity.entity_name, entity.entity_version
+        name, version = entity.runs
         starts.append(Start(claim.spec, name, version, offer.memory, claim.device))
     running = {spec for spec, _ in there}
     problems = {spec: facts.offers[spec].problem for spec in sorted(_wanted(facts) - running) if spec in facts.offers}
     blocked += [(spec, problem) for spec, problem in problems.items() if problem]
     blocked += placed.missing.items()
-    labels = {spec: f"{entity.entity_name}/{entity.entity_version}" for spec, entity in entities.items()}
+    labels = {spec: "/".join(entity.runs) for spec, entity in entities.items()}
     return starts, "; ".join(f"{labels[spec]} is not started: {why}" for spec, why in dict.fromkeys(blocked))
 
 

@@ -34,6 +34,7 @@ class EntityRoute:
     That takes `startup_s` seconds, 0 if it was not measured; `stuck` says why it cannot be done now, for the caller.
     `sale` is what it has bought of the devices; without it only the engines' queues bound what is sent. An `external`
     one has no replicas: its provider is asked.
+    Its replicas are told to compute with its `adapter`, if it has one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class EntityRoute:
     startup_s: float = 0.0
     stuck: str = ""
     external: ExternalEntity | None = None
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

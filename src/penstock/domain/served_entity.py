@@ -20,6 +20,7 @@ class ServedEntity:
     are what they were worth when they were asked for; `band` is what they are worth now. Without
     `burst_scaling_enabled` the platform's default holds, which is true. `workload_size` is the name of its size, if it
     was said by one. Where the `precision` is what its engine runs in anyway, `precision_is_usual`.
+    A LoRA adapter has the model and version of its `base`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ServedEntity:
     sizing: Sizing | None = None
     burst_scaling_enabled: bool | None = None
     workload_size: str | None = None
+    base: tuple[str, str] | None = None
 
     def band(self, chunk: int) -> tuple[int, int]:
         """The least and the most tokens per second, where a chunk is `chunk` of them."""
@@ -52,13 +54,24 @@ class ServedEntity:
         return self.min_provisioned_throughput == 0
 
     @property
+    def runs(self) -> tuple[str, str]:
+        """Model and version that a replica loads for it."""
+        return self.base or (self.entity_name, self.entity_version)
+
+    @property
+    def adapter(self) -> str:
+        """What a replica calls its adapter, empty if it is none."""
+        return f"{self.entity_name}/{self.entity_version}" if self.base else ""
+
+    @property
     def spec(self) -> str:
         """What makes two served entities runnable by the same replica: equal specs, equal processes.
 
         Who asks for the usual precision by its name asks for the same as who asks for none.
         """
         precision = "default" if self.precision is None or self.precision_is_usual else self.precision.value
-        return f"{self.entity_name}/{self.entity_version}/{precision}/{self.environment_vars}"
+        name, version = self.runs
+        return f"{name}/{version}/{precision}/{self.environment_vars}"
 
 
 def default_name(entity_name: str, entity_version: str) -> str:

@@ -8,6 +8,7 @@ from penstock.domain.placement import Claim, places
 from penstock.domain.replica import Replica, ReplicaState
 from penstock.domain.routing import EndpointRoute, EntityRoute, ReadyReplica
 from penstock.domain.served_entity import ServedEntity
+from penstock.domain.steps import Adapted
 from penstock.domain.tenancy import Sale, Terms
 from penstock.domain.throughput import SOLD_FRACTION, Chunks
 
@@ -19,6 +20,7 @@ _DOING = {
     ReplicaState.LOADING: "Loading the model.",
     ReplicaState.MEASURING: "Measuring throughput.",
 }
+_NONE = Adapted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,16 @@ class Slots:
 
 
 def entity_status(
-    endpoint: Endpoint, config: Config, entity: ServedEntity, replicas: Sequence[Replica]
+    endpoint: Endpoint,
+    config: Config,
+    entity: ServedEntity,
+    replicas: Sequence[Replica],
+    adapted: Mapping[str, Adapted] | None = None,
 ) -> EntityStatus:
     """The state of a served entity of a configuration; `replicas` are those in the endpoint's places, oldest first.
 
     They may have run for other endpoints before: a failure counts from the moment when the configuration was wanted.
+    `adapted` tells of the adapters of replicas, by id.
     """
     ended = _ended(endpoint, config)
     if ended is not None:
@@ -72,14 +79,24 @@ def entity_status(
     last = next((one for one in reversed(mine) if one.ended), None)
     failed = last if last and last.state is ReplicaState.FAILED and last.changed_at >= config.started_at else None
     why = f"The last replica failed: {failed.message}" if failed else ""
-    if any(one.state is ReplicaState.READY for one in live):
+    serving = [(adapted or {}).get(one.id, _NONE) for one in live if one.state is ReplicaState.READY]
+    lacking = _lacking(entity, serving)
+    if serving and not lacking:
         return EntityStatus(Deployment.READY, _news(endpoint, config))
-    doing = (live[-1].message or _DOING[live[-1].state]) if live else ""
+    doing = lacking or ((live[-1].message or _DOING[live[-1].state]) if live else "")
     if config.outcome is Outcome.PENDING:
         return EntityStatus(Deployment.CREATING, _joined(doing or config.message or "Waiting to be started.", why))
     if entity.scales_to_zero and not (failed and live):
         return EntityStatus(Deployment.READY, _joined(doing or "Scaled to zero.", why, _news(endpoint, config)))
     return EntityStatus(Deployment.RECOVERING, _joined(doing or "A replica is about to be started.", why))
+
+
+def _lacking(entity: ServedEntity, serving: Sequence[Adapted]) -> str:
+    """What is still to be done where replicas serve already: the adapter is to come."""
+    if not serving or not entity.adapter or any(entity.adapter in one.loaded for one in serving):
+        return ""
+    refusals = [one.refused[entity.adapter] for one in serving if entity.adapter in one.refused]
+    return f"The adapter cannot be loaded: {refusals[0]}" if refusals else "Loading the adapter."
 
 
 def external_status(endpoint: Endpoint, config: Config) -> EntityStatus:
@@ -123,11 +140,12 @@ def route(
     slots: Mapping[str, Slots],
     claims: Sequence[Claim],
     stuck: Mapping[str, str] | None = None,
+    adapted: Mapping[str, Adapted] | None = None,
 ) -> EndpointRoute:
     """What the data plane may know of the endpoint: its active configuration and ready replicas.
 
     `slots` are by spec, and `claims` what the endpoint holds of the devices: it is served by the replicas there.
-    `stuck` tells by spec why no replica can be started now.
+    `stuck` tells by spec why no replica can be started now, and `adapted` of the adapters of replicas, by id.
     """
     active, limits = endpoint.active, endpoint.limits
     plain = EndpointRoute(
@@ -150,12 +168,16 @@ def route(
                     shares.get((entity.name, one.device), 0.0),
                 )
                 for one in placed(replicas, claims)
-                if one.spec == entity.spec and one.state is ReplicaState.READY and one.spec in slots
+                if one.spec == entity.spec
+                and one.state is ReplicaState.READY
+                and one.spec in slots
+                and (not entity.adapter or entity.adapter in (adapted or {}).get(one.id, _NONE).loaded)
             ),
             entity.scales_to_zero,
             slots[entity.spec].sale(entity) if entity.spec in slots else None,
             slots[entity.spec].startup_s if entity.spec in slots else 0.0,
             (stuck or {}).get(entity.spec, ""),
+            adapter=entity.adapter,
         )
         for entity in active.entities
     )

@@ -1,6 +1,7 @@
 """What to do next with one replica: what is seen of it in, one action and a sentence out."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from penstock.domain.replica import Replica, ReplicaState
 
@@ -27,6 +28,19 @@ class Measuring:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """The LoRA adapters of an engine, which has `room` for them or takes none: those `loaded`, by name.
+
+    Those `busy` are being loaded or dropped, and those `refused` never can be, for the reason.
+    """
+
+    room: bool = False
+    loaded: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A replica as stored, and what is observed of it.
 
@@ -42,6 +56,7 @@ class Seen:
     silent_s: float = 0.0
     measuring: Measuring | None = None
     built: bool = False
+    adapted: Adapted = Adapted()
 
     @property
     def place(self) -> tuple[str, str]:
@@ -63,9 +78,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Start the engine."""
+    """Start the engine, with room for adapters if it is to be `adaptable`."""
 
     replica: Replica
+    adaptable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +144,18 @@ class Step:
         return self.seen.replica.state is not ReplicaState.DRAINING and not isinstance(self.action, Kill | Drain)
 
 
-def step(seen: Seen, now_ms: int, limits: Limits, *, measure: bool) -> Step:
-    """The next thing to do with a replica that is wanted, or drains; `measure`: its version's profile is missing."""
+def step(seen: Seen, now_ms: int, limits: Limits, *, measure: bool, adaptable: bool = False) -> Step:
+    """The next thing to do with a replica that is wanted, or drains; `measure`: its version's profile is missing.
+
+    `adaptable`: adapters of what it runs are wanted.
+    """
     state = seen.replica.state
     if state is ReplicaState.DRAINING:
         return _draining(seen)
     if state is ReplicaState.REQUESTED and not seen.built:
         return Step(seen, Build(seen.replica), f"{seen.name}: build started")
     if state is ReplicaState.REQUESTED or (state is ReplicaState.BUILDING and seen.exit == 0):
-        return Step(seen, Serve(seen.replica), f"{seen.name}: engine started")
+        return Step(seen, Serve(seen.replica, adaptable), f"{seen.name}: engine started")
     if seen.exit is not None:
         return _ended(seen)
     return _ready(seen, limits) if state is ReplicaState.READY else _starting(seen, now_ms, limits, measure=measure)

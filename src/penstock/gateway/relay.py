@@ -131,7 +131,7 @@ class Carrier:
         return events
 
     async def _asked(self, trip: Trip, path: str, replica: ReadyReplica) -> bytes:
-        call, entry = trip.call, trip.entry
+        call, entry, entity = trip.call, trip.entry, trip.endpoint.entity(trip.entity)
         trip.tail = None
         grant = trip.turn.grant if trip.turn is not None else None
         answer = trip.answer = await self._relay.open(
@@ -140,6 +140,7 @@ class Carrier:
             call.body if trip.held is None else trip.held.body(call.body),
             call.request_id,
             namespace=trip.endpoint.id,
+            adapter=entity.adapter if entity is not None else "",
             patience_s=grant.patience_s if grant is not None else 0.0,
             trace=trip.leave(OURS, trip.endpoint.name),
         )

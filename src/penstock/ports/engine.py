@@ -42,7 +42,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """What is to be served. `model` is a directory of the version's files, `cache` one that the engine may write to."""
+    """What is to be served. `model` is a directory of the version's files, `cache` one that the engine may write to.
+
+    `adaptable`: with room for LoRA adapters, which are loaded while it runs.
+    """
 
     model: Path
     cache: Path
@@ -51,6 +54,7 @@ class EngineSpec:
     precision: Precision
     needs: Needs
     environment: tuple[tuple[str, str], ...] = field(default=())
+    adaptable: bool = False
 
 
 class EngineRecipe(Protocol):
@@ -65,6 +69,10 @@ class EngineRecipe(Protocol):
 
     def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
         """What a replica will take."""
+        ...
+
+    def adapts(self, facts: ModelFacts) -> bool:
+        """Whether it serves LoRA adapters of such a model."""
         ...
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
@@ -112,6 +120,17 @@ class EngineClient(EngineCanceller, Protocol):
 
     async def kv_tokens(self, address: str) -> int:
         """Tokens that its KV cache holds, 0 if it keeps none or does not tell. Raises EngineFailed if it is gone."""
+        ...
+
+    async def load_adapter(self, address: str, name: str, folder: Path) -> str:
+        """Has the LoRA adapter in a folder loaded under that name; returns why it cannot be, empty if it is there.
+
+        It ends with the engine. Safe to repeat. Raises EngineFailed if it may be possible later.
+        """
+        ...
+
+    async def drop_adapter(self, address: str, name: str) -> None:
+        """Has it dropped. Safe to repeat. Raises EngineFailed, also while requests run with it."""
         ...
 
     async def measure(

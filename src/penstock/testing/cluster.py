@@ -124,7 +124,10 @@ class FakeCluster:
 
 
 class FakeEngineClient:
-    """See `penstock.ports.engine.EngineClient`: engines of a FakeCluster, `load_s` after their start."""
+    """See `penstock.ports.engine.EngineClient`: engines of a FakeCluster, `load_s` after their start.
+
+    `adapters` are those of each address; `refuses_adapters` and `busy_adapters` say why no more come, or go, if set.
+    """
 
     def __init__(self, cluster: FakeCluster, *, load_s: float = 2.0, token_s: float = 0.0002) -> None:
         self.cluster = cluster
@@ -132,6 +135,9 @@ class FakeEngineClient:
         self.token_s = token_s
         self.mute = False
         self.fails = ""
+        self.refuses_adapters = ""
+        self.busy_adapters = ""
+        self.adapters: dict[str, dict[str, Path]] = {}
         self.parallel = 0
         self.most_parallel = 0
 
@@ -144,6 +150,22 @@ class FakeEngineClient:
         """None: how much fits is not what these play."""
         assert address
         return 0
+
+    async def load_adapter(self, address: str, name: str, folder: Path) -> str:
+        """Where there is an engine with room."""
+        run = self.cluster.at(address)
+        if run is None or self.busy_adapters:
+            raise EngineFailed(self.busy_adapters or "The engine broke off.")
+        assert "--adaptable" in run.launch.command
+        if not self.refuses_adapters:
+            self.adapters.setdefault(address, {})[name] = folder
+        return self.refuses_adapters
+
+    async def drop_adapter(self, address: str, name: str) -> None:
+        """Where there is an engine."""
+        if self.cluster.at(address) is None or self.busy_adapters:
+            raise EngineFailed(self.busy_adapters or "The engine broke off.")
+        self.adapters.get(address, {}).pop(name, None)
 
     async def measure(
         self, address: str, task: Task, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
@@ -193,6 +215,10 @@ class FakeRecipe:
         assert precision in Precision
         return Needs(self.memory, 4, 8, 4096)
 
+    def adapts(self, facts: ModelFacts) -> bool:
+        """Llamas."""
+        return facts.architecture == "LlamaForCausalLM"
+
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """A build."""
         return Launch(("build", str(spec.model), spec.precision.value), spec.environment, log)
@@ -207,7 +233,8 @@ class FakeRecipe:
 
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
         """An engine."""
-        return Launch(("serve", str(spec.model), address), spec.environment, log, stdin_watch=True)
+        room = ("--adaptable",) if spec.adaptable else ()
+        return Launch(("serve", str(spec.model), address, *room), spec.environment, log, stdin_watch=True)
 
 
 class FakeGauge:

@@ -57,7 +57,7 @@ class FakeEngines:
     """Played engines by address; see `penstock.ports.relay.Relay` and `penstock.ports.engine.EngineCanceller`.
 
     An address in `dead` refuses; others hold a request until the test lets its answer begin, by request id. `used` is
-    what a cancelled request is said to have used. `namespaces` and `traces` are those of what was sent.
+    what a cancelled request is said to have used. `namespaces`, `adapters` and `traces` are those of what was sent.
     """
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class FakeEngines:
         self.sent: list[tuple[str, str, bytes, str]] = []
         self.patience: dict[str, float] = {}
         self.namespaces: list[str] = []
+        self.adapters: list[str] = []
         self.traces: list[TraceContext | None] = []
         self.cancelled: list[tuple[str, str]] = []
         self.used: Usage | None = Usage(5, 2, 1)
@@ -78,6 +79,7 @@ class FakeEngines:
         request_id: str,
         *,
         namespace: str,
+        adapter: str = "",
         patience_s: float = 0.0,
         trace: TraceContext | None = None,
     ) -> FakeAnswer:
@@ -85,6 +87,7 @@ class FakeEngines:
         self.patience[request_id] = patience_s
         self.sent.append((address, path, body, request_id))
         self.namespaces.append(namespace)
+        self.adapters.append(adapter)
         self.traces.append(trace)
         if address in self.dead:
             raise EngineFailed("The engine cannot be reached.")

@@ -1,9 +1,11 @@
 """Everything behind serving endpoints on fakes, in virtual time."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.control.acts import Acts, Folders
+from penstock.control.adapting import Adapting
 from penstock.control.configurations import Configurations
 from penstock.control.drift import DriftWatch
 from penstock.control.endpoint_bounds import EndpointBounds
@@ -27,7 +29,7 @@ from penstock.domain.access import USERS
 from penstock.domain.acl import Acl
 from penstock.domain.catalog import Catalog, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.grant import OPEN
-from penstock.domain.model import ModelFacts, Shape, Task
+from penstock.domain.model import AdapterFacts, ModelFacts, Shape, Task
 from penstock.domain.names import ModelName
 from penstock.domain.routing import EndpointRoute
 from penstock.domain.steps import Limits
@@ -116,6 +118,7 @@ class World:
         self.quiet = Quiet(self.capacity, self.clock)
         self.profiler = Profiler(self.store, self.client, self.cluster, self.clock, self.quiet, budget_s=20)
         self.notices = Notices(self.mailer, self.clock)
+        self.adapting = Adapting(self.store, FakeFiles(), self.client)  # type: ignore[arg-type]  # it calls no other method
         self.reconciler = self._reconciler()
         self.expanding = self.reconciler.expanding
         self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
@@ -129,6 +132,7 @@ class World:
             new_id=lambda: next(self._ids),
             bounds=self.bounds,
             notices=self.notices,
+            adapted=self.adapting.of,
         )
         self.settings = EndpointSettings(
             self.store, self.endpoints, self.clock, hint=self.reconciler.hint, settle=self.reconciler.step
@@ -149,6 +153,7 @@ class World:
             recipe=self.recipe,
             profiler=self.profiler,
             watch=watch,
+            adapting=self.adapting,
             clock=self.clock,
             folders=FOLDERS,
             new_id=lambda: next(self._ids),
@@ -196,8 +201,9 @@ async def add_model(
     task: Task = Task.CHAT,
     status: VersionStatus = VersionStatus.READY,
     problem: str | None = None,
+    base: str | None = None,
 ) -> None:
-    """Adds a registered model with a version 1 to the catalogue."""
+    """Adds a registered model with a version 1 to the catalogue, an adapter if it names its `base`."""
     parsed = ModelName.parse(name)
     stamp = {"creator": "ann", "created_at": 1, "updated_by": "ann", "updated_at": 1}
     facts = ModelFacts(
@@ -212,6 +218,8 @@ async def add_model(
         has_chat_template=True,
         problem=problem,
     )
+    if base is not None:
+        facts = replace(facts, architecture=None, shape=None, adapter=AdapterFacts(base, 8))
     async with store.unit() as unit:
         rows = unit.catalog
         if await rows.catalog(parsed.catalog) is None:

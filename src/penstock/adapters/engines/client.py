@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 
@@ -15,6 +17,7 @@ from penstock.domain.usage import Usage
 
 HEALTH_S = 3.0
 CANCEL_S = 5.0
+ADAPTER_S = 600.0
 _COUNT = re.compile(rb'"completion_tokens": ?([0-9]+)')
 _AWAY = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -44,6 +47,21 @@ class HttpEngineClient:
             return 0
         held = told.get("kv_tokens") if isinstance(told, dict) else None
         return held if isinstance(held, int) else 0
+
+    async def load_adapter(self, address: str, name: str, folder: Path) -> str:
+        """PUT /adapters/NAME; what it calls a bad request will be one again."""
+        status, message = await _adapter(address, "PUT", name, {"folder": str(folder)})
+        if status == HTTPStatus.BAD_REQUEST:
+            return message
+        if status != HTTPStatus.OK:
+            raise EngineFailed(f"The engine answered {status}: {message}")
+        return ""
+
+    async def drop_adapter(self, address: str, name: str) -> None:
+        """DELETE /adapters/NAME."""
+        status, message = await _adapter(address, "DELETE", name)
+        if status != HTTPStatus.OK:
+            raise EngineFailed(f"The engine answered {status}: {message}")
 
     async def measure(
         self, address: str, task: Task, tokens: Sequence[int], tokens_out: int, told: Callable[[int], None]
@@ -86,6 +104,20 @@ async def _session(address: str, timeout_s: float) -> AsyncIterator[aiohttp.Clie
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(base, connector=connector, timeout=timeout) as session:
         yield session
+
+
+async def _adapter(address: str, method: str, name: str, body: dict[str, str] | None = None) -> tuple[int, str]:
+    """The status, and the message of an error."""
+    path = f"/adapters/{quote(name, safe='')}"
+    try:
+        async with _session(address, ADAPTER_S) as session, session.request(method, path, json=body) as answer:
+            told = await answer.json(content_type=None)
+    except _AWAY as error:
+        raise EngineFailed(f"The engine broke off: {error or type(error).__name__}") from error
+    except ValueError:
+        told = None
+    message = told.get("message") if isinstance(told, dict) else None
+    return answer.status, str(message or "")
 
 
 async def _embed(session: aiohttp.ClientSession, tokens: Sequence[int]) -> None:

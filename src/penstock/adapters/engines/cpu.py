@@ -17,6 +17,8 @@ KV_LIMIT = 4 * 1024 * MIB
 PREFILL_CHUNK = 512
 _PROCESS = 300 * MIB
 """Interpreter, kernels and tokenizer."""
+ADAPTABLE = frozenset({"LlamaForCausalLM", "MistralForCausalLM", "MixtralForCausalLM", "Qwen2ForCausalLM"})
+"""Architectures whose linear layers take LoRA adapters."""
 _WEIGHTS = {Precision.INT8: 1.15, Precision.BF16: 2.3, Precision.FP32: 4.6}
 """Bytes per parameter: the kernels' packed copy and slack. The cached originals are file pages, given up at need."""
 
@@ -52,6 +54,10 @@ class CpuRecipe:
         activations = PREFILL_CHUNK * (4 * shape.hidden + 3 * inner) * 4 + 64 * shape.vocabulary * 4
         memory = int(weights + kv_tokens * per_token + activations + _PROCESS)
         return Needs(memory, MAX_RUNNING, self._max_queue, kv_tokens)
+
+    def adapts(self, facts: ModelFacts) -> bool:
+        """By the architecture."""
+        return facts.architecture in ADAPTABLE
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """Converts and checks."""
@@ -92,6 +98,7 @@ class CpuRecipe:
             "--prefill-chunk",
             str(PREFILL_CHUNK),
             "--watch-stdin",
+            *(("--adaptable",) if spec.adaptable else ()),
         )
         return Launch(command, spec.environment, log, stdin_watch=True)
 

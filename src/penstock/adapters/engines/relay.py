@@ -1,6 +1,7 @@
 """The client of running engines: kept connections, by address."""
 
 import asyncio
+from urllib.parse import quote
 
 from penstock.adapters.engines.connection import EngineConnection
 from penstock.domain.errors import EngineFailed
@@ -68,6 +69,7 @@ class EngineRelay:
         request_id: str,
         *,
         namespace: str,
+        adapter: str = "",
         patience_s: float = 0.0,
         trace: TraceContext | None = None,
     ) -> EngineAnswer:
@@ -78,6 +80,8 @@ class EngineRelay:
             request_id.encode(),
         )
         request += b"x-namespace: %b\r\nx-patience: %.3f\r\n" % (namespace.encode(), patience_s)
+        if adapter:
+            request += b"x-adapter: %b\r\n" % quote(adapter).encode()
         if trace is not None:
             request += "".join(f"{name}: {value}\r\n" for name, value in trace.headers).encode()
         request += b"content-length: %d\r\n\r\n%b" % (len(body), body)

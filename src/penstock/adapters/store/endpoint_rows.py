@@ -317,6 +317,7 @@ def _entity_json(entity: ServedEntity) -> dict[str, object]:
         "sizing": asdict(entity.sizing) if entity.sizing else None,
         "burst_scaling_enabled": entity.burst_scaling_enabled,
         "workload_size": entity.workload_size,
+        "base": list(entity.base) if entity.base else None,
     }
 
 
@@ -335,4 +336,5 @@ def _entity(stored: dict[str, Any]) -> ServedEntity:
         sizing=Sizing(**stored["sizing"]) if stored.get("sizing") else None,
         burst_scaling_enabled=stored.get("burst_scaling_enabled"),
         workload_size=stored.get("workload_size"),
+        base=tuple(stored["base"]) if stored.get("base") else None,
     )
