@@ -101,8 +101,7 @@ async def make_serving(
     await reconciler.recover()
     stack.push_async_callback(reconciler.close)
     stack.callback(notices.close)
-    remeasuring = _remeasuring(settings, ground, reconciler)
-    stack.push_async_callback(remeasuring.close)
+    remeasuring = _remeasuring(settings, ground, reconciler, stack)
     endpoints = Endpoints(
         store,
         Configurations(store, offers, externals, clock, signs.undeployable),
@@ -217,7 +216,9 @@ def _reconciler(settings: Settings, ground: _Ground, table: Table, notices: Noti
     )
 
 
-def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler) -> Remeasuring:
+def _remeasuring(
+    settings: Settings, ground: _Ground, reconciler: Reconciler, stack: AsyncExitStack
+) -> Remeasuring:
     engines = TemporaryEngines(
         reconciler=reconciler,
         artifacts=ground.artifacts,
@@ -229,7 +230,7 @@ def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler) ->
         new_id=new_id,
         limit_s=settings.serving.deploy_timeout_s,
     )
-    return Remeasuring(
+    remeasuring = Remeasuring(
         store=ground.store,
         offers=ground.offers,
         profiler=ground.profiler,
@@ -238,3 +239,5 @@ def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler) ->
         clock=ground.clock,
         idle_s=settings.serving.profile_idle_s,
     )
+    stack.push_async_callback(remeasuring.close)
+    return remeasuring

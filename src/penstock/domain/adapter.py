@@ -47,8 +47,9 @@ def parse_base(said: str) -> BaseName:
 
 def no_base(version: ModelVersion, name: BaseName, why: str) -> InvalidParameter:
     """The error for an adapter whose base is not here."""
-    what = f"of '{name.said[:200]}'" if name.said else "without the name of a base model"
-    return InvalidParameter(f"{version.label} is a LoRA adapter {what}: {why} {RULE}")
+    if not name.said:
+        return InvalidParameter(f"{version.label} is a LoRA adapter that does not say of which model. {RULE}")
+    return InvalidParameter(f"{version.label} is a LoRA adapter of '{name.said[:200]}': {why} {RULE}")
 
 
 def served_task(version: ModelVersion, base: ModelVersion) -> Task:

@@ -202,6 +202,7 @@ async def add_model(
     status: VersionStatus = VersionStatus.READY,
     problem: str | None = None,
     base: str | None = None,
+    architecture: str = "LlamaForCausalLM",
 ) -> None:
     """Adds a registered model with a version 1 to the catalogue, an adapter if it names its `base`."""
     parsed = ModelName.parse(name)
@@ -209,7 +210,7 @@ async def add_model(
     facts = ModelFacts(
         task=task,
         model_type="llama",
-        architecture="LlamaForCausalLM",
+        architecture=architecture,
         parameters=1_000_000_000,
         weight_bytes=2_000_000_000,
         context_length=4096,
