@@ -1,6 +1,8 @@
 """The CPU engine's recipe and the client of engines, on a real engine with a model of a few kilobytes."""
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,12 @@ from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.cpu import CpuRecipe
 from penstock.adapters.engines.gauge import CpuGauge
+from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.models.reader import FolderReader
 from penstock.domain.errors import EngineFailed
 from penstock.domain.model import Precision, Task
 from penstock.ports.engine import EngineSpec
+from penstock.testing.tiny_adapter import adapter_files
 from penstock.testing.tiny_llama import version_files
 
 PROMPT = [7, 8, 9, 10] * 8
@@ -72,6 +76,41 @@ async def test_a_version_is_built_served_measured_and_stopped(engine):
     with pytest.raises(EngineFailed, match="broke off"):
         await client.kv_tokens(address)
     assert await client.cancel(address, "nobody") is None
+
+
+async def test_adapters_come_and_go_while_it_serves(engine):
+    cluster, recipe, spec, folder = engine
+    assert recipe.adapts(spec.facts)
+    for name, files in (("good", adapter_files(1, "tiny")), ("bad", {"adapter_config.json": b"{}"})):
+        (folder / name).mkdir()
+        for path, content in files.items():
+            (folder / name / path).write_bytes(content)
+    client, address = HttpEngineClient(), cluster.address("r1")
+    launch = recipe.serve(replace(spec, adaptable=True), address, folder / "server.log")
+    process = await cluster.start(launch)
+    async with asyncio.timeout(60):
+        while not await client.healthy(address):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    odd = "main.default.grün/1"
+    for _ in range(2):
+        assert await client.load_adapter(address, odd, folder / "good") == ""
+    assert "adapter_model.safetensors" in await client.load_adapter(address, "bad", folder / "bad")
+    with pytest.raises(EngineFailed, match="409.*another adapter has the name"):
+        await client.load_adapter(address, odd, folder / "bad")
+    relay = EngineRelay()
+    for adapter, status in ((odd, 200), ("", 200), ("bad", 400)):
+        body = b'{"prompt": [7, 8, 9], "max_tokens": 2}'
+        answer = await relay.open(address, "/v1/completions", body, "id", namespace="n", adapter=adapter)
+        told = json.loads(await answer.whole())
+        assert (answer.status, told.get("model", "")) == (status, adapter or "tiny" if status == 200 else "")
+        answer.close()
+    await relay.close()
+    for _ in range(2):
+        await client.drop_adapter(address, odd)
+    await cluster.stop(process, 20)
+    for call in (client.load_adapter(address, odd, folder), client.drop_adapter(address, odd)):
+        with pytest.raises(EngineFailed, match="broke off"):
+            await call
 
 
 async def test_a_build_that_cannot_work_ends_with_its_reason(engine):

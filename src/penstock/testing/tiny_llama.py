@@ -2,11 +2,13 @@
 
 import json
 import random
-import struct
 from array import array
+
+from penstock.testing.tiny_tensors import pack
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, FEED = 64, 2, 4, 2, 128
 SPECIAL = ("<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>")
+VOCABULARY = 256 + len(SPECIAL)
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -47,11 +49,10 @@ metadata:
 
 def version_files(seed: int = 0) -> dict[str, bytes]:
     """Path -> content of a version that can be served for chat. Another seed gives other weights."""
-    vocabulary = 256 + len(SPECIAL)
     return {
         "MLmodel": MLMODEL.encode(),
-        "model/config.json": json.dumps({**CONFIG, "vocab_size": vocabulary}).encode(),
-        "model/model.safetensors": _safetensors(_shapes(vocabulary), random.Random(seed)),  # noqa: S311 - weights
+        "model/config.json": json.dumps({**CONFIG, "vocab_size": VOCABULARY}).encode(),
+        "model/model.safetensors": _filled(weights(), random.Random(seed)),  # noqa: S311 - weights
         "components/tokenizer/tokenizer.json": json.dumps(_tokenizer()).encode(),
         "components/tokenizer/tokenizer_config.json": json.dumps(
             {"bos_token": "<s>", "eos_token": "</s>", "chat_template": TEMPLATE}
@@ -59,12 +60,13 @@ def version_files(seed: int = 0) -> dict[str, bytes]:
     }
 
 
-def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
+def weights() -> dict[str, tuple[int, ...]]:
+    """Shapes by the names of the weights."""
     kv = HIDDEN // HEADS * KV_HEADS
     shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (vocabulary, HIDDEN),
+        "model.embed_tokens.weight": (VOCABULARY, HIDDEN),
         "model.norm.weight": (HIDDEN,),
-        "lm_head.weight": (vocabulary, HIDDEN),
+        "lm_head.weight": (VOCABULARY, HIDDEN),
     }
     for layer in range(LAYERS):
         root = f"model.layers.{layer}."
@@ -82,18 +84,13 @@ def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _safetensors(shapes: dict[str, tuple[int, ...]], numbers: random.Random) -> bytes:
-    header: dict[str, object] = {}
-    values = array("f")
-    for name, shape in shapes.items():
-        begin = len(values) * 4
+def _filled(shapes: dict[str, tuple[int, ...]], numbers: random.Random) -> bytes:
+    def values(shape: tuple[int, ...]) -> "array[float]":
         if len(shape) == 1:
-            values.extend([1.0] * shape[0])
-        else:
-            values.extend(numbers.gauss(0, 0.1) for _ in range(shape[0] * shape[1]))
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(values) * 4]}
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + values.tobytes()
+            return array("f", [1.0] * shape[0])
+        return array("f", (numbers.gauss(0, 0.1) for _ in range(shape[0] * shape[1])))
+
+    return pack({name: (shape, values(shape)) for name, shape in shapes.items()})
 
 
 def _tokenizer() -> dict[str, object]:

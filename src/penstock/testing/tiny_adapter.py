@@ -1,0 +1,53 @@
+"""LoRA adapters of the tiny Llama, as PEFT writes them, and the model with one merged in."""
+
+import json
+import random
+from array import array
+
+from penstock.testing.tiny_llama import weights
+from penstock.testing.tiny_tensors import Tensors, pack, unpack
+
+RANK, STRENGTH = 4, 16.0
+"""What is added is as large as the weights are, so that answers change."""
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def adapter_files(seed: int, base: str) -> dict[str, bytes]:
+    """Path -> content of a version that is an adapter of the model of that name. Another seed gives another one."""
+    numbers = random.Random(seed)  # noqa: S311 - weights
+    tensors: Tensors = {}
+    for layer, (outputs, inputs) in _layers().items():
+        for end, shape in (("A", (RANK, inputs)), ("B", (outputs, RANK))):
+            values = array("f", (numbers.gauss(0, 0.1) for _ in range(shape[0] * shape[1])))
+            tensors[f"{_PREFIX}{layer}.lora_{end}.weight"] = (shape, values)
+    config = {
+        "peft_type": "LORA",
+        "r": RANK,
+        "lora_alpha": RANK * STRENGTH,
+        "target_modules": list(_MODULES),
+        "bias": "none",
+        "base_model_name_or_path": base,
+    }
+    return {CONFIG: json.dumps(config).encode(), WEIGHTS: pack(tensors)}
+
+
+def merged(model: dict[str, bytes], adapter: dict[str, bytes]) -> dict[str, bytes]:
+    """A version's files with an adapter merged into its weights."""
+    tensors, pairs = unpack(model["model/model.safetensors"]), unpack(adapter[WEIGHTS])
+    for layer, (outputs, inputs) in _layers().items():
+        (_, down), (_, up) = (pairs[f"{_PREFIX}{layer}.lora_{end}.weight"] for end in "AB")
+        shape, values = tensors[f"{layer}.weight"]
+        columns = [down[start::inputs] for start in range(inputs)]
+        rows = [up[start * RANK : (start + 1) * RANK] for start in range(outputs)]
+        added = (sum(map(float.__mul__, row, column)) for row in rows for column in columns)
+        changed = array("f", (value + STRENGTH * more for value, more in zip(values, added, strict=True)))
+        tensors[f"{layer}.weight"] = (shape, changed)
+    return model | {"model/model.safetensors": pack(tensors)}
+
+
+def _layers() -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of the linear layers that adapters change, by name."""
+    found = {name.removesuffix(".weight"): shape for name, shape in weights().items()}
+    return {name: (shape[0], shape[1]) for name, shape in found.items() if name.rsplit(".", 1)[-1] in _MODULES}
