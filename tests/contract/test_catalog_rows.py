@@ -6,7 +6,7 @@ import pytest
 
 from penstock.domain.catalog import Catalog, Lineage, ModelVersion, RegisteredModel, Schema, VersionStatus
 from penstock.domain.errors import AlreadyExists
-from penstock.domain.model import ModelFacts, Shape, Task
+from penstock.domain.model import AdapterFacts, ModelFacts, Shape, Task
 from penstock.domain.names import ModelName, SchemaName
 from penstock.domain.version_filter import VersionFilter
 from penstock.ports.catalog_rows import Outcome
@@ -14,7 +14,8 @@ from penstock.ports.upload_rows import Upload, UploadState
 
 STAMPS = {"creator": "a@x.org", "created_at": 5, "updated_by": "a@x.org", "updated_at": 5}
 FACTS = ModelFacts(
-    Task.CHAT, "llama", "LlamaForCausalLM", 10**12, 2 * 10**12, 4096, Shape(2, 8, 16, 2, 1, 4, 99), True, False, None
+    Task.CHAT, "llama", "LlamaForCausalLM", 10**12, 2 * 10**12, 4096, Shape(2, 8, 16, 2, 1, 4, 99), True, False, None,
+    AdapterFacts("main.default.base", 8),
 )
 GUIDE = ModelName("main", "default", "guide")
 

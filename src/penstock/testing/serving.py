@@ -202,9 +202,13 @@ async def add_model(
     status: VersionStatus = VersionStatus.READY,
     problem: str | None = None,
     base: str | None = None,
+    alone: bool = True,
     architecture: str = "LlamaForCausalLM",
 ) -> None:
-    """Adds a registered model with a version 1 to the catalogue, an adapter if it names its `base`."""
+    """Adds a registered model with a version 1 to the catalogue, an adapter if it names its `base`.
+
+    An adapter that is not `alone` has its base's weights beside it.
+    """
     parsed = ModelName.parse(name)
     stamp = {"creator": "ann", "created_at": 1, "updated_by": "ann", "updated_at": 1}
     facts = ModelFacts(
@@ -220,7 +224,8 @@ async def add_model(
         problem=problem,
     )
     if base is not None:
-        facts = replace(facts, architecture=None, shape=None, adapter=AdapterFacts(base, 8))
+        facts = replace(facts, adapter=AdapterFacts(base, 8))
+        facts = replace(facts, architecture=None, shape=None) if alone else facts
     async with store.unit() as unit:
         rows = unit.catalog
         if await rows.catalog(parsed.catalog) is None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from serving_wishes import ANN, BOB, GUIDE, OTHER, config, create, entity, running, settled
 
+from penstock.control.bases import Bases
 from penstock.control.endpoint_wishes import EndpointWish
 from penstock.control.usage_of_models import endpoints_using
 from penstock.domain.errors import Conflict, InvalidParameter, PermissionDenied
+from penstock.domain.foundation import Foundation, FoundationModel
 from penstock.domain.model import Task
 from penstock.domain.names import ModelName
 from penstock.testing.serving import add_model
@@ -222,3 +224,31 @@ async def test_the_base_is_for_those_who_may_use_it(world):
         await world.endpoints.create(BOB, EndpointWish("theft", config(entity("main.default.thief"))))
     with pytest.raises(PermissionDenied, match="closed"):
         await world.optimization.info(BOB, ModelName.parse("main.default.thief"), 1)
+
+
+async def test_a_hub_repository_is_the_foundation_model_whose_weights_are_here(world):
+    tiny = FoundationModel(
+        name="tiny", display_name="Tiny", repository="Org/Tiny", family="llama", task=Task.CHAT, context=4096,
+        licence="mit",
+    )  # fmt: skip
+    world.offers.bases = Bases(world.recipe, Foundation((tiny,)))
+    await add_model(world.store, "main.default.tuned", base="org/tiny")
+    with pytest.raises(InvalidParameter, match="not here, and `penstock models pull tiny` brings them"):
+        await create(world, "tuned", config(entity("main.default.tuned")))
+    await add_model(world.store, "system.ai.tiny")
+    assert await base_of(world, "main.default.tuned") == ("system.ai.tiny", "1")
+
+
+async def test_a_tag_names_the_base_and_weights_beside_the_adapter_are_the_last_resort(world):
+    name = "main.default.logged"
+    await add_model(world.store, name, base="/home/ann/llama", alone=False)
+    assert await base_of(world, name) == (name, "1")
+    async with world.store.unit() as unit:
+        await unit.catalog.set_tag(ModelName.parse(name), 1, "base_model", GUIDE)
+    assert await base_of(world, name) == (GUIDE, "1")
+
+
+async def base_of(world, model):
+    """What a new endpoint of an adapter would run on."""
+    view = await create(world, f"of-{model.rsplit('.', 1)[-1]}-{len(world.store.rows.endpoints.by_key)}", config(entity(model)))
+    return view.pending.config.entities[0].base
