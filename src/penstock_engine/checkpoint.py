@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock_engine.adapter import CONFIG as ADAPTER
+from penstock_engine.adapter import MLFLOW
 from penstock_engine.config import Config
 from penstock_engine.errors import CheckpointError
 from penstock_engine.safetensors import SafetensorsFile, Tensor
@@ -18,6 +20,8 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 INDEX_LIMIT = 64 << 20
 MAX_SHARDS = 4096
+BASE_LAYER, LORA = ".base_layer.", ".lora_"
+"""In names of tensors that were saved with an adapter around their layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +69,31 @@ class Checkpoint:
         self.folder = folder
         self.config = Config.read(folder.weights / "config.json")
         self._files: list[SafetensorsFile] = []
-        self._home: dict[str, SafetensorsFile] = {}
+        self._home: dict[str, tuple[SafetensorsFile, str]] = {}
         self._used: set[str] = set()
+        wrapped = (folder.root / MLFLOW / ADAPTER).is_file()
         for path in folder.weight_files():
             file = SafetensorsFile(path)
             self._files.append(file)
-            for name in file.names():
+            for kept in file.names():
+                name = _without_adapter(kept) if wrapped else kept
                 if name in self._home:
                     raise CheckpointError(
-                        f"tensor {name!r:.200} is in both {self._home[name].path.name} and {path.name}"
+                        f"tensor {name!r:.200} is in both {self._home[name][0].path.name} and {path.name}"
                     )
-                self._home[name] = file
+                if name:
+                    self._home[name] = (file, kept)
 
     def __contains__(self, name: str) -> bool:
         return name in self._home
 
     def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
         """Raises CheckpointError if the tensor is missing or has another shape than the configuration says."""
-        file = self._home.get(name)
-        if file is None:
+        if name not in self._home:
             raise CheckpointError(f"tensor {name!r} is missing from the checkpoint")
         self._used.add(name)
-        tensor = file.tensor(name)
+        file, kept = self._home[name]
+        tensor = file.tensor(kept)
         if shape is not None and tensor.shape != shape:
             raise CheckpointError(f"tensor {name!r} has shape {tensor.shape}, config.json says {shape}")
         return tensor
@@ -97,7 +104,7 @@ class Checkpoint:
 
     def parameters(self) -> int:
         """How many numbers the tensors hold together."""
-        return sum(file.tensor(name).data.size for name, file in self._home.items())
+        return sum(file.tensor(kept).data.size for file, kept in self._home.values())
 
     def size(self) -> int:
         """Bytes of the weight files."""
@@ -107,6 +114,14 @@ class Checkpoint:
         """Give the mapped pages back to the system; they are read again from the files if needed."""
         for file in self._files:
             file.drop_pages()
+
+
+def _without_adapter(name: str) -> str:
+    """A tensor's name in its model, empty if it is the adapter's, which has files of its own.
+
+    MLflow saves a model while PEFT has it wrapped, with the layers' own weights and the adapter's side by side.
+    """
+    return "" if LORA in name else name.replace(BASE_LAYER, ".")
 
 
 def _files_of_index(path: Path) -> Iterable[str]:

@@ -96,3 +96,19 @@ def test_a_tensor_of_another_shape_is_refused(tmp_path):
         checkpoint.tensor("model.norm.weight", (64,))
     with pytest.raises(CheckpointError, match="'nothing' is missing"):
         checkpoint.tensor("nothing")
+
+
+def test_weights_that_were_saved_around_an_adapter_are_read_where_the_adapter_is_beside_them(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "MLmodel").write_text("flavors: {}")
+    (folder / "config.json").write_text("{}")
+    tensors = {"q.base_layer.weight": ONE, "q.lora_A.default.weight": ONE, "norm.weight": ONE}
+    write_safetensors(folder / "model.safetensors", tensors)
+    assert opened(tmp_path).unused() == tuple(sorted(tensors)), "nothing is left out that no adapter has"
+    (tmp_path / "peft").mkdir()
+    (tmp_path / "peft" / "adapter_config.json").write_text("{}")
+    checkpoint = opened(tmp_path)
+    checkpoint.tensor("q.weight", (2, 2))
+    assert checkpoint.unused() == ("norm.weight",)
+    assert checkpoint.parameters() == 8

@@ -69,7 +69,7 @@ class Configurations:
             if principal is None:
                 return
             for entity in config.entities:
-                for name in {entity.entity_name, entity.runs[0]}:
+                for name in (entity.entity_name, entity.runs[0]):
                     await require_model(unit, principal, ModelName.parse(name), Privilege.EXECUTE)
 
     async def discard(self, config: Config | None, kept: Config | None = None) -> None:

@@ -1,0 +1,99 @@
+"""LoRA adapters as users make them: trained with PEFT, logged with MLflow, served beside their base model."""
+
+import uuid
+
+import mlflow
+import pytest
+import torch
+from conftest import TOKEN, URL, llama
+from databricks.sdk import WorkspaceClient
+from peft import LoraConfig, get_peft_model
+
+ASK = [{"role": "user", "content": "What does a penstock feed?"}]
+MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def boss():
+    return WorkspaceClient(host=URL, token=TOKEN)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return f"main.peft_{uuid.uuid4().hex[:8]}"
+
+
+def adapted(tokenizer, base, seed):
+    """A model with an adapter that says which registered model it was made for."""
+    torch.manual_seed(seed)
+    wanted = LoraConfig(r=4, lora_alpha=32, target_modules=MODULES, init_lora_weights=False)
+    made = get_peft_model(llama(tokenizer), wanted).eval()
+    made.peft_config["default"].base_model_name_or_path = base
+    return made
+
+
+def log(model, tokenizer, name, folder):
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    mlflow.set_registry_uri("databricks-uc")
+    with mlflow.start_run():
+        mlflow.transformers.log_model(
+            transformers_model={"model": model, "tokenizer": tokenizer}, name="model", task="llm/v1/chat",
+            registered_model_name=name, pip_requirements=["transformers", "peft"],
+        )  # fmt: skip
+
+
+def serve(boss, model):
+    """An endpoint; the weights are not rounded, so that answers can be compared."""
+    name = f"peft-{uuid.uuid4().hex[:8]}"
+    entity = {
+        "entity_name": model,
+        "entity_version": "1",
+        "min_provisioned_throughput": 0,
+        "max_provisioned_throughput": 100,
+        "weight_precision": "fp32",
+    }
+    boss.api_client.do(
+        "POST", "/api/2.0/serving-endpoints", body={"name": name, "config": {"served_entities": [entity]}}
+    )
+    boss.serving_endpoints.wait_get_serving_endpoint_not_updating(name)
+    return name
+
+
+def answer(boss, endpoint):
+    body = {"messages": ASK, "max_tokens": TOKENS, "temperature": 0}
+    told = boss.api_client.do("POST", f"/serving-endpoints/{endpoint}/invocations", body=body)
+    return told["choices"][0]["message"]["content"]
+
+
+def reference(model, tokenizer):
+    """What transformers and PEFT answer."""
+    prompt = tokenizer.apply_chat_template(ASK, tokenize=False, add_generation_prompt=True)
+    tokens = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
+    with torch.no_grad():
+        made = model.generate(**tokens, max_new_tokens=TOKENS, do_sample=False, pad_token_id=1)
+    return tokenizer.decode(made[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def test_adapters_logged_with_mlflow_answer_as_with_peft_beside_their_base(boss, schema, tokenizer, folder):
+    models = {"base": llama(tokenizer)}
+    models |= {name: adapted(tokenizer, f"{schema}.base/1", seed) for seed, name in enumerate(("legal", "medical"), 5)}
+    endpoints = {}
+    for name, model in models.items():
+        log(model, tokenizer, f"{schema}.{name}", folder)
+        endpoints[name] = serve(boss, f"{schema}.{name}")
+    said = {name: answer(boss, endpoint) for name, endpoint in endpoints.items()}
+    assert said == {name: reference(model, tokenizer) for name, model in models.items()}
+    assert len(set(said.values())) == len(said)
+    version = boss.model_versions.get(f"{schema}.legal", 1)
+    assert version.status.value == "READY"
+    for endpoint in endpoints.values():
+        boss.serving_endpoints.delete(endpoint)
+
+
+def test_an_adapter_whose_base_is_not_here_is_served_with_the_weights_beside_it(boss, schema, tokenizer, folder):
+    name = f"{schema}.lonely"
+    log(adapted(tokenizer, f"{schema}.nowhere", 9), tokenizer, name, folder)
+    path = f"/api/2.0/serving-endpoints/get-model-optimization-info/{name}/1"
+    told = boss.api_client.do("GET", path)
+    assert told["optimizable"] is True, "its base's weights were uploaded beside it, as MLflow does"
