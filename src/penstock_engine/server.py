@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "x-request-id"
 ADAPTER = "x-adapter"
-"""Name of the adapter to compute with, as in a URL; none: the model as it is. Whoever sends it decides, not the body."""
+"""Name of the adapter to compute with, as in a URL; none: the model as it is. Who sends it decides, not the body."""
 PATIENCE = "x-patience"
 """Seconds for which a request's prompts let others pass that have less; none: 0."""
 NAMESPACE = "x-namespace"

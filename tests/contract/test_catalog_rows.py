@@ -16,7 +16,7 @@ STAMPS = {"creator": "a@x.org", "created_at": 5, "updated_by": "a@x.org", "updat
 FACTS = ModelFacts(
     Task.CHAT, "llama", "LlamaForCausalLM", 10**12, 2 * 10**12, 4096, Shape(2, 8, 16, 2, 1, 4, 99), True, False, None,
     AdapterFacts("main.default.base", 8),
-)
+)  # fmt: skip
 GUIDE = ModelName("main", "default", "guide")
 
 

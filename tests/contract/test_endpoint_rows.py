@@ -24,7 +24,7 @@ from penstock.domain.traffic import Route
 GUIDE = ServedEntity(
     "guide-1", "main.default.guide", "1", 0, 5_000_000_000, True, (("A", "b"),), Precision.BF16, workload_size="Small",
     base=("main.default.base", "7"),
-)
+)  # fmt: skip
 ACL = Acl({Grantee(kind, "ann"): level for kind, level in zip(GranteeKind, PermissionLevel, strict=True)})
 FIRST = Config(1, (GUIDE,), (Route("guide-1", 100),), Task.CHAT, "ann", 1_000)
 

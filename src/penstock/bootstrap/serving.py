@@ -216,9 +216,7 @@ def _reconciler(settings: Settings, ground: _Ground, table: Table, notices: Noti
     )
 
 
-def _remeasuring(
-    settings: Settings, ground: _Ground, reconciler: Reconciler, stack: AsyncExitStack
-) -> Remeasuring:
+def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler, stack: AsyncExitStack) -> Remeasuring:
     engines = TemporaryEngines(
         reconciler=reconciler,
         artifacts=ground.artifacts,

@@ -2,7 +2,7 @@
 
 from penstock.control.grants import require_model
 from penstock.domain.access import Principal
-from penstock.domain.adapter import BaseName, base_name, no_base, served_task
+from penstock.domain.adapter import TAG, BaseName, base_name, no_base, served_task
 from penstock.domain.catalog import ModelVersion, VersionStatus
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.foundation import Foundation
@@ -52,7 +52,7 @@ class Bases:
         """The base that is named; without one that is here, the weights that lie beside the adapter."""
         name = base_name(version)
         base, why = await self._named(unit, name)
-        if base is None and version.facts is not None and version.facts.shape is not None:
+        if base is None and _has_weights(version) and TAG not in dict(version.tags):
             return version
         if base is None:
             raise no_base(version, name, why)
@@ -72,6 +72,10 @@ class Bases:
             return None, "that is no model here."
         why = f"the weights of its base are not here, and {known.pull} brings them."
         return await _newest(unit, known.full_name), why
+
+
+def _has_weights(version: ModelVersion) -> bool:
+    return version.facts is not None and version.facts.shape is not None
 
 
 def is_adapter(version: ModelVersion) -> bool:

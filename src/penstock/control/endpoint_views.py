@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from penstock.domain.access import PermissionLevel
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.replica import Replica
-from penstock.domain.steps import Adapted
 from penstock.domain.status import EntityStatus, entity_status, external_status
+from penstock.domain.steps import Adapted
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from penstock.control.bases import problem
 from penstock.control.credentials import new_id
 from penstock.control.namespaces import ALL, ensure_parents
-from penstock.control.bases import problem
 from penstock.control.usage_of_models import endpoints_using
 from penstock.control.versions import NewVersion, Versions
 from penstock.domain.access import USERS, Caller, PermissionLevel, Principal, PrincipalKind, Scope

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock.control.bases import problem
 from penstock.control.grants import CatalogGrants
 from penstock.control.marketplace import Marketplace, chosen
 from penstock.control.models import Models
-from penstock.control.bases import problem
 from penstock.control.versions import NewVersion, Versions
 from penstock.domain.access import Caller
 from penstock.domain.errors import AlreadyExists, Conflict, DoesNotExist, PenstockError, QuotaExceeded

@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 class _Ward:
     """What is remembered of one endpoint between its steps; all of it can be lost.
 
-    `specs` are those that concern it, `rolling` those of its pending configuration, `adapters` what it wants of engines,
+    `specs` are those that concern it, `rolling` those of its pending configuration, `adapters` those that it wants,
     `replicas` what serves it, `stored` the places that the database knows.
     """
 

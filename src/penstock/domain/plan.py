@@ -48,8 +48,8 @@ class Facts:
     newest first. `offers` is by spec, `others` what other endpoints hold, `shared` the places that they claim, and
     `rolling` the specs of their pending configurations. `before` is what this one claimed last. `asked` names served
     entities with waiting requests, and `idle_s` tells for served entities the seconds since their last request.
-    `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes. `adapters` are those that
-    are wanted by anybody.
+    `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes. `adapters` are those
+    that are wanted by anybody.
     """
 
     endpoint: Endpoint

@@ -51,8 +51,8 @@ class Relay(Protocol):
 
         What was computed of prompts is used again within a `namespace` (printable ASCII) only: an engine has several
         owners' requests, and how quickly it answers must not tell one what another has asked. It computes with the
-        `adapter` of that name, if one is named. Of prompts that wait, it is to compute first the one that has waited for
-        its `patience_s` soonest. It is told the `trace`.
+        `adapter` of that name, if one is named. Of prompts that wait, it is to compute first the one that has waited
+        for its `patience_s` soonest. It is told the `trace`.
 
         A connection that the engine had closed while it was idle is replaced unnoticed.
 

@@ -118,7 +118,7 @@ class World:
         self.quiet = Quiet(self.capacity, self.clock)
         self.profiler = Profiler(self.store, self.client, self.cluster, self.clock, self.quiet, budget_s=20)
         self.notices = Notices(self.mailer, self.clock)
-        self.adapting = Adapting(self.store, FakeFiles(), self.client)  # type: ignore[arg-type]  # it calls no other method
+        self.adapting = Adapting(self.store, FakeFiles(), self.client)  # type: ignore[arg-type]  # as below
         self.reconciler = self._reconciler()
         self.expanding = self.reconciler.expanding
         self.measuring = Loop("profiler", self.profiler.step, self.clock, period_s=3600)
