@@ -131,7 +131,7 @@ def plan(facts: Facts) -> Plan:
         one if one.place in wanted or one.seen.replica.spec in unknown else _leave(one, "no longer needed")
         for one in steps
     ]
-    steps = [_renewed(facts, one, steps, placed) for one in steps]
+    steps = _renewed(facts, steps, placed)
     starts, blocked = _starts(facts, steps, placed)
     adapting = _adapting(facts, steps, placed)
     actions = (*(one.action for one in steps if one.action is not None), *starts, *adapting)
@@ -152,16 +152,24 @@ def _adapting(facts: Facts, steps: Sequence[Step], placed: Placement) -> list[Lo
     return [what for one in steps for what in changes(one, mine if one.place in placed.places else {}, facts.adapters)]
 
 
-def _renewed(facts: Facts, one: Step, steps: Sequence[Step], placed: Placement) -> Step:
-    """A replica without room for adapters that are wanted leaves once another serves, or to make room for that."""
+def _renewed(facts: Facts, steps: Sequence[Step], placed: Placement) -> list[Step]:
+    """With those leaving that serve where a younger one does, or is to."""
+    whys = [_obsolete(facts, one, steps[at + 1 :], placed) for at, one in enumerate(steps)]
+    return [_leave(one, why) if why else one for one, why in zip(steps, whys, strict=True)]
+
+
+def _obsolete(facts: Facts, one: Step, younger: Sequence[Step], placed: Placement) -> str:
+    """Why a replica is to leave although its place is wanted, empty if it is not."""
+    if not one.ready:
+        return ""
+    heirs = [other for other in younger if other.place == one.place and other.stays]
+    if any(heir.ready and heir.seen.adapted.room >= one.seen.adapted.room for heir in heirs):
+        return "another one serves in its place"
     claim = next((claim for claim in placed.claims if claim.place and (claim.spec, claim.device) == one.place), None)
-    if claim is None or not lacks_room(one, facts.adapters):
-        return one
-    others = [other for other in steps if other.place == one.place and other is not one and other.stays]
-    heirs = [other for other in others if not lacks_room(other, facts.adapters)]
-    if any(heir.ready for heir in heirs) or (not heirs and _no_room(facts, placed, claim, facts.offers[claim.spec])):
-        return _leave(one, "it was started without room for adapters, which are wanted now")
-    return one
+    if heirs or claim is None or not lacks_room(one, facts.adapters):
+        return ""
+    crowded = _no_room(facts, placed, claim, facts.offers[claim.spec])
+    return "its memory is needed for one with room for adapters" if crowded else ""
 
 
 def _removal(facts: Facts) -> Plan:

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from penstock.domain.adapting import Load, Unload, adapters, together, wanted_by
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Task
 from penstock.domain.placement import (
@@ -22,7 +23,7 @@ from penstock.domain.placement import (
 from penstock.domain.plan import End, Facts, Remove, Start, plan
 from penstock.domain.replica import Replica, ReplicaState, check_step
 from penstock.domain.served_entity import ServedEntity
-from penstock.domain.steps import Build, Drain, Kill, Limits, Measure, Measuring, Move, Seen, Serve
+from penstock.domain.steps import Adapted, Build, Drain, Kill, Limits, Measure, Measuring, Move, Seen, Serve
 from penstock.domain.throughput import divide
 from penstock.domain.traffic import Route
 
@@ -35,7 +36,9 @@ CHUNKS = divide(8000)
 
 
 def entity(model, minimum):
-    return ServedEntity(f"{model}-1", f"main.default.{model}", "1", minimum, 10_000)
+    """Models x and y are adapters of a."""
+    base = ("main.default.a", "1") if model in "xy" else None
+    return ServedEntity(f"{model}-1", f"main.default.{model}", "1", minimum, 10_000, base=base)
 
 
 def config(version, entities, now):
@@ -77,13 +80,14 @@ class Lives(RuleBasedStateMachine):
         self.replicas = {}
         self.alive = {}
         self.measured = set()
+        self.adapted = {}
         self.count = 0
 
     # What people do
 
     @rule(
         who=WHO,
-        models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
+        models=st.lists(st.sampled_from("abcxy"), min_size=1, max_size=3, unique=True),
         minimum=st.sampled_from([0, 50, 5000, 9000]),
     )
     def wish(self, who, models, minimum):
@@ -105,7 +109,7 @@ class Lives(RuleBasedStateMachine):
         if sure == 0:
             self.parties[who].endpoint = replace(self.parties[who].endpoint, deleted=True)
 
-    @rule(who=WHO, model=st.sampled_from("abc"))
+    @rule(who=WHO, model=st.sampled_from("abcxy"))
     def ask(self, who, model):
         self.parties[who].asked.add(f"{model}-1")
         self.parties[who].idle[f"{model}-1"] = 0
@@ -114,7 +118,7 @@ class Lives(RuleBasedStateMachine):
     def reach_out(self, who, model, devices):
         self.parties[who].further = {entity(model, 0).spec: devices}
 
-    @rule(who=WHO, model=st.sampled_from("abc"))
+    @rule(who=WHO, model=st.sampled_from("abcxy"))
     def fall_idle(self, who, model):
         self.parties[who].idle[f"{model}-1"] = 1000
 
@@ -157,7 +161,8 @@ class Lives(RuleBasedStateMachine):
             measuring = Measuring(0.5) if one.state is ReplicaState.MEASURING else None
             if measuring:
                 self.measured.add(one.spec)
-            seen.append(Seen(one, status, "words", status is None, 0.0, measuring))
+            adapted = self.adapted.get(one.id, Adapted())
+            seen.append(Seen(one, status, "words", status is None, 0.0, measuring, adapted=adapted))
         failed = sorted((one for one in mine if one.state is ReplicaState.FAILED), key=lambda one: -one.created_at)
         offers = {
             one.spec: Offer(one.spec, GIB, CHUNKS, estimated=one.spec not in self.measured)
@@ -180,7 +185,11 @@ class Lives(RuleBasedStateMachine):
             further=party.further,
             shared=frozenset().union(*(places(one.before) for one in others)),
             rolling=frozenset(spec for one in others for spec in specs(one.endpoint.pending)),
+            adapters=self.wanted(),
         )
+
+    def wanted(self):
+        return together([wanted_by(one.endpoint) for one in self.parties.values()])
 
     def cycle(self, party):
         if party.removed:
@@ -208,7 +217,12 @@ class Lives(RuleBasedStateMachine):
             where = (action.replica.spec, action.replica.device)
             assert action.replica.spec in party.specs
             if isinstance(action, Drain) and action.replica.state is not ReplicaState.DRAINING:
-                assert not any(where in places(one.before) for one in others)
+                heirs = [one for one in self.serving(where) if one.created_at > action.replica.created_at]
+                assert heirs or not any(where in places(one.before) for one in others)
+
+    def serving(self, where):
+        live = [one for one in self.replicas.values() if not one.ended and one.state is not ReplicaState.DRAINING]
+        return [one for one in live if (one.spec, one.device) == where]
 
     def carry_out(self, party, action):
         match action:
@@ -221,7 +235,14 @@ class Lives(RuleBasedStateMachine):
             case Build():
                 self.save(action.replica, ReplicaState.BUILDING)
                 self.alive[action.replica.id] = None
+            case Load() | Unload():
+                before = self.adapted[action.replica.id]
+                assert before.room
+                changed = before.loaded ^ {action.adapter}
+                assert (action.adapter in changed) is isinstance(action, Load)
+                self.adapted[action.replica.id] = replace(before, loaded=changed)
             case Serve():
+                self.adapted[action.replica.id] = Adapted(room=action.adaptable)
                 self.save(action.replica, ReplicaState.LOADING)
                 self.alive[action.replica.id] = None
             case Measure():
@@ -255,6 +276,7 @@ class Lives(RuleBasedStateMachine):
         if action.outcome is Outcome.ACTIVE:
             ready = {(one.spec, one.device) for one in self.replicas.values() if one.state is ReplicaState.READY}
             assert {spec for spec, _ in ready & places(party.before)} >= set(specs(ended))
+            self.check_adapters(party, adapters(ended))
             party.endpoint = replace(party.endpoint, active=ended)
         party.endpoint = replace(party.endpoint, latest=ended)
 
@@ -265,14 +287,19 @@ class Lives(RuleBasedStateMachine):
         for party in self.parties.values():
             assert len(party.ends) == len(set(party.ends))
 
+    def check_adapters(self, party, wanted):
+        """Some replica that serves the party has all adapters of its spec."""
+        for spec, names in wanted.items():
+            there = [one for where in places(party.before) if where[0] == spec for one in self.serving(where)]
+            assert any(one.state is ReplicaState.READY and names <= self.adapted[one.id].loaded for one in there)
+
     @invariant()
-    def one_replica_serves_a_spec_on_a_device(self):
-        serving = [
-            (one.spec, one.device)
-            for one in self.replicas.values()
-            if not one.ended and one.state is not ReplicaState.DRAINING
-        ]
-        assert len(serving) == len(set(serving))
+    def one_replica_serves_a_spec_on_a_device_unless_it_makes_way_for_one_with_room(self):
+        live = [one for one in self.replicas.values() if not one.ended and one.state is not ReplicaState.DRAINING]
+        for where in {(one.spec, one.device) for one in live}:
+            *older, _ = self.serving(where)
+            assert len(older) <= 1
+            assert not any(self.adapted[one.id].room for one in older)
 
     def teardown(self):
         """Left alone, it comes to rest where it should, and then does nothing more."""
@@ -293,8 +320,13 @@ class Lives(RuleBasedStateMachine):
                 assert party.endpoint.latest.version in party.ends
         claimed = frozenset().union(*(places(one.before) for one in parties))
         live = [one for one in self.replicas.values() if not one.ended]
-        assert {(one.spec, one.device) for one in live} == claimed
+        assert sorted((one.spec, one.device) for one in live) == sorted(claimed)
         assert all(one.state is ReplicaState.READY for one in live)
+        for party in (one for one in parties if not one.endpoint.deleted):
+            mine, active = {spec for spec, _ in places(party.before)}, party.endpoint.active
+            self.check_adapters(party, {key: names for key, names in adapters(active).items() if key in mine})
+        for one in live:
+            assert self.adapted[one.id].loaded <= self.wanted().get(one.spec, frozenset())
 
     def at_rest(self, party):
         if party.removed:
