@@ -95,7 +95,7 @@ async def test_adapters_come_and_go_while_it_serves(engine):
     for _ in range(2):
         assert await client.load_adapter(address, odd, folder / "good") == ""
     assert "adapter_model.safetensors" in await client.load_adapter(address, "bad", folder / "bad")
-    with pytest.raises(EngineFailed, match="409.*another adapter has the name"):
+    with pytest.raises(EngineFailed, match=r"409.*another adapter has the name"):
         await client.load_adapter(address, odd, folder / "bad")
     relay = EngineRelay()
     for adapter, status in ((odd, 200), ("", 200), ("bad", 400)):

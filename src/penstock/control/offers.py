@@ -113,8 +113,7 @@ class Offers:
             found = {
                 spec: (version, await self._profile(unit, version, entity.precision, device))
                 for spec, entity in distinct.items()
-                if (version := await unit.catalog.version(entity.runs[0], int(entity.runs[1])))
-                and not problem(version)
+                if (version := await unit.catalog.version(entity.runs[0], int(entity.runs[1]))) and not problem(version)
             }
         return {
             spec: await self._appraise(spec, version, distinct[spec].precision, profile, device)

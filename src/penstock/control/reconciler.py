@@ -334,7 +334,7 @@ class Reconciler:
             return
         slots = {spec: self._slots(spec, one, replicas) for spec, one in appraisals.items()}
         adapted = {one.id: self._acts.adapting.of(one.id) for one in replicas}
-        news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck, adapted)
+        news = route(endpoint, replicas, slots, self._holdings.claims(endpoint.id), stuck, adapted=adapted)
         self.expanding.serves(endpoint.id, kinds(endpoint, appraisals, replicas))
         served = {entity.name for entity in news.entities if entity.replicas}
         ward.asked -= served

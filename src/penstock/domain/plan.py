@@ -248,8 +248,8 @@ def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step], placed
     for spec in specs(pending):
         if spec in placed.missing:
             return placed.missing[spec]
-    mine = adapters(pending)
-    refusals = [refused(one, mine) for one in steps if one.place in placed.places]
+    wished = adapters(pending)
+    refusals = [refused(one, wished) for one in steps if one.place in placed.places]
     if why := next(filter(None, refusals), ""):
         return why
     # Newest first; also those that began for another endpoint, before this configuration wanted them.

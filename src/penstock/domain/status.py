@@ -140,6 +140,7 @@ def route(
     slots: Mapping[str, Slots],
     claims: Sequence[Claim],
     stuck: Mapping[str, str] | None = None,
+    *,
     adapted: Mapping[str, Adapted] | None = None,
 ) -> EndpointRoute:
     """What the data plane may know of the endpoint: its active configuration and ready replicas.
