@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 
 ASK = [{"role": "user", "content": "What does a penstock feed?"}]
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-TOKENS = 12
+MOST = 5
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def log(model, tokenizer, name, folder):
 
 
 def serve(boss, model):
-    """An endpoint; the weights are not rounded, so that answers can be compared."""
+    """An endpoint, in 16 bits, so that little is rounded."""
     name = f"peft-{uuid.uuid4().hex[:8]}"
     entity = {
         "entity_name": model,
         "entity_version": "1",
         "min_provisioned_throughput": 0,
         "max_provisioned_throughput": 100,
-        "weight_precision": "fp32",
+        "weight_precision": "bf16",
     }
     boss.api_client.do(
         "POST", "/api/2.0/serving-endpoints", body={"name": name, "config": {"served_entities": [entity]}}
@@ -62,18 +62,23 @@ def serve(boss, model):
 
 
 def answer(boss, endpoint):
-    body = {"messages": ASK, "max_tokens": TOKENS, "temperature": 0}
+    """The log probabilities of the likeliest first tokens."""
+    body = {"messages": ASK, "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": MOST}
     told = boss.api_client.do("POST", f"/serving-endpoints/{endpoint}/invocations", body=body)
-    return told["choices"][0]["message"]["content"]
+    [first] = told["choices"][0]["logprobs"]["content"]
+    return torch.tensor([one["logprob"] for one in first["top_logprobs"]])
 
 
 def reference(model, tokenizer):
-    """What transformers and PEFT answer."""
+    """What transformers and PEFT say of them."""
     prompt = tokenizer.apply_chat_template(ASK, tokenize=False, add_generation_prompt=True)
     tokens = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
     with torch.no_grad():
-        made = model.generate(**tokens, max_new_tokens=TOKENS, do_sample=False, pad_token_id=1)
-    return tokenizer.decode(made[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True)
+        return model(**tokens).logits[0, -1].log_softmax(-1).topk(MOST).values
+
+
+def assert_close(said, meant):
+    assert torch.allclose(said, meant, atol=0.05), (said, meant)
 
 
 def test_adapters_logged_with_mlflow_answer_as_with_peft_beside_their_base(boss, schema, tokenizer, folder):
@@ -84,8 +89,10 @@ def test_adapters_logged_with_mlflow_answer_as_with_peft_beside_their_base(boss,
         log(model, tokenizer, f"{schema}.{name}", folder)
         endpoints[name] = serve(boss, f"{schema}.{name}")
     said = {name: answer(boss, endpoint) for name, endpoint in endpoints.items()}
-    assert said == {name: reference(model, tokenizer) for name, model in models.items()}
-    assert len(set(said.values())) == len(said)
+    for name, model in models.items():
+        assert_close(said[name], reference(model, tokenizer))
+        others = [said[other] for other in models if other != name]
+        assert all((said[name] - other).abs().max() > 0.2 for other in others)
     version = boss.model_versions.get(f"{schema}.legal", 1)
     assert version.status.value == "READY"
     for endpoint in endpoints.values():
@@ -96,5 +103,5 @@ def test_an_adapter_whose_base_is_not_here_is_served_with_the_weights_beside_it(
     name, model = f"{schema}.lonely", adapted(tokenizer, f"{schema}.nowhere", 9)
     log(model, tokenizer, name, folder)
     endpoint = serve(boss, name)
-    assert answer(boss, endpoint) == reference(model, tokenizer)
+    assert_close(answer(boss, endpoint), reference(model, tokenizer))
     boss.serving_endpoints.delete(endpoint)

@@ -1,11 +1,11 @@
-"""LoRA adapters of the tiny Llama, as PEFT writes them, and the model with one merged in."""
+"""LoRA adapters of the tiny Llama, as PEFT writes them."""
 
 import json
 import random
 from array import array
 
 from penstock.testing.tiny_llama import weights
-from penstock.testing.tiny_tensors import Tensors, pack, unpack
+from penstock.testing.tiny_tensors import Tensors, pack
 
 RANK, STRENGTH = 4, 16.0
 """What is added is as large as the weights are, so that answers change."""
@@ -31,20 +31,6 @@ def adapter_files(seed: int, base: str) -> dict[str, bytes]:
         "base_model_name_or_path": base,
     }
     return {CONFIG: json.dumps(config).encode(), WEIGHTS: pack(tensors)}
-
-
-def merged(model: dict[str, bytes], adapter: dict[str, bytes]) -> dict[str, bytes]:
-    """A version's files with an adapter merged into its weights."""
-    tensors, pairs = unpack(model["model/model.safetensors"]), unpack(adapter[WEIGHTS])
-    for layer, (outputs, inputs) in _layers().items():
-        (_, down), (_, up) = (pairs[f"{_PREFIX}{layer}.lora_{end}.weight"] for end in "AB")
-        shape, values = tensors[f"{layer}.weight"]
-        columns = [down[start::inputs] for start in range(inputs)]
-        rows = [up[start * RANK : (start + 1) * RANK] for start in range(outputs)]
-        added = (sum(map(float.__mul__, row, column)) for row in rows for column in columns)
-        changed = array("f", (value + STRENGTH * more for value, more in zip(values, added, strict=True)))
-        tensors[f"{layer}.weight"] = (shape, changed)
-    return model | {"model/model.safetensors": pack(tensors)}
 
 
 def _layers() -> dict[str, tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Small tensors of 32-bit floats, as safetensors keeps them; written and read without numpy."""
+"""Small tensors of 32-bit floats, as safetensors keeps them; written without numpy."""
 
 import json
 import struct
@@ -18,13 +18,3 @@ def pack(tensors: Tensors) -> bytes:
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, len(values) * 4]}
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + values.tobytes()
-
-
-def unpack(file: bytes) -> Tensors:
-    """What `pack` made it of."""
-    size = struct.unpack("<Q", file[:8])[0]
-    found: Tensors = {}
-    for name, one in json.loads(file[8 : 8 + size]).items():
-        begin, end = (8 + size + offset for offset in one["data_offsets"])
-        found[name] = (tuple(one["shape"]), array("f", file[begin:end]))
-    return found
