@@ -71,7 +71,7 @@ async def servers(tmp_path, redis, provider):
     await asyncio.gather(*(stand.start() for stand in made))
     for stand in made:
         await keep_key(stand)
-        await endpoint(stand, provider, "talk", "slow-1", limits=[{"tokens": LIMIT}])
+        await endpoint(stand, provider, "talk", "slow-1", limits=[{"tokens": LIMIT, "calls": 10_000}])
     yield made
     for stand in made:
         await stand.close()
