@@ -1,0 +1,196 @@
+"""What vLLM is asked for: by the model, the device and the settings; and what it does not serve."""
+
+from dataclasses import replace
+
+import pytest
+
+from penstock.domain.model import ModelFacts, Precision, Shape, Task
+from penstock.domain.vllm_plan import (
+    BLOCK,
+    CPU_RUNNING,
+    GIB,
+    Hardware,
+    Place,
+    Wishes,
+    arguments,
+    environment,
+    refusal,
+    size,
+    tool_parser,
+)
+
+CARD = Hardware(1, 80 * GIB, 64 * GIB)
+FOUR = Hardware(4, 320 * GIB, 256 * GIB)
+CPU = Hardware(0, 24 * GIB, 24 * GIB)
+PLACE = Place("/m/model", "/m/tokenizer", "main.a.b/1", socket="/run/r1.sock")
+LLAMA_8B = ModelFacts(
+    Task.CHAT, "llama", "LlamaForCausalLM", 8_030_261_248, 16 * 10**9, 131_072,
+    Shape(32, 4096, 14_336, 32, 8, 128, 128_256), True, True, None,
+)  # fmt: skip
+LLAMA_70B = replace(
+    LLAMA_8B, parameters=70_553_706_496, weight_bytes=141 * 10**9, shape=Shape(80, 8192, 28_672, 64, 8, 128, 128_256)
+)
+BGE = ModelFacts(
+    Task.EMBEDDINGS, "bge-large", "BertModel", 335_141_888, 670 * 10**6, 512, Shape(24, 1024, 4096, 16, 0, 64, 30_522),
+    True, False, None,
+)  # fmt: skip
+MPT = replace(LLAMA_8B, model_type="mpt", architecture="MPTForCausalLM", context_length=8192)
+DBRX = replace(LLAMA_8B, model_type="dbrx", architecture="DbrxForCausalLM")
+BF16 = Precision.BF16
+
+
+def told(facts, hardware=CARD, wishes=None, version="0.33.0"):
+    """The flags with what follows each; those that stand alone have nothing."""
+    words = arguments(facts, BF16, hardware, wishes or Wishes(), PLACE, version=version)
+    found = {}
+    for word, after in zip(words, (*words[1:], "--"), strict=True):
+        if word.startswith("--"):
+            found[word] = "" if after.startswith("--") else after
+    return found
+
+
+def why(facts, hardware=CARD, precision=BF16, version="0.33.0", wishes=None):
+    return refusal(facts, precision, hardware, wishes or Wishes(), version)
+
+
+def test_seven_billion_on_one_gpu():
+    assert not why(LLAMA_8B)
+    flags, found = told(LLAMA_8B), size(LLAMA_8B, BF16, CARD, Wishes())
+    assert flags["--uds"] == "/run/r1.sock"
+    assert flags["--dtype"] == "bfloat16"
+    assert flags["--max-model-len"] == "131072"
+    assert flags["--max-num-seqs"] == "128"
+    assert flags["--tensor-parallel-size"] == "1"
+    assert flags["--scheduling-policy"] == "priority"
+    assert flags["--tool-call-parser"] == "llama3_json"
+    assert "--enable-prefix-caching" in flags
+    assert not {"--enable-sleep-mode", "--enable-lora", "--runner"} & flags.keys()
+    # 64 requests of the reference's length in 16-bit keys and values; 16 GB of weights beside them.
+    assert found.kv_tokens == 64 * 2304
+    assert int(flags["--kv-cache-memory-bytes"]) == found.kv_bytes == 64 * 2304 * LLAMA_8B.shape.kv_bytes_per_token
+    assert 34 * GIB < found.memory < 44 * GIB
+    assert float(flags["--gpu-memory-utilization"]) == pytest.approx(found.memory / CARD.total, abs=0.001)
+    assert float(flags["--gpu-memory-utilization"]) * CARD.total >= found.memory
+
+
+def test_seventy_billion_on_four_gpus():
+    assert "does not fit: in bf16" in why(LLAMA_70B)
+    assert not why(LLAMA_70B, FOUR)
+    flags, found = told(LLAMA_70B, FOUR), size(LLAMA_70B, BF16, FOUR, Wishes())
+    assert flags["--tensor-parallel-size"] == "4"
+    assert int(flags["--kv-cache-memory-bytes"]) == found.kv_bytes // 4
+    assert 141 * 10**9 < found.memory <= FOUR.memory
+
+
+def test_a_cache_that_does_not_fit_is_cut_and_the_context_with_it():
+    small = Hardware(1, 32 * GIB, 28 * GIB)
+    found = size(LLAMA_8B, BF16, small, Wishes())
+    assert not why(LLAMA_8B, small)
+    assert found.memory <= small.memory
+    assert 2304 <= found.kv_tokens < 131_072
+    assert found.kv_tokens % BLOCK == 0
+    assert told(LLAMA_8B, small)["--max-model-len"] == str(found.context) == str(found.kv_tokens)
+
+
+def test_without_room_for_one_request_it_does_not_fit():
+    assert "and 1 GPU may give 18.0 GiB" in why(LLAMA_8B, Hardware(1, 24 * GIB, 18 * GIB))
+    assert "and the CPU may give 4.0 GiB" in why(LLAMA_8B, Hardware(0, 4 * GIB, 4 * GIB))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "shape", "what"),
+    [
+        (3, LLAMA_8B.shape, "32 attention heads cannot be divided among 3 GPUs"),
+        (2, replace(LLAMA_8B.shape, kv_heads=3), "3 heads of keys and values"),
+        (16, replace(LLAMA_8B.shape, intermediate=1000), "layers of 1000"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(gpus, shape, what):
+    assert what in why(replace(LLAMA_8B, shape=shape), Hardware(gpus, gpus * 80 * GIB, gpus * 64 * GIB))
+
+
+def test_fewer_heads_of_keys_than_gpus_are_kept_on_several():
+    eight, sixteen = (Hardware(count, count * 80 * GIB, count * 64 * GIB) for count in (8, 16))
+    shape = replace(LLAMA_8B.shape, heads=64)
+    once, twice = (size(replace(LLAMA_8B, shape=shape), BF16, each, Wishes()) for each in (eight, sixteen))
+    assert not why(replace(LLAMA_8B, shape=shape), sixteen)
+    assert twice.kv_bytes == 2 * once.kv_bytes
+
+
+def test_embeddings_go_through_the_pooling_runner_and_keep_no_cache():
+    assert not why(BGE)
+    flags = told(BGE)
+    assert flags["--runner"] == "pooling"
+    assert not {"--kv-cache-memory-bytes", "--enable-prefix-caching", "--tool-call-parser"} & flags.keys()
+    assert size(BGE, BF16, CARD, Wishes()).kv_tokens == 0
+
+
+def test_adapters_and_sleep_are_let_in_where_they_are_wished():
+    wishes = Wishes(adapters=4, adapter_rank=32, sleeps=True)
+    flags, variables = told(LLAMA_8B, wishes=wishes), environment(LLAMA_8B, BF16, CARD, wishes)
+    assert (flags["--max-loras"], flags["--max-lora-rank"]) == ("4", "32")
+    assert {"--enable-lora", "--enable-sleep-mode"} <= flags.keys()
+    assert (variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"], variables["VLLM_SERVER_DEV_MODE"]) == ("1", "1")
+    assert size(LLAMA_8B, BF16, CARD, wishes).memory > size(LLAMA_8B, BF16, CARD, Wishes()).memory
+    plain = environment(LLAMA_8B, BF16, CARD, Wishes())
+    assert not {"VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_SERVER_DEV_MODE"} & plain.keys()
+    assert plain["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(("version", "served"), [("0.28.0", True), ("0.29.0", False), ("0.33.0rc1", False)])
+def test_mpt_is_served_by_older_versions_only(version, served):
+    said = why(MPT, version=version)
+    assert said == ("" if served else f"vLLM served MPT up to version 0.28, and this is {version}")
+
+
+def test_a_version_that_knows_no_patience_at_its_end_is_not_asked_for_it():
+    assert "--shutdown-timeout" in told(LLAMA_8B)
+    assert "--shutdown-timeout" not in told(MPT, version="0.28.0")
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (DBRX, "fails to load DBRX"),
+        (replace(BGE, architecture="NewModel"), "only with the code that its authors put beside it"),
+        (replace(LLAMA_8B, shape=None), "sizes of the model are not known"),
+    ],
+)
+def test_what_vllm_cannot_serve_is_refused_with_the_reason(facts, what):
+    assert what in why(facts)
+
+
+def test_eight_bits_are_the_cpu_engines():
+    assert why(LLAMA_8B, precision=Precision.INT8) == "vLLM computes it in bf16 or fp32, not in int8"
+
+
+def test_on_a_cpu_memory_goes_by_its_own_variable_and_no_gpu_is_named():
+    small = replace(LLAMA_8B, parameters=10**9, shape=Shape(16, 2048, 8192, 32, 8, 64, 32_000), context_length=8192)
+    assert not why(small, CPU)
+    flags, variables = told(small, CPU), environment(small, BF16, CPU, Wishes())
+    found = size(small, BF16, CPU, Wishes())
+    assert flags["--max-num-seqs"] == str(CPU_RUNNING)
+    assert not {"--tensor-parallel-size", "--gpu-memory-utilization", "--kv-cache-memory-bytes"} & flags.keys()
+    assert (int(variables["VLLM_CPU_KVCACHE_SPACE"]) - 1) * GIB < found.kv_bytes
+    assert int(variables["VLLM_CPU_KVCACHE_SPACE"]) * GIB >= found.kv_bytes
+    assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+@pytest.mark.parametrize(
+    ("facts", "parser"),
+    [
+        (LLAMA_8B, "llama3_json"),
+        (replace(LLAMA_8B, shape=replace(LLAMA_8B.shape, vocabulary=32_000)), ""),
+        (replace(LLAMA_8B, architecture="MixtralForCausalLM"), "mistral"),
+        (replace(LLAMA_8B, architecture="Qwen2ForCausalLM"), "hermes"),
+        (replace(LLAMA_8B, task=Task.COMPLETIONS), ""),
+        (MPT, ""),
+    ],
+)
+def test_each_family_calls_tools_in_its_own_way(facts, parser):
+    assert tool_parser(facts) == parser
+
+
+def test_without_a_socket_it_listens_to_this_machine_only():
+    words = arguments(LLAMA_8B, BF16, CARD, Wishes(), replace(PLACE, socket="", port=8123), version="0.33.0")
+    assert words[words.index("--host") :][:4] == ("--host", "127.0.0.1", "--port", "8123")
