@@ -22,13 +22,15 @@ STARTS = 5
 class Kind:
     """What runs for a served entity: its spec, the memory of a replica, and its measured start-up time in seconds.
 
-    Replicas of it are ready on the devices `running`, whoever they run for.
+    Replicas of it are ready on the devices `running`, whoever they run for. It runs on devices of the kind `device`; empty:
+    on any.
     """
 
     spec: str
     memory: int
     startup_s: float
     running: frozenset[str] = frozenset()
+    device: str = ""
 
 
 def kinds(endpoint: Endpoint, appraisals: Mapping[str, Appraisal], replicas: Sequence[Replica]) -> dict[str, Kind]:
@@ -39,7 +41,8 @@ def kinds(endpoint: Endpoint, appraisals: Mapping[str, Appraisal], replicas: Seq
         if appraisal is not None and appraisal.profile is not None:
             ready = [replica for replica in replicas if replica.state is ReplicaState.READY]
             running = frozenset(replica.device for replica in ready if replica.spec == one.spec)
-            found[one.name] = Kind(one.spec, appraisal.offer.memory, appraisal.profile.startup_s, running)
+            offer = appraisal.offer
+            found[one.name] = Kind(one.spec, offer.memory, appraisal.profile.startup_s, running, offer.kind)
     return found
 
 
@@ -105,7 +108,9 @@ class Expanding:
         there = {one.device for one in self._claims.get(endpoint_id, ()) if one.spec == kind.spec}
         # Where others run the same, another replica is not needed.
         runs = self._runs.get(kind.spec, set())
-        enough = {name: share for name, (share, memory) in free.items() if memory >= kind.memory or name in runs}
+        alike = {one.name for one in self._devices if kind.device in ("", one.kind)}
+        room = {name for name, (_, memory) in free.items() if memory >= kind.memory or name in runs}
+        enough = {name: free[name][0] for name in free if name in room & alike}
         devices = {name: share for name, share in enough.items() if name not in there}
         return Outlook(self.start_s(kind.spec, kind.startup_s), devices, kind.running.intersection(devices))
 

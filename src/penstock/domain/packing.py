@@ -71,9 +71,8 @@ def _placed(holder: str, asked: Sequence[Need], table: "_Table") -> Placement:
     more = {one.spec: table.grow(one, more[one.spec]) for one in ordered}
     more = {one.spec: table.add(one, more[one.spec]) for one in ordered}
     lacking = [one for one in ordered if more[one.spec] or not table.has_place(one)]
-    missing = {
-        one.spec: shortage(table.devices, table.held, table.total(holder, lacking, more), lacking) for one in lacking
-    }
+    fit = table.fit_for(lacking)
+    missing = {one.spec: shortage(fit, table.held, table.total(holder, lacking, more), lacking) for one in lacking}
     for one in lacking:
         table.cling(one)
     for one in ordered:
@@ -101,6 +100,7 @@ class _Room:
     """
 
     def __init__(self, device: Device, held: Sequence[Reservation]) -> None:
+        self.of = device
         self.device = device.name
         self.share, self.memory = left(device, held)
         mine = together(one for one in held if one.device == device.name)
@@ -164,7 +164,7 @@ class _Table:
     def keep(self, one: Need) -> int:
         """Keeps the places that a spec has, each with no more chunks than it had; returns the chunks still needed."""
         more = one.chunks
-        stood = self._stood(one.spec)
+        stood = self._stood(one)
         for device, share in stood.items():
             room = self.rooms[device]
             if not one.chunks:
@@ -178,7 +178,7 @@ class _Table:
 
     def grow(self, one: Need, more: int) -> int:
         """Gives the places that a spec has more chunks, and returns those still needed."""
-        for device in () if one.estimated else self._stood(one.spec):
+        for device in () if one.estimated else self._stood(one):
             room = self.rooms[device]
             if count := min(more, one.whole(room.free(one)) if more else 0):
                 more -= self._settle(one, room, count)
@@ -208,7 +208,7 @@ class _Table:
     def cling(self, one: Need) -> None:
         """Lets a replica stand for which there is nothing to reserve, rather than serve nothing."""
         if not self.has_place(one):
-            for device in self._stood(one.spec):
+            for device in self._stood(one):
                 if self._stands(one, device) and not self._yields(one, self.rooms[device]):
                     part = self._part(one.spec, device)
                     part.place, part.soft = True, not one.firm
@@ -218,7 +218,9 @@ class _Table:
         """Adds the further places, where there is memory that no minimum needs."""
         for device in one.further if self.has_place(one) else ():
             room, part = self.rooms.get(device), self._part(one.spec, device)
-            if room is not None and not part.place and not self._gives_way(one, room):
+            if room is None or part.place or not one.may_go_to(room.of):
+                continue
+            if not self._gives_way(one, room):
                 self._settle(one, room, 0)
                 part.soft = part.place
 
@@ -239,6 +241,10 @@ class _Table:
             for part in mine:
                 part.wish *= min(1.0, max(room.share, 0.0) / wish)
                 part.share += part.wish
+
+    def fit_for(self, asked: Sequence[Need]) -> Sequence[Device]:
+        """The devices that one of them can run on."""
+        return [device for device in self.devices if any(one.may_go_to(device) for one in asked)] or self.devices
 
     def has_place(self, one: Need) -> bool:
         """Whether the spec is to have a replica anywhere."""
@@ -265,7 +271,10 @@ class _Table:
         return [
             room
             for room in self.rooms.values()
-            if not self._part(one.spec, room.device).place and self._takes(one, room) and not self._yields(one, room)
+            if one.may_go_to(room.of)
+            and not self._part(one.spec, room.device).place
+            and self._takes(one, room)
+            and not self._yields(one, room)
         ]
 
     def _takes(self, one: Need, room: _Room) -> bool:
@@ -289,14 +298,15 @@ class _Table:
         mine = (x for x in self.live if x.spec == one.spec and x.device == device)
         return any(x.state is not ReplicaState.DRAINING for x in mine)
 
-    def _stood(self, spec: str) -> dict[str, float]:
+    def _stood(self, need: Need) -> dict[str, float]:
         """The devices that the holder has for a spec, with its share of each; first those where a replica stands."""
+        spec = need.spec
         claimed = {one.device: one.share for one in self.before if one.spec == spec and one.place}
         live = {one.device for one in self.live if one.spec == spec and one.state is not ReplicaState.DRAINING}
         return {
             device: claimed[device]
             for device in sorted(claimed, key=lambda one: one not in live)
-            if device in self.rooms
+            if device in self.rooms and need.may_go_to(self.rooms[device].of)
         }
 
     def _part(self, spec: str, device: str) -> _Part:

@@ -14,11 +14,19 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device as the cluster reports it. `device_class` names its kind; `memory` is bytes engines may use."""
+    """A device as the cluster reports it. `memory` is bytes that engines may use.
+
+    `device_class` begins with what it is ("cpu/", "gpu/"); what was measured on one holds for all of equal class.
+    """
 
     name: str
     device_class: str
     memory: int
+
+    @property
+    def kind(self) -> str:
+        """What it is: "cpu" or "gpu"."""
+        return self.device_class.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Need:
 
     `name` is for sentences. Of what is `estimated` only a replica is sure; how much it is good for will be measured.
     What is `firm` must have a place, what is not is only wanted now. `further` are devices on which a replica is wanted
-    beyond what the minimum takes.
+    beyond what the minimum takes. It goes to devices of its `kind` only; empty: to any.
     """
 
     spec: str
@@ -57,6 +65,7 @@ class Need:
     estimated: bool = False
     firm: bool = True
     further: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def share(self) -> float:
@@ -68,6 +77,10 @@ class Need:
         """The share without which it is not placed: a guess does not refuse what a measurement may allow."""
         return min(self.share, SOLD_FRACTION / MAX_SLICES) if self.estimated else self.share
 
+    def may_go_to(self, device: Device) -> bool:
+        """Whether the device is one that it can run on."""
+        return not self.kind or self.kind == device.kind
+
     def whole(self, share: float) -> int:
         """How many chunks a share is good for."""
         return max(int((share + ROUNDING) / self.chunk), 0)
@@ -77,7 +90,8 @@ class Need:
 class Offer:
     """What a device can do for one spec (`ServedEntity.spec`): the memory of a replica, and its chunks.
 
-    `estimated`: not measured yet. `problem` says why the spec cannot run at all, empty if it can.
+    `estimated`: not measured yet. `problem` says why the spec cannot run at all, empty if it can. `kind` is that of the
+    devices it runs on, empty for any.
     """
 
     spec: str
@@ -85,6 +99,7 @@ class Offer:
     chunks: Chunks
     estimated: bool
     problem: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +184,7 @@ def need(offer: Offer, name: str, chunks: int, *, firm: bool = True) -> Need:
         memory=offer.memory,
         estimated=offer.estimated,
         firm=firm,
+        kind=offer.kind,
     )
 
 

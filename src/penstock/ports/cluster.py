@@ -21,7 +21,7 @@ class Cluster(Protocol):
     """Processes on devices. Nothing here raises for a process that is already gone."""
 
     async def devices(self) -> Sequence[Device]:
-        """The devices that engines can run on: at least one, all of one class, always the same, in a fixed order."""
+        """The devices that engines run on: at least one, always the same, in a fixed order; of a kind, all alike."""
         ...
 
     def address(self, replica_id: str) -> str:

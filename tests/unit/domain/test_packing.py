@@ -279,3 +279,25 @@ def test_one_yields_to_a_minimum_and_not_two():
         asked = [need(name, 0, firm=False)]
         held[name] = place(name, asked, DEVICES[:1], rest(name), live=live[name], before=held[name].claims)
     assert [bool(shares(held[name])) for name in ("a", "b")] == [False, True]
+
+
+MIXED = (Device("gpu0", "gpu/A/1", 8 * GIB), Device("gpu1", "gpu/A/1", 8 * GIB), Device("cpu", "cpu/B/2", 8 * GIB))
+
+
+def test_each_goes_to_devices_of_its_kind_only():
+    made = place("e", [need("a", chunks=12, kind="gpu"), need("b", chunks=2, kind="cpu")], MIXED, ())
+    assert {(one.spec, one.device) for one in made.claims} == {("a", "gpu0"), ("a", "gpu1"), ("b", "cpu")}
+    assert not made.missing
+
+
+def test_what_finds_no_room_on_its_kind_is_told_of_these_devices_alone():
+    made = place("e", [need(chunks=12, kind="cpu")], MIXED, ())
+    assert shares(made) == {"cpu": 0.9}
+    assert made.missing["a"].startswith("Insufficient capacity on cpu for e:")
+    assert "gpu0" not in made.missing["a"]
+
+
+def test_places_and_wishes_on_another_kind_are_given_up():
+    before = (Claim("a", "cpu", 0.1, GIB),)
+    made = place("e", [need(kind="gpu", further=("cpu", "gpu1"))], MIXED, (), before=before)
+    assert shares(made) == {"gpu0": 0.1, "gpu1": 0.0}

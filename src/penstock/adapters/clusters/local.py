@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from penstock.adapters.child_environment import child_environment
+from penstock.adapters.clusters.gpus import GpuDevice
 from penstock.domain.errors import EngineFailed, InvalidParameter
 from penstock.domain.placement import Device
 from penstock.ports.cluster import Process
@@ -31,34 +32,42 @@ _SOCKET_LIMIT = 100
 
 
 class LocalCluster:
-    """Processes on this machine's CPU. `runtime` is a folder for sockets, `memory_fraction` what engines may take.
+    """Processes on this machine. `runtime` is a folder for sockets, `memory_fraction` what engines may take.
 
     The cores and the memory are divided evenly among `devices` devices; cores that are left over belong to none. Raises
-    InvalidParameter if there are fewer cores than devices.
+    InvalidParameter if there are fewer cores than devices. `gpus` are devices too, and come first.
     """
 
-    def __init__(self, runtime: Path, *, memory_fraction: float, devices: int = 1) -> None:
+    def __init__(
+        self, runtime: Path, *, memory_fraction: float, devices: int = 1, gpus: Sequence[GpuDevice] = ()
+    ) -> None:
         self._runtime = runtime
         self._memory_fraction = memory_fraction
         self._cores = divided(sorted(os.sched_getaffinity(0)), devices)
+        self._gpus = {gpu.name: gpu for gpu in gpus}
         self._sockets: Path | None = None
         self._made: Path | None = None
         self._children: dict[int, tuple[Process, Child]] = {}
         self._logs: dict[int, Path] = {}
 
     async def devices(self) -> Sequence[Device]:
-        """The CPU, or its parts."""
-        memory = int(_memory() * self._memory_fraction) // len(self._cores)
-        return tuple(Device(name, self.device_class, memory) for name in self._cores)
+        """GPUs, and the CPU or its parts."""
+        gpus = [Device(one.name, one.device_class, self.usable(one.memory)) for one in self._gpus.values()]
+        memory = self.usable(_memory()) // len(self._cores)
+        return (*gpus, *(Device(name, self.device_class, memory) for name in self._cores))
+
+    def usable(self, memory: int) -> int:
+        """What engines may take of so many bytes."""
+        return int(memory * self._memory_fraction)
 
     @property
     def device_class(self) -> str:
-        """What kind of device each of them is."""
+        """What kind of device each part of the CPU is."""
         return device_class(len(self.cores))
 
     @property
     def cores(self) -> frozenset[int]:
-        """The cores of the first device."""
+        """The cores of the CPU's first part."""
         return next(iter(self._cores.values()))
 
     def address(self, replica_id: str) -> str:
@@ -72,9 +81,10 @@ class LocalCluster:
 
     async def start(self, launch: Launch) -> Process:
         """Starts it, in a session of its own. Its standard input stays open until it ends or we do."""
-        cores = self._cores.get(launch.device) if launch.device else None
-        if launch.device and cores is None:
-            raise EngineFailed(f"There is no device '{launch.device}'; there are: {', '.join(self._cores)}.")
+        cores, gpu = self._cores.get(launch.device), self._gpus.get(launch.device)
+        if launch.device and cores is None and gpu is None:
+            known = ", ".join((*self._gpus, *self._cores))
+            raise EngineFailed(f"There is no device '{launch.device}'; there are: {known}.")
         try:
             launch.log.parent.mkdir(parents=True, exist_ok=True)
             with launch.log.open("ab") as log:
@@ -83,7 +93,7 @@ class LocalCluster:
                     stdin=asyncio.subprocess.PIPE if launch.stdin_watch else asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=asyncio.subprocess.STDOUT,
-                    env=_environment(os.environ, launch),
+                    env=_environment(os.environ, launch) | (gpu.environment if gpu is not None else {}),
                     start_new_session=True,
                 )
         except OSError as error:
