@@ -7,11 +7,13 @@ from msgspec import Struct
 
 from penstock.domain.measured import seconds_of
 from penstock.domain.usage import Usage
+from penstock.ports.relay import USAGE_COMMENT
 
 DONE = b"data: [DONE]\n\n"
 END = b"\n\n"
 """What ends an event."""
 _DATA = b"data: "
+_COMMENT = b": "
 _MEASURED = b": device-seconds "
 """The comment in the last event with which our engine tells what an answer took: for the gate, not for the client."""
 
@@ -32,6 +34,7 @@ class _Answer(Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+_tokens = msgspec.json.Decoder(_Tokens)
 
 
 def _read(text: bytes) -> _Answer | None:
@@ -53,17 +56,26 @@ def _usage(tokens: _Tokens) -> Usage:
     return Usage(tokens.prompt_tokens, tokens.completion_tokens, cached or 0)
 
 
+def _read_usage(text: bytes) -> Usage | None:
+    try:
+        return _usage(_tokens.decode(text))
+    except msgspec.DecodeError:
+        return None
+
+
 class Tail:
     """Cuts a stream after whole events, and keeps the newest ones to be read when the stream has ended.
 
     `measured_s` are the seconds of the device that the engine told at the end, 0 if it did not.
+    An engine may tell the usage there too, in a comment.
     """
 
-    __slots__ = ("_last", "_rest", "done", "measured_s")
+    __slots__ = ("_last", "_rest", "_told", "done", "measured_s")
 
     def __init__(self) -> None:
         self._rest = b""
         self._last = b""
+        self._told: Usage | None = None
         self.done = False
         self.measured_s = 0.0
 
@@ -87,7 +99,9 @@ class Tail:
         return chunk
 
     def usage(self) -> Usage | None:
-        """What was used so far, from the last event that tells it."""
+        """What was used so far, from the last event that tells it, or from the engine's comment at the end."""
+        if self._told is not None:
+            return replace(self._told, measured_s=self.measured_s)
         for event in self._newest_first():
             answer = _read(event)
             if answer is not None and answer.usage is not None:
@@ -100,14 +114,19 @@ class Tail:
         return answer is not None and answer.error is not None
 
     def _ended(self, chunk: bytes) -> bytes:
-        """Takes what the engine measured out of the last event."""
+        """Takes what the engine tells only us out of the last event."""
         end = len(chunk) - len(DONE)
         begin = chunk.rfind(END, 0, end)
         begin = begin + len(END) if begin >= 0 else 0
-        if chunk.startswith(_MEASURED, begin):
-            self.measured_s = seconds_of(chunk[begin + len(_MEASURED) : end])
-            chunk = chunk[:begin] + DONE
-        return chunk
+        comments = chunk[begin:end]
+        if not comments.startswith(_COMMENT):
+            return chunk
+        for line in comments.splitlines():
+            if line.startswith(_MEASURED):
+                self.measured_s = seconds_of(line[len(_MEASURED) :])
+            elif line.startswith(USAGE_COMMENT):
+                self._told = _read_usage(line[len(USAGE_COMMENT) :])
+        return chunk[:begin] + DONE
 
     def _newest_first(self) -> list[bytes]:
         lines = reversed(self._last.split(END))

@@ -16,7 +16,8 @@ class Launch:
 
     It gets `environment`, and of the server's own variables those that every program needs, and those whose names begin
     with one of `inherits`. `stdin_watch`: the process ends by itself when its standard input closes. `device` is the
-    name of the device that it is to run on; empty: wherever it likes.
+    name of the device that it is to run on; empty: wherever it likes. `sleeps` is the address of an
+    engine that can be put to sleep; empty: it cannot.
     """
 
     command: tuple[str, ...]
@@ -25,6 +26,7 @@ class Launch:
     stdin_watch: bool = False
     device: str = ""
     inherits: tuple[str, ...] = ()
+    sleeps: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,17 @@ class EngineSpec:
 class EngineRecipe(Protocol):
     """How one kind of engine is built and run. Starts nothing itself."""
 
-    name: str
-    version: str
+    def engine(self, facts: ModelFacts, precision: Precision) -> str:
+        """Name and version of the engine that serves the model: equal ones, comparable measurements."""
+        ...
+
+    def refusal(self, facts: ModelFacts, precision: Precision) -> str:
+        """Why the model cannot be served in that precision here, without a full stop; empty if it can."""
+        ...
+
+    def runs_on(self, facts: ModelFacts, precision: Precision) -> str:
+        """The kind of device (`Device.kind`) that the model runs on in that precision."""
+        ...
 
     def precision(self, facts: ModelFacts) -> Precision:
         """The precision used when none is asked for."""
@@ -90,16 +101,26 @@ class EngineRecipe(Protocol):
         """Notes in the cache that the build ended well. Safe to repeat."""
         ...
 
+    def address(self, spec: EngineSpec, place: str) -> str:
+        """How the model's engine at a place of the cluster ("unix:PATH" or "http://127.0.0.1:PORT") is spoken to."""
+        ...
+
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
-        """A process that serves at `address` until SIGTERM, and drains then."""
+        """A process that serves at `address` until SIGTERM, and drains then.
+
+        Raises EngineFailed with the reason if the files say something that the engine cannot do.
+        """
         ...
 
 
 class Gauge(Protocol):
-    """How fast the device is, roughly, for estimates."""
+    """How fast devices are, roughly, for estimates."""
 
-    async def speed(self) -> Speed:
-        """The device's speed with this engine's kernels; measured in a second or two at the first call."""
+    async def speed(self, kind: str) -> Speed:
+        """The speed of one device of a kind (`Device.kind`); measured in a few seconds at the first call.
+
+        Raises EngineFailed if that does not work.
+        """
         ...
 
 

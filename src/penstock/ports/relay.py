@@ -32,6 +32,10 @@ class Answer(Protocol):
         ...
 
 
+USAGE_COMMENT = b": usage "
+"""How a comment in a stream's last event begins that tells its usage, as JSON: for us, not for the client."""
+
+
 class Relay(Protocol):
     """A client of engines; keeps connections. Safe from any task of the event loop."""
 
@@ -58,5 +62,6 @@ class Relay(Protocol):
 
         Raises:
             EngineFailed: the engine cannot be reached, or broke off before it answered.
+            InvalidRequest: the body asks for something that the engine would pass over.
         """
         ...

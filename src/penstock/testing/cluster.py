@@ -203,6 +203,24 @@ class FakeRecipe:
     memory: int = GIB
     usual: Precision = Precision.INT8
     built: set[Path] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def engine(self, facts: ModelFacts, precision: Precision) -> str:
+        """As set."""
+        assert facts.servable
+        assert precision in Precision
+        return f"{self.name} {self.version}"
+
+    def refusal(self, facts: ModelFacts, precision: Precision) -> str:
+        """As set, by architecture."""
+        assert precision in Precision
+        return self.refused.get(facts.architecture or "", "")
+
+    def runs_on(self, facts: ModelFacts, precision: Precision) -> str:
+        """What a FakeCluster has."""
+        assert facts.servable
+        assert precision in Precision
+        return "test"
 
     def precision(self, facts: ModelFacts) -> Precision:
         """As set: eight bits."""
@@ -231,6 +249,11 @@ class FakeRecipe:
         """Remembers it."""
         self.built.add(spec.model)
 
+    def address(self, spec: EngineSpec, place: str) -> str:
+        """The place itself."""
+        assert spec.facts.servable
+        return place
+
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
         """An engine."""
         room = ("--adaptable",) if spec.adaptable else ()
@@ -240,7 +263,8 @@ class FakeRecipe:
 class FakeGauge:
     """See `penstock.ports.engine.Gauge`."""
 
-    async def speed(self) -> Speed:
+    async def speed(self, kind: str) -> Speed:
         """A small machine."""
+        assert kind
         await asyncio.sleep(0)
         return Speed(5e11, 2e10)

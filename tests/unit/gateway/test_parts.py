@@ -42,6 +42,17 @@ def test_what_an_engine_tells_of_its_time_is_taken_only_if_it_is_one():
         assert tail.measured_s == 0
 
 
+def test_usage_that_an_engine_tells_only_us_counts_and_goes_no_further():
+    told = b': usage {"prompt_tokens":5,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":2}}\n'
+    tail = Tail()
+    assert tail.feed(event(1) + told + b": device-seconds 0.5\n" + DONE) == event(1) + DONE
+    assert tail.usage() == Usage(5, 9, 2, 0.5)
+    tail = Tail()
+    assert tail.feed(event(1)) == event(1)
+    assert tail.feed(b": usage nonsense\n" + DONE) == DONE
+    assert tail.usage() == Usage(5, 1, 0)
+
+
 def test_usage_is_found_before_events_without_it_and_absent_usage_is_none():
     tail = Tail()
     tail.feed(event(3) + b'data: {"choices":[]}\n\n' + DONE)

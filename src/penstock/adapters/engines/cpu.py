@@ -1,10 +1,10 @@
 """The CPU engine: how `penstock_engine` is built and run, and what it takes."""
 
-import hashlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from penstock.adapters.engines.marks import mark_of
 from penstock.domain.model import ModelFacts, Precision
 from penstock.domain.profile import REFERENCE_TOKENS
 from penstock.ports.engine import EngineSpec, Launch, Needs
@@ -30,6 +30,22 @@ class CpuRecipe:
         self.name = "penstock-cpu"
         self.version = f"{version('penstock')}+openvino.{version('openvino').split('-')[0]}"
         self._max_queue = max_queue
+
+    def engine(self, facts: ModelFacts, precision: Precision) -> str:  # noqa: ARG002 - the same for all
+        """The same for all."""
+        return f"{self.name} {self.version}"
+
+    def refusal(self, facts: ModelFacts, precision: Precision) -> str:  # noqa: ARG002 - of none
+        """None: what it cannot compute is no servable version."""
+        return ""
+
+    def address(self, spec: EngineSpec, place: str) -> str:  # noqa: ARG002 - the same for all
+        """The place itself."""
+        return place
+
+    def runs_on(self, facts: ModelFacts, precision: Precision) -> str:  # noqa: ARG002 - the same for all
+        """CPUs."""
+        return "cpu"
 
     def precision(self, facts: ModelFacts) -> Precision:
         """Texts in eight bits: half the memory and twice the speed of bf16, for a small loss.
@@ -72,8 +88,7 @@ class CpuRecipe:
         self._mark(spec).touch()
 
     def _mark(self, spec: EngineSpec) -> Path:
-        what = f"{spec.model.resolve()}\n{spec.precision}\n{self.version}"
-        return spec.cache / f"built-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+        return mark_of(spec, self.version)
 
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
         """Serves on a Unix socket or a loopback port."""

@@ -1,6 +1,6 @@
-"""How fast this machine is with the CPU engine's kernels: a short measurement in a process of its own, kept in a file.
+"""How fast devices are with their engines' kernels: a short measurement in a process of its own, kept in a file.
 
-The server imports neither the kernels nor numpy; this file run as a program does.
+The server imports neither the kernels nor numpy; this file run as a program does, for CPUs.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from penstock.adapters.child_environment import child_environment
@@ -22,16 +22,19 @@ _REPEATS = 8
 _COPY_BYTES = 128 * 2**20
 
 
-class CpuGauge:
-    """See `penstock.ports.engine.Gauge`. `path` keeps the result for `key`: the machine and the engine.
+class DeviceGauge:
+    """The speed of one kind of device. `path` keeps the result for `key`: the device and the engine.
 
-    `cores` are those of the device; None: all there are.
+    `command`, run with `variables` more, prints operations and bytes per second.
     """
 
-    def __init__(self, path: Path, key: str, cores: Iterable[int] | None = None) -> None:
+    def __init__(
+        self, path: Path, key: str, command: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> None:
         self._path = path
         self._key = key
-        self._cores = sorted(cores or ())
+        self._command = command
+        self._variables = variables or {}
         self._speed: Speed | None = None
         self._lock = asyncio.Lock()
 
@@ -51,14 +54,11 @@ class CpuGauge:
 
     async def _measured(self) -> Speed:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            __name__,
-            *(str(core) for core in self._cores),
+            *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=child_environment(os.environ),
+            env=child_environment(os.environ) | dict(self._variables),
         )
         try:
             out, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
@@ -76,6 +76,27 @@ class CpuGauge:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(content))
         return speed
+
+
+class CpuGauge(DeviceGauge):
+    """The speed of a CPU. `cores` are those of the device; None: all there are."""
+
+    def __init__(self, path: Path, key: str, cores: Iterable[int] | None = None) -> None:
+        super().__init__(path, key, (sys.executable, "-m", __name__, *(str(core) for core in sorted(cores or ()))))
+
+
+class Gauges:
+    """See `penstock.ports.engine.Gauge`. One for each kind of device."""
+
+    def __init__(self, gauges: Mapping[str, DeviceGauge]) -> None:
+        self._gauges = gauges
+
+    async def speed(self, kind: str) -> Speed:
+        """That of the kind; raises EngineFailed if there is no such device, or it cannot be measured."""
+        gauge = self._gauges.get(kind)
+        if gauge is None:
+            raise EngineFailed(f"There is no device of the kind '{kind}'.")
+        return await gauge.speed()
 
 
 def main() -> None:

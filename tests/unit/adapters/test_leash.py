@@ -1,0 +1,50 @@
+"""What a program that has failed is said to have failed of."""
+
+import subprocess
+import sys
+
+import pytest
+
+from penstock.adapters.engines import leash
+
+CORE = "(EngineCore_DP0 pid=7) ERROR 11-21 22:50:01 [core.py:946] "
+LAST = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        ("loading\nall is well\n", ""),
+        ("Traceback\nModuleNotFoundError: No module named 'vllm'\n", "ModuleNotFoundError: No module named 'vllm'"),
+        (
+            f"{CORE}torch.OutOfMemoryError: CUDA out of memory, of 2 GiB\n{CORE}end\n{LAST}",
+            "torch.OutOfMemoryError: CUDA out of memory, of 2 GiB",
+        ),
+        ("RuntimeError: Engine core initialization failed. See root cause above.\n",
+         "RuntimeError: Engine core initialization failed. See root cause above."),
+        ("ValueError: first\nValueError: then\n", "ValueError: then"),
+    ],
+)  # fmt: skip
+def test_the_error_that_says_most_is_the_reason(log, why):
+    assert leash.reason(log) == why
+
+
+def run(tmp_path, *command):
+    log = tmp_path / "log"
+    with log.open("ab") as out, subprocess.Popen(
+        (sys.executable, "-I", leash.__file__, *command), stdin=subprocess.PIPE, stdout=out, stderr=out,
+        start_new_session=True,
+    ) as program:  # fmt: skip
+        status = program.wait(60)
+        program.stdin.close()
+    return status, log.read_text()
+
+
+def test_status_and_reason_come_through_and_only_of_this_run(tmp_path):
+    (tmp_path / "log").write_text("KeyError: of yesterday\n")
+    assert run(tmp_path, "/bin/sh", "-c", "exit 3") == (3, "KeyError: of yesterday\n")
+    status, said = run(tmp_path, "/bin/sh", "-c", "echo 'ValueError: too small'; echo 'the end'; exit 1")
+    assert status == 1
+    assert said.endswith("the end\nValueError: too small\n")
+    assert run(tmp_path, "/bin/sh", "-c", "kill -9 $$")[0] == 128 + 9
+    assert run(tmp_path, str(tmp_path / "nothing"))[0] == 127

@@ -1,0 +1,108 @@
+"""Between our wire and vLLM's, without anybody who speaks it."""
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.adapters.engines.vllm_wire import Events, kv_tokens, message_of, parsed, refused, request
+from penstock.domain.errors import InvalidRequest
+from penstock.domain.usage import Usage
+from penstock.gateway.tail import DONE, Tail
+
+
+def event(count, **more):
+    said = {"choices": [{"index": 0, "text": '"choices":[] \n\n'}], **more}
+    return b"data: " + json.dumps({**said, "usage": usage(count)}, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage(count, cached=None):
+    details = {} if cached is None else {"prompt_tokens_details": {"cached_tokens": cached}}
+    return {"prompt_tokens": 5, "completion_tokens": count, **details}
+
+
+LAST = b"data: " + json.dumps({"choices": [], "usage": usage(3, cached=2)}, separators=(",", ":")).encode() + b"\n\n"
+TEXT = event(1) + event(2) + event(3)
+
+
+@given(st.lists(st.integers(0, len(TEXT + LAST + DONE)), max_size=8), st.booleans())
+def test_however_it_is_cut_text_passes_and_usage_reaches_the_gateway(cuts, wanted):
+    stream, events, tail, passed = TEXT + LAST + DONE, Events(usage_wanted=wanted), Tail(), b""
+    for start, end in itertools.pairwise(sorted({0, *cuts, len(stream)})):
+        if part := events.feed(stream[start:end]):
+            passed += tail.feed(part)
+    assert events.rest() == b""
+    assert passed == TEXT + (LAST if wanted else b"") + DONE
+    assert tail.done
+    assert tail.usage() == Usage(5, 3, 2)
+
+
+def test_what_is_cut_off_is_passed_on_as_it_is():
+    events = Events(usage_wanted=False)
+    assert events.feed(event(1) + b"data: {") == event(1)
+    assert events.rest() == b"data: {"
+    assert events.rest() == b""
+
+
+def test_an_error_in_a_stream_tells_what_was_used_and_ends_it():
+    broken = b'data: {"error":{"message":"dead","code":500}}\n\n'
+    events = Events(usage_wanted=True)
+    said = events.feed(event(1) + event(2)) + events.feed(broken + DONE)
+    told = json.loads(said.split(b"data: ")[-1])
+    assert told["usage"]["completion_tokens"] == 2
+    assert told["error"] == {"message": "dead", "type": "INTERNAL_ERROR", "code": "INTERNAL_ERROR"}
+    assert DONE not in said
+    assert b"failed" in Events(usage_wanted=True).feed(b'data: {"error"\n\n')
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":{"message":"a"}}', "a"),
+        (b'{"error":"b"}', "b"),
+        (b'{"object":"error","message":"c"}', "c"),
+        (b'{"detail":"Not Found"}', ""),
+        (b"[1]", ""),
+        (b"Success", ""),
+        (b"", ""),
+    ],
+)
+def test_errors_are_read_in_every_shape_they_have_had(body, message):
+    assert message_of(body) == message
+    assert json.loads(refused(404, body)) == {
+        "error_code": "RESOURCE_DOES_NOT_EXIST",
+        "message": message or "The engine answered 404.",
+    }
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[1]", b"[" * 100_000])
+def test_what_is_no_object_is_refused(body):
+    with pytest.raises(InvalidRequest, match="request body"):
+        parsed(body)
+
+
+def test_an_adapter_is_a_model_and_the_usage_of_a_stream_is_always_asked():
+    asked = {"messages": [], "stream": True, "stream_options": {"include_usage": False}, "model": "endpoint"}
+    told = json.loads(request("/v1/chat/completions", asked, namespace="", priority=7, adapter="a/1"))
+    assert told == {
+        "messages": [],
+        "stream": True,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+        "model": "a/1",
+        "priority": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("labels", "tokens"),
+    [
+        ('block_size="16",num_gpu_blocks="100"', 1600),
+        ('block_size="16",kv_cache_size_tokens="1500",num_gpu_blocks="100"', 1500),
+        ('block_size="16",num_gpu_blocks="None"', 0),
+    ],
+)
+def test_the_cache_is_as_large_as_the_metrics_say(labels, tokens):
+    assert kv_tokens(f"# TYPE a gauge\nvllm:cache_config_info{{{labels}}} 1.0\n".encode()) == tokens
+    assert kv_tokens(b"vllm:other 1\n") == 0
