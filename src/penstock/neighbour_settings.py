@@ -66,3 +66,28 @@ class MarketplaceSettings(BaseModel):
     HF_ENDPOINT, which is https://huggingface.co unless it is set."""
     token: SecretStr | None = Field(default=None)
     """Token for the hubs, of an account that accepted the licences of what is to be installed. Without it, HF_TOKEN."""
+
+
+class VllmSettings(BaseModel):
+    """vLLM, which serves models on GPUs; docs/engines.md says how its environment is made."""
+
+    model_config = GROUP
+
+    python: str = Field(default="")
+    """Python interpreter of an environment that has vLLM. Empty: GPUs are not used, and all is served by the CPU
+    engine."""
+    older_python: str = Field(default="")
+    """One that has an older vLLM, for models that the newer one does not serve any more (MPT up to 0.28)."""
+    on_cpu: bool = Field(default=False)
+    """vLLM is a build for CPUs: let it serve on these, before the CPU engine, and use no GPU."""
+    gpus_per_device: int = Field(default=1, ge=1)
+    """GPUs that compute together as one device (tensor parallel); each replica runs on one device."""
+    max_running: int = Field(default=128, ge=2)
+    """Most requests that run at a time in one replica. Its KV cache holds half as many reference requests."""
+    adapters: int = Field(default=0, ge=0)
+    """Most LoRA adapters that are computed at a time in one replica. 0: none are taken."""
+    adapter_rank: int = Field(default=16, ge=1, le=512)
+    """Highest rank of LoRA adapters."""
+    sleeping: int = Field(default=0, ge=0)
+    """Most engines on GPUs that sleep when they are scaled to zero, their weights in the machine's memory, instead of
+    ending. 0: none do."""

@@ -14,7 +14,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from penstock.domain.errors import InvalidParameter
-from penstock.neighbour_settings import GROUP, ExternalSettings, MailSettings, MarketplaceSettings, MlflowSettings
+from penstock.neighbour_settings import (
+    GROUP,
+    ExternalSettings,
+    MailSettings,
+    MarketplaceSettings,
+    MlflowSettings,
+    VllmSettings,
+)
 from penstock.telemetry_settings import TelemetrySettings, told_by_otel
 
 PREFIX = "PENSTOCK_"
@@ -277,6 +284,7 @@ class Settings(BaseModel):
     mail: MailSettings = MailSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     marketplace: MarketplaceSettings = MarketplaceSettings()
+    vllm: VllmSettings = VllmSettings()
     sweep: SweepSettings = SweepSettings()
 
     @property

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
-from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
 from penstock.adapters.engines.relay import EngineRelay
+from penstock.adapters.engines.vllm_relay import VllmRelay
 from penstock.adapters.foundation.catalogue import load_foundation
 from penstock.adapters.journal import FileJournal
 from penstock.adapters.models.reader import FolderReader
@@ -24,12 +24,13 @@ from penstock.adapters.signing import HmacSigner
 from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.access import AccessParts, make_access
 from penstock.bootstrap.batches import make_batches
+from penstock.bootstrap.engines import make_engines
 from penstock.bootstrap.external import make_external
 from penstock.bootstrap.folder import claim_folder, open_store
 from penstock.bootstrap.foundation import make_foundation
 from penstock.bootstrap.limits import LimitParts, make_limits
 from penstock.bootstrap.market import make_market
-from penstock.bootstrap.serving import make_cluster, make_serving
+from penstock.bootstrap.serving import make_serving
 from penstock.bootstrap.supervisor import running
 from penstock.bootstrap.telemetry import Watching, make_metrics, make_watching
 from penstock.bootstrap.tracking import make_tracking
@@ -71,6 +72,7 @@ from penstock.gateway.rooms import Rooms
 from penstock.gateway.serve import Gateway
 from penstock.gateway.table import Table
 from penstock.ports.clock import Clock
+from penstock.ports.cluster import Cluster
 from penstock.ports.expansion import Expansion
 from penstock.ports.tracking import TrackingServer
 from penstock.settings import Settings
@@ -214,7 +216,7 @@ class _Served:
     table: Table
     gate: Gate
     limits: LimitParts
-    cluster: LocalCluster
+    cluster: Cluster
     serving: Serving
     reconciler: Reconciler
     throughput: Throughput
@@ -237,12 +239,13 @@ async def _served(
     under_way = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
     foundation = load_foundation()
     table = Table(clock, gate, limits.limits, under_way, watching.observer, signs=foundation.signs())
-    cluster = make_cluster(settings, stack)
+    engines = await make_engines(settings, stack)
+    cluster = engines.cluster
     serving, reconciler, measuring = await make_serving(
         settings,
         store,
         artifacts,
-        cluster,
+        engines,
         externals,
         table=table,
         gate=gate,
@@ -311,7 +314,7 @@ async def _gateway(
     keeper = LedgerKeeper(journal, store, LedgerMinutes(store, clock, served.gate.readings))
     keeper.on_stored(*served.hearers)
     stack.push_async_callback(_last_requests, keeper, journal)
-    relay = EngineRelay()
+    relay = _relay(settings)
     stack.push_async_callback(relay.close)
     carrier = Carrier(
         served.table,
@@ -333,6 +336,10 @@ async def _gateway(
     quotas = Quotas(clock, served.foundation.quotas(), parts.terms, parts.leasing)
     observer = watching.observer
     return Gateway(served.table, carrier, ledger, engines, under_way, abroad, parts.limits, quotas, observer), loops
+
+
+def _relay(settings: Settings) -> EngineRelay | VllmRelay:
+    return VllmRelay(EngineRelay()) if settings.vllm.python or settings.vllm.older_python else EngineRelay()
 
 
 def _data_plane(settings: Settings, gateway: Gateway, access: AccessParts, foundation: Foundation) -> DataPlane:

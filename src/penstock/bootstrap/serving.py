@@ -2,15 +2,12 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
-from penstock.adapters.engines.cpu import CpuRecipe
-from penstock.adapters.engines.gauge import CpuGauge
 from penstock.adapters.mail.smtp import Security, Server, SmtpMailer
 from penstock.adapters.store.store import SqlStore
+from penstock.bootstrap.engines import Engines
 from penstock.control.acts import Acts, Folders
 from penstock.control.adapting import Adapting
 from penstock.control.carry_over import carry_over
@@ -41,6 +38,8 @@ from penstock.domain.steps import Limits
 from penstock.gateway.gate import Gate
 from penstock.gateway.table import Table
 from penstock.ports.clock import Clock
+from penstock.ports.cluster import Cluster
+from penstock.ports.engine import EngineRecipe
 from penstock.settings import Settings
 from penstock.web.databricks.serving_endpoints import Serving
 
@@ -50,27 +49,14 @@ REMEASURE_S = 2.0
 """How often it is looked for what is to be measured again."""
 
 
-def make_cluster(settings: Settings, stack: AsyncExitStack) -> LocalCluster:
-    """Where engines run, ended with us."""
-    run = settings.data_dir.absolute() / "engines" / "run"
-    serving = settings.serving
-    cluster = LocalCluster(run, memory_fraction=serving.device_memory_fraction, devices=serving.devices)
-    stack.push_async_callback(cluster.close)
-    return cluster
-
-
-def _gauge(folder: Path, cluster: LocalCluster, recipe: CpuRecipe) -> CpuGauge:
-    return CpuGauge(folder / "speed.json", f"{cluster.device_class} {recipe.version}", cluster.cores)
-
-
 @dataclass(frozen=True, slots=True)
 class _Ground:
     """What starting, watching and measuring engines have in common."""
 
     store: SqlStore
     artifacts: FolderArtifacts
-    cluster: LocalCluster
-    recipe: CpuRecipe
+    cluster: Cluster
+    recipe: EngineRecipe
     client: HttpEngineClient
     clock: Clock
     folders: Folders
@@ -84,7 +70,7 @@ async def make_serving(
     settings: Settings,
     store: SqlStore,
     artifacts: FolderArtifacts,
-    cluster: LocalCluster,
+    engines: Engines,
     externals: ExternalModels,
     *,
     table: Table,
@@ -94,7 +80,7 @@ async def make_serving(
     stack: AsyncExitStack,
 ) -> tuple[Serving, Reconciler, list[Loop]]:
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
-    ground = _ground(settings, store, artifacts, cluster, gate, foundation=foundation, clock=clock)
+    ground = _ground(settings, store, artifacts, engines, gate, foundation=foundation, clock=clock)
     offers, notices, signs = ground.offers, Notices(_mailer(settings), clock), foundation.signs()
     reconciler = _reconciler(settings, ground, table, notices)
     await _settle(ground)
@@ -117,7 +103,7 @@ async def make_serving(
     )
     serving = Serving(
         endpoints,
-        EndpointLogs(store, cluster, ground.folders.logs),
+        EndpointLogs(store, engines.cluster, ground.folders.logs),
         Optimization(store, offers),
         ScalingDecisions(store),
         Profiles(store, offers, ground.profiler, remeasuring),
@@ -167,7 +153,7 @@ def _ground(
     settings: Settings,
     store: SqlStore,
     artifacts: FolderArtifacts,
-    cluster: LocalCluster,
+    engines: Engines,
     gate: Gate,
     *,
     foundation: Foundation,
@@ -176,11 +162,11 @@ def _ground(
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)
-    recipe = CpuRecipe(max_queue=settings.gateway.replica_max_queue)
-    client, quiet = HttpEngineClient(), Quiet(gate, clock)
-    offers = Offers(store, cluster, recipe, _gauge(folder, cluster, recipe), foundation)
+    cluster, client, quiet = engines.cluster, HttpEngineClient(), Quiet(gate, clock)
+    offers = Offers(store, cluster, engines.recipe, engines.gauge, foundation)
     adapting = Adapting(store, artifacts, client)
     profiler = Profiler(store, client, cluster, clock, quiet, budget_s=settings.serving.profile_budget_s)
+    recipe = engines.recipe
     return _Ground(store, artifacts, cluster, recipe, client, clock, folders, quiet, offers, profiler, adapting)
 
 

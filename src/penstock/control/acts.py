@@ -201,11 +201,15 @@ class Acts:
             if replica.state is ReplicaState.BUILDING:
                 self._recipe.mark_built(spec)
                 await self._cluster.stop(process_of(replica), 0.0)
-            address = self._cluster.address(replica.id)
+            address = self._recipe.address(spec, self._cluster.address(replica.id))
             state, message = ReplicaState.LOADING, ""
             self.adapting.started(replica.id, room=action.adaptable)
-            spec = replace(spec, adaptable=action.adaptable)
-            launch = self._recipe.serve(spec, address, server_log(self._folders.logs, replica.spec, replica.device))
+            log = server_log(self._folders.logs, replica.spec, replica.device)
+            try:
+                launch = self._recipe.serve(replace(spec, adaptable=action.adaptable), address, log)
+            except EngineFailed as error:
+                await self._save(replica, state=ReplicaState.FAILED, message=error.message)
+                return
         await self._run(replica, launch, {"state": state, "message": message, "address": address})
 
     def _begins(self, replica: Replica, *, build: bool) -> int:

@@ -106,6 +106,9 @@ class Configurations:
             outcome=Outcome.PENDING,
         )
         appraisals = await self._offers.of_entities(entities)
+        for entity in entities:
+            if entity.spec in appraisals and (why := appraisals[entity.spec].offer.problem):
+                raise InvalidParameter(f"Served entity '{entity.name}': {why}")
         sizes = {spec: appraisal.offer.chunks.chunk for spec, appraisal in appraisals.items()}
         known = tuple(_sized(one, sizes[one.spec]) if one.spec in sizes else one for one in entities)
         config = replace(config, entities=known)

@@ -90,7 +90,8 @@ class Marketplace:
             return Page(listing, snapshot.commit, files, "", access, None, None, problem)
         card, facts = await self._look(market, snapshot, files, listing, task or task_of(listing))
         forecast = await self._offers.forecast(facts) if facts.shape is not None else None
-        return Page(listing, snapshot.commit, files, card, access, facts, forecast, facts.problem or "")
+        problem = facts.problem or (_refusal(forecast.refusal) if forecast is not None else "")
+        return Page(listing, snapshot.commit, files, card, access, facts, forecast, problem)
 
     async def market(self, source: str) -> Market:
         """The hub at that address, the first one if it is empty; raises DoesNotExist."""
@@ -128,6 +129,10 @@ def chosen(snapshot: Snapshot) -> list[HubFile]:
 def task_of(listing: Listing) -> Task:
     """The task that a hub's own word for it comes to."""
     return Task.EMBEDDINGS if listing.pipeline in {"feature-extraction", "sentence-similarity"} else Task.CHAT
+
+
+def _refusal(why: str) -> str:
+    return f"It cannot be served here: {why}." if why else ""
 
 
 async def _asked(market: Market, query: Query) -> tuple[Sequence[Listing], str]:

@@ -54,7 +54,7 @@ class Appraisal:
 class Forecast:
     """Bytes that a replica would take and that a device has; tokens per second of the reference workload, and a chunk.
 
-    All but the device's memory is estimated.
+    All but the device's memory is estimated. `refusal` says why no engine here serves it, empty if one does.
     """
 
     memory: int
@@ -62,6 +62,7 @@ class Forecast:
     throughput: float
     chunk: int
     precision: Precision
+    refusal: str = ""
 
     @property
     def fits(self) -> bool:
@@ -70,7 +71,7 @@ class Forecast:
 
 
 class Offers:
-    """Appraises versions for a device; all that the cluster has are alike."""
+    """Appraises versions for the devices that they run on; those of one kind are alike."""
 
     def __init__(
         self,
@@ -97,69 +98,92 @@ class Offers:
             return entity
         return replace(entity, precision_is_usual=entity.precision is self._recipe.precision(version.facts))
 
-    async def device(self) -> Device:
-        """One of the devices that engines run on, for what they have in common."""
-        return (await self._cluster.devices())[0]
-
     async def devices(self) -> Sequence[Device]:
         """The devices that engines run on."""
         return await self._cluster.devices()
 
     async def of_entities(self, entities: Iterable[ServedEntity]) -> dict[str, Appraisal]:
-        """By spec; those whose version is gone or cannot be served are left out (see `problem`)."""
+        """By spec; those whose version is gone or cannot be served are left out (see `problem`).
+
+        The offer of what no engine here takes has the reason as its problem.
+        """
         distinct = {entity.spec: entity for entity in entities}
-        device = await self.device()
+        devices = await self._cluster.devices()
         async with self._store.unit() as unit:
             found = {
-                spec: (version, await self._profile(unit, version, entity.precision, device))
+                spec: (version, await self._profile(unit, version, entity.precision, devices))
                 for spec, entity in distinct.items()
                 if (version := await unit.catalog.version(entity.runs[0], int(entity.runs[1]))) and not problem(version)
             }
         return {
-            spec: await self._appraise(spec, version, distinct[spec].precision, profile, device)
+            spec: await self._appraise(spec, version, distinct[spec].precision, profile, devices)
             for spec, (version, profile) in found.items()
         }
 
     async def of_version(self, version: ModelVersion, precision: Precision | None = None) -> Appraisal:
         """One version that an engine loads (see `Bases`), which must be servable."""
-        device = await self.device()
+        devices = await self._cluster.devices()
         async with self._store.unit() as unit:
-            profile = await self._profile(unit, version, precision, device)
-        return await self._appraise(version.label, version, precision, profile, device)
+            profile = await self._profile(unit, version, precision, devices)
+        return await self._appraise(version.label, version, precision, profile, devices)
 
     async def forecast(self, facts: ModelFacts) -> Forecast:
         """What a model that is not here would do here, by its sizes alone."""
-        precision, device = self._recipe.precision(facts), await self.device()
-        guess = estimate(facts, precision, await self._gauge.speed())
-        needs = self._recipe.needs(facts, precision)
-        return Forecast(needs.memory, device.memory, guess.throughput, divide(guess.throughput).chunk, precision)
+        precision = self._recipe.precision(facts)
+        device = self._device(facts, precision, await self._cluster.devices())
+        guess = estimate(facts, precision, await self._gauge.speed(device.kind))
+        needs, why = self._recipe.needs(facts, precision), self._recipe.refusal(facts, precision)
+        chunk = divide(guess.throughput).chunk
+        return Forecast(needs.memory, device.memory, guess.throughput, chunk, precision, refusal=why)
 
     async def _profile(
-        self, unit: Unit, version: ModelVersion, precision: Precision | None, device: Device
+        self, unit: Unit, version: ModelVersion, precision: Precision | None, devices: Sequence[Device]
     ) -> Profile | None:
-        assert version.facts is not None
-        chosen = precision or self._recipe.precision(version.facts)
-        return await unit.profiles.get(self._fingerprint(version, chosen, device))
+        facts = version.facts
+        assert facts is not None
+        chosen = precision or self._recipe.precision(facts)
+        device = self._device(facts, chosen, devices)
+        return await unit.profiles.get(self._fingerprint(version, facts, chosen, device))
 
-    def _fingerprint(self, version: ModelVersion, precision: Precision, device: Device) -> Fingerprint:
-        engine = f"{self._recipe.name} {self._recipe.version}"
+    def _device(self, facts: ModelFacts, precision: Precision, devices: Sequence[Device]) -> Device:
+        """One of the devices that it runs on, for what they have in common."""
+        kind = self._recipe.runs_on(facts, precision)
+        return next((one for one in devices if one.kind == kind), devices[0])
+
+    def _fingerprint(
+        self, version: ModelVersion, facts: ModelFacts, precision: Precision, device: Device
+    ) -> Fingerprint:
+        engine = self._recipe.engine(facts, precision)
         return Fingerprint(f"{version.model}/{version.number}", engine, precision.value, device.device_class)
 
     async def _appraise(
-        self, spec: str, version: ModelVersion, wish: Precision | None, profile: Profile | None, device: Device
+        self,
+        spec: str,
+        version: ModelVersion,
+        wish: Precision | None,
+        profile: Profile | None,
+        devices: Sequence[Device],
     ) -> Appraisal:
         facts = version.facts
         assert facts is not None
         precision = wish or self._recipe.precision(facts)
-        needs = self._recipe.needs(facts, precision)
+        needs, device = self._recipe.needs(facts, precision), self._device(facts, precision, devices)
         if profile is None:
-            guess = estimate(facts, precision, await self._gauge.speed())
+            guess = estimate(facts, precision, await self._gauge.speed(device.kind))
             throughput, cost = guess.throughput, guess.cost
         else:
             throughput, cost = profile.throughput, profile.cost
         memory = max(needs.memory, profile.memory if profile else 0)
-        offer = Offer(spec, memory, divide(throughput), estimated=profile is None)
-        fingerprint = self._fingerprint(version, precision, device)
+        why = self._recipe.refusal(facts, precision)
+        offer = Offer(
+            spec,
+            memory,
+            divide(throughput),
+            estimated=profile is None,
+            problem=f"{version.label} cannot be served here: {why}." if why else "",
+            kind=device.kind,
+        )
+        fingerprint = self._fingerprint(version, facts, precision, device)
         return Appraisal(version, facts, precision, needs, fingerprint, profile, cost, offer)
 
 

@@ -50,6 +50,8 @@ class Optimization:
             except InvalidParameter as error:
                 return OptimizationInfo(error.message, version.facts.model_type if version.facts else None, None, None)
         appraisal = await self.offers.of_version(base)
+        if why := appraisal.offer.problem:
+            return OptimizationInfo(why, appraisal.facts.model_type, None, None)
         return OptimizationInfo(
             "", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile, appraisal.terms
         )

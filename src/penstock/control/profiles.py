@@ -79,7 +79,10 @@ class Profiles:
             raise Conflict(why)
         if is_adapter(version):
             raise Conflict(f"{version.label} is a LoRA adapter, which is sold by its base's profile: measure that.")
-        return await self._offers.of_version(version, precision)
+        appraisal = await self._offers.of_version(version, precision)
+        if why := appraisal.offer.problem:
+            raise Conflict(why)
+        return appraisal
 
     def _told(self, appraisal: Appraisal) -> Profiling:
         errand = self._remeasuring.errand(appraisal.fingerprint)

@@ -85,7 +85,8 @@ class TemporaryEngines:
                     await self._built(build, log, until)
                 self._recipe.mark_built(spec)
             tell("loading the model")
-            log, address = server_log(logs, place.id), self._cluster.address(place.id)
+            log = server_log(logs, place.id)
+            address = self._recipe.address(spec, self._cluster.address(place.id))
             began = self._clock.monotonic()
             async with self._process(self._recipe.serve(spec, address, log), place) as process:
                 await self._healthy(process, address, log, until)

@@ -98,7 +98,9 @@ class VllmRecipe:
         variables = vllm_plan.environment(spec.facts, spec.precision, self._hardware, wishes)
         variables["VLLM_CACHE_ROOT"] = str(spec.cache / "vllm")
         sleeps = address if wishes.sleeps and self._hardware.gpus else ""
-        return Launch(command, (*variables.items(), *spec.environment), log, stdin_watch=True, inherits=INHERITS, sleeps=sleeps)
+        return Launch(
+            command, (*variables.items(), *spec.environment), log, stdin_watch=True, inherits=INHERITS, sleeps=sleeps
+        )
 
     def _leashed(self) -> tuple[str, ...]:
         return (sys.executable, "-I", leash.__file__, self._python, "-I")
