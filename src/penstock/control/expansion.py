@@ -22,8 +22,8 @@ STARTS = 5
 class Kind:
     """What runs for a served entity: its spec, the memory of a replica, and its measured start-up time in seconds.
 
-    Replicas of it are ready on the devices `running`, whoever they run for. It runs on those of the kind `device`; empty: on
-    any.
+    Replicas of it are ready on the devices `running`, whoever they run for. It runs on those of the kind `device`, if
+    that is not empty.
     """
 
     spec: str
