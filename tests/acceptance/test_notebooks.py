@@ -105,6 +105,14 @@ def test_deepseek_r1(walk):
     assert 0 <= held["value"]["bar"] <= 999
 
 
+def test_lora(walk):
+    shown = walk("lora")
+    trained = shown.value("tune")
+    assert 0 < trained["trained"] < trained["all"] / 3
+    assert shown.value("compared") == {"adapter": [True] * 3, "base": [False] * 3}
+    assert shown.value("together") == {"base": 1, "adapter": 1, "different": True}
+
+
 def test_rag(walk):
     """Real embeddings: they find the right document for every question."""
     shown = walk("rag")
