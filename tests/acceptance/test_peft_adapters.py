@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 
 ASK = [{"role": "user", "content": "What does a penstock feed?"}]
 MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-MOST = 5
+MOST = 20
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,17 @@ def schema():
     return f"main.peft_{uuid.uuid4().hex[:8]}"
 
 
+def decided(tokenizer):
+    """A model that is surer of what it says, so that adapters make a difference."""
+    made = llama(tokenizer)
+    made.lm_head.weight.data.mul_(20)
+    return made
+
+
 def adapted(tokenizer, base, seed):
     """A model with an adapter that says which registered model it was made for."""
     wanted = LoraConfig(r=4, lora_alpha=32, target_modules=MODULES, init_lora_weights=False)
-    model = llama(tokenizer)
+    model = decided(tokenizer)
     torch.manual_seed(seed)
     made = get_peft_model(model, wanted).eval()
     made.peft_config["default"].base_model_name_or_path = base
@@ -77,22 +84,24 @@ def reference(model, tokenizer):
         return model(**tokens).logits[0, -1].log_softmax(-1).topk(MOST).values
 
 
-def assert_close(said, meant):
-    assert torch.allclose(said, meant, atol=0.05), (said, meant)
+def distance(said, meant):
+    return (said - meant).abs().mean().item()
 
 
 def test_adapters_logged_with_mlflow_answer_as_with_peft_beside_their_base(boss, schema, tokenizer, folder):
-    models = {"base": llama(tokenizer)}
+    models = {"base": decided(tokenizer)}
     models |= {name: adapted(tokenizer, f"{schema}.base/1", seed) for seed, name in enumerate(("legal", "medical"), 5)}
     endpoints = {}
     for name, model in models.items():
         log(model, tokenizer, f"{schema}.{name}", folder)
         endpoints[name] = serve(boss, f"{schema}.{name}")
     said = {name: answer(boss, endpoint) for name, endpoint in endpoints.items()}
-    for name, model in models.items():
-        assert_close(said[name], reference(model, tokenizer))
-        others = [said[other] for other in models if other != name]
-        assert all((said[name] - other).abs().max() > 0.2 for other in others)
+    meant = {name: reference(model, tokenizer) for name, model in models.items()}
+    for name in models:
+        far = {other: distance(said[name], meant[other]) for other in models}
+        own = far.pop(name)
+        assert own < 0.15, (own, far)
+        assert min(far.values()) > 2 * own, (own, far)
     version = boss.model_versions.get(f"{schema}.legal", 1)
     assert version.status.value == "READY"
     for endpoint in endpoints.values():
@@ -103,5 +112,5 @@ def test_an_adapter_whose_base_is_not_here_is_served_with_the_weights_beside_it(
     name, model = f"{schema}.lonely", adapted(tokenizer, f"{schema}.nowhere", 9)
     log(model, tokenizer, name, folder)
     endpoint = serve(boss, name)
-    assert_close(answer(boss, endpoint), reference(model, tokenizer))
+    assert distance(answer(boss, endpoint), reference(model, tokenizer)) < 0.15
     boss.serving_endpoints.delete(endpoint)
