@@ -38,5 +38,6 @@ async def _settle(unit: Unit, offers: Offers, endpoint: Endpoint) -> None:
 
 
 async def _normal(unit: Unit, offers: Offers, entity: ServedEntity) -> ServedEntity:
-    version = await unit.catalog.version(entity.entity_name, int(entity.entity_version))
+    name, number = entity.runs
+    version = await unit.catalog.version(name, int(number))
     return entity if version is None else offers.normal(entity, version)

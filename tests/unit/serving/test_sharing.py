@@ -88,6 +88,18 @@ async def test_stored_configurations_share_from_a_start_on_with_those_that_run_t
         assert (await unit.endpoints.by_name("one")).active.entities[0].spec != older.spec
 
 
+async def test_an_adapter_runs_in_the_usual_precision_of_its_base(world):
+    async with running(world):
+        await create(world, "one", config(entity(precision=Precision.INT8)))
+        one = (await settled(world, "one")).endpoint
+    adapter = replace(one.active.entities[0], entity_name="main.default.fit", base=(GUIDE, "1"))
+    async with world.store.unit() as unit:
+        await unit.endpoints.set_entities(one.id, one.active.version, [replace(adapter, precision_is_usual=False)])
+    await settle_precisions(world.store, world.offers)
+    async with world.store.unit() as unit:
+        assert (await unit.endpoints.by_name("one")).active.entities == (adapter,)
+
+
 async def test_another_precision_is_another_replica(world):
     async with running(world):
         await create(world, "one")
