@@ -21,12 +21,13 @@ _NONE = Adapted()
 
 @dataclass(slots=True)
 class _Engine:
-    """What is known of one; see `Adapted`."""
+    """What is known of one; see `Adapted`. `told` is what the log says already of what fails again and again."""
 
     room: bool
     loaded: set[str] = field(default_factory=set)
     busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
 
 
 class Adapting:
@@ -64,7 +65,7 @@ class Adapting:
         if engine is None or change.adapter in engine.busy:
             return
         work = self._load(engine, change) if isinstance(change, Load) else self._unload(engine, change)
-        task = asyncio.create_task(self._run(work, change, wake))
+        task = asyncio.create_task(self._run(engine, work, change, wake))
         engine.busy[change.adapter] = task
         task.add_done_callback(lambda _: engine.busy.pop(change.adapter, None))
 
@@ -73,13 +74,18 @@ class Adapting:
         for replica_id in list(self._engines):
             self.forget(replica_id)
 
-    async def _run(self, work: Coroutine[None, None, None], change: Load | Unload, wake: Callable[[], None]) -> None:
+    async def _run(
+        self, engine: _Engine, work: Coroutine[None, None, None], change: Load | Unload, wake: Callable[[], None]
+    ) -> None:
         try:
             await work
         except PenstockError as error:
-            what = "loading" if isinstance(change, Load) else "dropping"
-            _log.warning("%s adapter %s: %s", what, change.adapter, error.message)
+            if engine.told.get(change.adapter) != error.message:
+                what = "loading" if isinstance(change, Load) else "dropping"
+                _log.warning("%s adapter %s: %s", what, change.adapter, error.message)
+            engine.told[change.adapter] = error.message
             return
+        engine.told.pop(change.adapter, None)
         asyncio.get_running_loop().call_soon(wake)
 
     async def _load(self, engine: _Engine, change: Load) -> None:

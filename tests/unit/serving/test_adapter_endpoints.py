@@ -253,3 +253,12 @@ async def base_of(world, model):
     count = len(world.store.rows.endpoints.by_key)
     view = await create(world, f"endpoint-{count}", config(entity(model)))
     return view.pending.config.entities[0].base
+
+
+async def test_what_fails_again_and_again_is_told_once(world, clock, caplog):
+    world.client.busy_adapters = "all KV blocks are taken"
+    async with running(world):
+        await create(world, "legal", config(entity(LEGAL)))
+        await clock.advance(60)
+    said = [one.getMessage() for one in caplog.records if one.name == "penstock.control.adapting"]
+    assert said == [f"loading adapter {LEGAL}/1: all KV blocks are taken"]
