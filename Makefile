@@ -54,7 +54,7 @@ reference:
 models: setup-tests  ## Write docs/models.md from what the tests of families show
 	rm -rf build/models && mkdir -p build/models
 	MODELS_TABLE=$(CURDIR)/build/models $(CLIENT_PYTEST) tests/reference
-	MODELS_TABLE=$(CURDIR)/build/models $(PYTEST) tests/engine/test_family_tools.py
+	MODELS_TABLE=$(CURDIR)/build/models $(PYTEST) tests/engine/test_family_tools.py tests/engine/test_vllm_families.py
 	.venv/bin/python scripts/models_table.py build/models
 
 acceptance:
