@@ -293,7 +293,6 @@ async def test_adapters_are_loaded_chosen_and_dropped_while_it_runs(kit):
     assert why.startswith("No adapter found for")
     body = {"prompt": "a", "max_tokens": 1}
     answer = await kit.ask("/v1/completions", body, adapter="main.a.legal/1")
-    assert answer.status == 200
     await answer.whole()
     answer.close()
     assert (await kit.told())["seen"][0]["model"] == "main.a.legal/1"
@@ -322,6 +321,28 @@ async def test_it_ends_with_the_server_that_started_it(kit):
     kit.cluster._children[process.pid][1].stdin.close()  # as when the server is killed
     await ended(kit.cluster, process)
     assert not await kit.client.healthy(kit.address)
+
+
+async def test_other_engines_are_asked_as_they_were(kit):
+    heads = []
+
+    async def serve(reader, writer):
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 400 Bad\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    kit.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    answer = await kit.ask(CHAT, {"functions": [1]}, adapter="a/1", patience_s=2.0)
+    assert (answer.status, answer.content_type, await answer.whole()) == (400, b"text/plain", b"no")
+    answer.close()
+    await kit.relay.close()
+    server.close()
+    await server.wait_closed()
+    assert b"x-adapter: a/1" in heads[0]
+    assert b"x-patience: 2.000" in heads[0]
 
 
 async def test_an_interpreter_without_vllm_is_told_by_its_setting(python, tmp_path):
@@ -371,8 +392,7 @@ async def test_a_real_vllm_serves(tmp_path):
         assert said.endswith(b"data: [DONE]\n\n")
         assert b": usage " in said
         answer = await kit.ask(CHAT, {"messages": [], "max_tokens": -1})
-        assert answer.status == 400
-        assert json.loads(await answer.whole())["error_code"] == "BAD_REQUEST"
+        assert (answer.status, json.loads(await answer.whole())["error_code"]) == (400, "BAD_REQUEST")
         answer.close()
         await kit.cluster.stop(process, 30)
     finally:
