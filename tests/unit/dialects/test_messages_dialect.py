@@ -7,6 +7,7 @@ from chats import CALLS, DONE, STREAMS, TEXT, chunk, events, usage, whole
 
 from penstock.domain.errors import EngineFailed, InvalidRequest
 from penstock.web.anthropic.dialect import MessagesDialect
+from penstock.web.openai.dialect import Heading
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 TEXT_BLOCK = {"type": "text", "text": "dry"}
@@ -16,7 +17,7 @@ TOOL = {"name": "flow", "description": "how much", "input_schema": {"type": "obj
 
 
 def opened(headers=(), **body):
-    made = MessagesDialect().open(ID, headers)
+    made = MessagesDialect().open(Heading(ID, headers))
     asked = {"model": "guide", "messages": SAY, "max_tokens": 9, **body}
     return made, json.loads(made.chat(json.dumps(asked).encode()))
 

@@ -1,7 +1,5 @@
 """What the data plane asks of a wire format, for messages."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from penstock.domain.errors import EngineFailed
@@ -10,7 +8,7 @@ from penstock.web.anthropic.errors import told
 from penstock.web.anthropic.events import MessageEvents
 from penstock.web.anthropic.message import block, ending_of, message
 from penstock.web.openai.chat_answer import Used, parts_of, read_answer
-from penstock.web.openai.dialect import Header, in_words_of, read_error, read_header
+from penstock.web.openai.dialect import Heading, in_words_of, read_error, read_header
 from penstock.web.openai.rules import bad
 
 VERSIONS = ("2023-06-01", "2026-10-21")
@@ -22,11 +20,11 @@ class MessagesDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = "anthropic/v1/messages"
-    takes_api_key = True
+    key_header = b"x-api-key"
 
-    def open(self, request_id: str, headers: Iterable[Header]) -> "MessagesTranslation":
+    def open(self, heading: Heading) -> "MessagesTranslation":
         """Begins an exchange."""
-        return MessagesTranslation(request_id, read_header(headers, b"anthropic-version"))
+        return MessagesTranslation(heading.request_id, read_header(heading.headers, b"anthropic-version"))
 
 
 class MessagesTranslation:

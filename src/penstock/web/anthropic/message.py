@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
-from penstock.domain.errors import EngineFailed
 from penstock.web.openai.chat_answer import FILTERED, LENGTH, STOP, ChatAnswer, Part, Used
 
 _REASONS = {STOP: "end_turn", LENGTH: "max_tokens", "tool_calls": "tool_use", FILTERED: "refusal"}
@@ -45,11 +42,7 @@ def block(part: Part) -> dict[str, Any]:
     """A part of an answer; raises EngineFailed if a call's arguments are no JSON object."""
     if not part.calls:
         return {"type": "text", "text": part.text}
-    try:
-        given = msgspec.json.decode(part.text or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise EngineFailed(f"The model called '{part.name[:80]}' with arguments that are no JSON object.") from error
-    return {"type": "tool_use", "id": part.call_id, "name": part.name, "input": given}
+    return {"type": "tool_use", "id": part.call_id, "name": part.name, "input": part.arguments}
 
 
 def begun(part: Part) -> dict[str, Any]:

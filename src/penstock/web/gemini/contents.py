@@ -67,8 +67,7 @@ def messages_of(contents: list[Content]) -> list[dict[str, Any]]:
     calls = _Calls()
     for index, content in enumerate(contents):
         where = f"contents[{index}].parts"
-        if not content.parts:
-            raise bad(where, "must not be empty")
+        _check(where, content.parts)
         messages += _model(where, content, calls) if content.role == "model" else _user(where, content, calls)
     return messages
 
@@ -81,6 +80,16 @@ def text_of(where: str, content: Content) -> str:
             raise bad(f"{where}.parts[{place}].text", "is required")
         texts.append(part.text)
     return "".join(texts)
+
+
+def _check(where: str, parts: list[Part]) -> None:
+    if not parts:
+        raise bad(where, "must not be empty")
+    for place, part in enumerate(parts):
+        kinds = (part.text, part.inline_data, part.file_data, part.function_call, part.function_response)
+        if sum(kind is not None for kind in kinds) != 1:
+            names = '"text", "inlineData", "fileData", "functionCall" and "functionResponse"'
+            raise bad(f"{where}[{place}]", f"must have one of {names}")
 
 
 class _Calls:

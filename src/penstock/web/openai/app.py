@@ -37,7 +37,7 @@ from penstock.gateway.serve import Gateway
 from penstock.web.errors import crash_answer, error_answer
 from penstock.web.guard import Access, Declared
 from penstock.web.openai import forms, requests
-from penstock.web.openai.dialect import Dialect, DialectReply, Translation
+from penstock.web.openai.dialect import Dialect, DialectReply, Dialects, Heading, Translation, read_header
 from penstock.web.openai.notice_headers import Headers, notice_headers
 from penstock.web.openai.reply import AsgiReply, HangUp
 from penstock.web.trace_headers import context_of
@@ -57,7 +57,8 @@ _log = structlog.stdlib.get_logger("penstock.web")
 class Target:
     """What a path addresses: an endpoint by name, a served entity of it, or a task whose body names the endpoint.
 
-    What a `translation` stands beside is asked for and answered in another wire format.
+    What a `translation` stands beside is asked for and answered in another wire format; `key` is its clients'
+    credential, where there is no other.
     What only `lists` answers with the endpoints as models, or with one of them.
     """
 
@@ -66,7 +67,7 @@ class Target:
     task: Task | None = None
     lists: bool = False
     translation: Translation | None = None
-    takes_api_key: bool = False
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,6 @@ class Heads:
     """The headers that count, as they were sent; empty where they were not, None for the credential."""
 
     authorization: bytes | None = None
-    api_key: bytes = b""
     length: bytes = b""
     priority: bytes = b""
     patience: bytes = b""
@@ -127,11 +127,11 @@ class DataPlane:
         self._workspace_id = workspace_id.encode()
         self._read = requests.read_strictly if strict else requests.read
         self._max_body = max_body_bytes
-        self._dialects = {PREFIX + dialect.path: dialect for dialect in dialects}
+        self._dialects = Dialects(PREFIX, dialects)
         self._notices = {name: notice_headers(notice) for name, notice in (notices or {}).items()}
         self.routes: Sequence[Declared] = (
             *self._own_routes,
-            *(Declared("POST", path, Access.USER) for path in self._dialects),
+            *(Declared("POST", path, Access.USER) for path in self._dialects.paths),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,12 +140,14 @@ class DataPlane:
         request_id = str(uuid.uuid4())
         own = self._gateway.ledger.watch()
         arrival = Arrival(request_id, own, context_of(scope["headers"]))
-        dialect = self._dialects.get(scope["path"].rstrip("/"))
-        if dialect is None:
+        spoken = self._dialects.find(scope["path"].rstrip("/"))
+        if spoken is None:
             target, reply = find(scope["path"]), AsgiReply(send, request_id, self._workspace_id, own)
         else:
-            translation = dialect.open(request_id, scope["headers"])
-            target = Target(task=Task.CHAT, translation=translation, takes_api_key=dialect.takes_api_key)
+            dialect, model = spoken
+            translation = dialect.open(Heading(request_id, scope["headers"], scope["query_string"], model))
+            key = read_header(scope["headers"], dialect.key_header) if dialect.key_header else None
+            target = Target(endpoint=model or None, task=Task.CHAT, translation=translation, key=key)
             reply = DialectReply(send, request_id, self._workspace_id, own, translation)
         try:
             await self._serve(scope, receive, reply, arrival, target)
@@ -288,7 +290,6 @@ def _heads(scope: Scope) -> Heads:
 
 _HEADS = {
     b"authorization": "authorization",
-    b"x-api-key": "api_key",
     b"content-length": "length",
     PRIORITY: "priority",
     PATIENCE: "patience",
@@ -297,8 +298,8 @@ _HEADS = {
 
 
 def _credential(heads: Heads, target: Target | None) -> bytes | None:
-    if heads.authorization is None and heads.api_key and target is not None and target.takes_api_key:
-        return b"Bearer " + heads.api_key
+    if heads.authorization is None and target is not None and target.key:
+        return b"Bearer " + target.key
     return heads.authorization
 
 

@@ -25,19 +25,29 @@ class ToolCall(Struct):
     index: int | None = None
     id: str | None = None
     function: Called | None = None
+    extra_content: Any = None
+
+    @property
+    def signature(self) -> str:
+        """What one of Google's models wants back with this call, empty if nothing."""
+        google = self.extra_content.get("google") if isinstance(self.extra_content, dict) else None
+        signature = google.get("thought_signature") if isinstance(google, dict) else None
+        return signature if isinstance(signature, str) else ""
 
 
 class Piece(Struct):
-    """One part of content that comes as a list."""
+    """One part of content that comes as a list. Thoughts have a summary."""
 
     type: str = ""
     text: str | None = None
+    summary: "list[Piece] | None" = None
 
 
 class Said(Struct):
     """A message, or what an event adds to it."""
 
     content: str | list[Piece] | None = None
+    reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
 
@@ -47,6 +57,13 @@ class Said(Struct):
         if isinstance(self.content, list):
             return "".join(piece.text or "" for piece in self.content if piece.type == "text")
         return self.content or self.refusal or ""
+
+    @property
+    def thoughts(self) -> str:
+        """What the model thinks before it answers, where that is told."""
+        pieces = self.content if isinstance(self.content, list) else ()
+        told = "".join(one.text or "" for piece in pieces for one in piece.summary or ())
+        return told or self.reasoning_content or ""
 
 
 class Logprobs(Struct):
@@ -125,12 +142,13 @@ def read_answer(text: bytes) -> ChatAnswer:
 class Part:
     """A part of an answer: a text, or a call of a function, whose text are its arguments. It may still grow."""
 
-    __slots__ = ("call_id", "index", "logprobs", "name", "pieces")
+    __slots__ = ("call_id", "index", "logprobs", "name", "pieces", "signature")
 
-    def __init__(self, index: int, name: str = "", call_id: str = "") -> None:
+    def __init__(self, index: int, name: str = "", call_id: str = "", signature: str = "") -> None:
         self.index = index
         self.name = name
         self.call_id = call_id
+        self.signature = signature
         self.pieces: list[str] = []
         self.logprobs: list[Raw] = []
 
@@ -143,6 +161,15 @@ class Part:
     def text(self) -> str:
         """All of it so far."""
         return "".join(self.pieces)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of a call that is complete; raises EngineFailed if they are no JSON object."""
+        try:
+            return msgspec.json.decode(self.text or "{}", type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            message = f"The model called '{self.name[:80]}' with arguments that are no JSON object."
+            raise EngineFailed(message) from error
 
 
 def parts_of(choice: Choice) -> list[Part]:
@@ -157,7 +184,7 @@ def parts_of(choice: Choice) -> list[Part]:
         parts.append(part)
     for place, call in enumerate(calls):
         function = call.function or Called()
-        part = Part(len(parts), function.name or "", call.id or f"call_{place}")
+        part = Part(len(parts), function.name or "", call.id or f"call_{place}", call.signature)
         part.pieces.append(function.arguments or "")
         parts.append(part)
     return parts

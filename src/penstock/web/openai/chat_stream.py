@@ -25,6 +25,13 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class Thought:
+    """More of what the model thinks, which is no part of its answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A part begins."""
 
@@ -64,7 +71,7 @@ class Broken:
     used: Used
 
 
-Step = Begun | Opened | Grew | Closed | Ended | Broken
+Step = Begun | Thought | Opened | Grew | Closed | Ended | Broken
 
 
 class ChatStream:
@@ -116,6 +123,8 @@ class ChatStream:
     def _choice(self, choice: Choice) -> Iterator[Step]:
         said = choice.delta or Said()
         scores = (choice.logprobs and choice.logprobs.content) or []
+        if said.thoughts:
+            yield Thought(said.thoughts)
         if said.text or scores:
             yield from self._say(said.text, scores)
         for place, call in enumerate(said.tool_calls or ()):
@@ -134,7 +143,7 @@ class ChatStream:
         function = call.function or Called()
         part = self._calls.get(index)
         if part is None:
-            part = Part(len(self.parts), function.name or "", call.id or f"call_{index}")
+            part = Part(len(self.parts), function.name or "", call.id or f"call_{index}", call.signature)
             self._calls[index] = part
             yield from self._open(part)
         if function.arguments:

@@ -1,7 +1,8 @@
 """Other wire formats for chat: a request becomes a chat completion, and the chat answer is rewritten on its way out."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -15,7 +16,19 @@ _ERRORS = 400
 _FAULTS = 500
 _FIELD = re.compile(r'"(\w+)([^"\s]*)"')
 
+_MODEL = "{model}"
+
 Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a request says before its body; `model` is what its path has where a dialect's path has `{model}`."""
+
+    request_id: str
+    headers: Iterable[Header] = ()
+    query: bytes = b""
+    model: str = ""
 
 
 class Translation(Protocol):
@@ -41,15 +54,41 @@ class Translation(Protocol):
 class Dialect(Protocol):
     """A wire format, and the path under the data plane's prefix where it is spoken.
 
-    `takes_api_key`: its clients may send their credential as `x-api-key`.
+    A path with `{model}` names the endpoint there. `key_header`: where clients may send their credential too.
     """
 
     path: str
-    takes_api_key: bool
+    key_header: bytes | None
 
-    def open(self, request_id: str, headers: Iterable[Header]) -> Translation:
+    def open(self, heading: Heading) -> Translation:
         """Begins an exchange."""
         ...
+
+
+class Dialects:
+    """Dialects by their whole paths, which begin with the prefix."""
+
+    def __init__(self, prefix: str, dialects: Sequence[Dialect]) -> None:
+        self.paths = [prefix + dialect.path for dialect in dialects]
+        self._plain: dict[str, Dialect] = {}
+        self._named: list[tuple[str, str, Dialect]] = []
+        for path, dialect in zip(self.paths, dialects, strict=True):
+            before, named, after = path.partition(_MODEL)
+            if named:
+                self._named.append((before, after, dialect))
+            else:
+                self._plain[path] = dialect
+
+    def find(self, path: str) -> tuple[Dialect, str] | None:
+        """What is spoken at a path, and the model that it names, if it does."""
+        dialect = self._plain.get(path)
+        if dialect is not None:
+            return dialect, ""
+        for before, after, one in self._named:
+            model = path[len(before) : -len(after)]
+            if model and path.startswith(before) and path.endswith(after):
+                return one, model
+        return None
 
 
 class DialectReply(AsgiReply):

@@ -1,12 +1,10 @@
 """What the data plane asks of a wire format, for responses."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from penstock.domain.errors import EngineFailed
 from penstock.web.openai.chat_answer import Used, parts_of, read_answer
-from penstock.web.openai.dialect import Header, in_words_of, read_error
+from penstock.web.openai.dialect import Heading, in_words_of, read_error
 from penstock.web.responses import request as requests
 from penstock.web.responses.events import ResponseEvents
 from penstock.web.responses.response import COMPLETED, Naming, ended, item, response, status_of
@@ -18,11 +16,11 @@ class ResponsesDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = "responses"
-    takes_api_key = False
+    key_header = None
 
-    def open(self, request_id: str, headers: Iterable[Header]) -> "ResponsesTranslation":  # noqa: ARG002 - the protocol's
+    def open(self, heading: Heading) -> "ResponsesTranslation":
         """Begins an exchange."""
-        return ResponsesTranslation(Naming(request_id))
+        return ResponsesTranslation(Naming(heading.request_id))
 
 
 class ResponsesTranslation:
