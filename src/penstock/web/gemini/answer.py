@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from penstock.domain.errors import EngineFailed
 from penstock.web.openai.chat_answer import FILTERED, LENGTH, Choice, Part, Used, parts_of
 
 _REASONS = {LENGTH: "MAX_TOKENS", FILTERED: "SAFETY"}
@@ -80,7 +81,10 @@ def _usage(used: Used) -> dict[str, int]:
 
 
 def _logprobs(rows: Iterable[Raw]) -> dict[str, Any]:
-    read = [_row.decode(row) for row in rows]
+    try:
+        read = [_row.decode(row) for row in rows]
+    except msgspec.DecodeError as error:
+        raise EngineFailed(f"The model's log probabilities are not those of a chat model: {error}") from error
     found: dict[str, Any] = {"chosenCandidates": [_score(row) for row in read]}
     if any(row.top_logprobs for row in read):
         found["topCandidates"] = [{"candidates": [_score(one) for one in row.top_logprobs]} for row in read]

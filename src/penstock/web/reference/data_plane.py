@@ -5,10 +5,11 @@ from typing import Any
 
 from penstock.domain.model import Task
 from penstock.web.anthropic.request import MessagesRequest
+from penstock.web.gemini.request import GenerateContentRequest
 from penstock.web.guard import Declared
 from penstock.web.openai.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 from penstock.web.reference.components import Components
-from penstock.web.reference.shapes.natives import MessageAnswer, ResponseAnswer
+from penstock.web.reference.shapes.natives import ContentAnswer, MessageAnswer, ResponseAnswer
 from penstock.web.responses.request import ResponsesRequest
 
 JSON = "application/json"
@@ -17,8 +18,12 @@ _PATHS = {"/chat/completions": Task.CHAT, "/completions": Task.COMPLETIONS, "/em
 _NATIVE = {
     "/serving-endpoints/responses": (ResponsesRequest, ResponseAnswer),
     "/serving-endpoints/anthropic/v1/messages": (MessagesRequest, MessageAnswer),
+    **{
+        f"/serving-endpoints/gemini/v1beta/models/{{model}}:{method}": (GenerateContentRequest, ContentAnswer)
+        for method in ("generateContent", "streamGenerateContent")
+    },
 }
-TYPES = (*_REQUESTS.values(), *(one for both in _NATIVE.values() for one in both))
+TYPES = (*_REQUESTS.values(), *dict.fromkeys(one for both in _NATIVE.values() for one in both))
 """What requests and answers are made of."""
 _USAGE = {
     "type": "object",
@@ -61,7 +66,7 @@ _FORMS = {
     "instances": {"type": "array"},
 }
 _STREAM = {"schema": {"type": "string", "description": "Events of one `data:` line each; `data: [DONE]` is the last."}}
-_EVENTS = {"schema": {"type": "string", "description": "Events of an `event:` and a `data:` line each."}}
+_EVENTS = {"schema": {"type": "string", "description": "Events of a `data:` line each, most with an `event:` line before."}}
 _HEADERS = {name: {"schema": {"type": "string"}} for name in ("served-model-name", "x-request-id")}
 _MODEL = {
     "type": "object",
@@ -154,7 +159,7 @@ def _native(request: type, told: type, parts: Components) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {JSON: {"schema": parts.of(request)}}},
         "responses": {
             "200": {
-                "description": "The answer; a stream of named events if `stream` is true.",
+                "description": "The answer; a stream of events if that is asked for.",
                 "content": {JSON: {"schema": parts.of(told)}, "text/event-stream": _EVENTS},
                 "headers": _HEADERS,
             }

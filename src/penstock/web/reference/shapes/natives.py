@@ -1,4 +1,4 @@
-"""Answers in the wire formats of others: OpenAI's Responses and Anthropic's Messages."""
+"""Answers in the wire formats of others: OpenAI's Responses, Anthropic's Messages and Google's generateContent."""
 
 from typing import Any, Literal
 
@@ -74,3 +74,47 @@ class MessageAnswer(Struct, kw_only=True):
     stop_reason: str | None
     stop_sequence: str | None
     usage: MessageUsage
+
+
+class ContentPart(Struct, kw_only=True, rename="camel"):
+    """A text, a thought, or a call of a function."""
+
+    text: Maybe[str] = UNSET
+    thought: Maybe[bool] = UNSET
+    function_call: Maybe[dict[str, Any]] = UNSET
+    thought_signature: Maybe[str] = UNSET
+
+
+class CandidateContent(Struct):
+    """What a candidate says."""
+
+    role: Literal["model"]
+    parts: list[ContentPart]
+
+
+class ContentCandidate(Struct, kw_only=True, rename="camel"):
+    """A candidate, or what is new of it."""
+
+    content: CandidateContent
+    index: int
+    finish_reason: Maybe[Literal["STOP", "MAX_TOKENS", "SAFETY"]] = UNSET
+    logprobs_result: Maybe[dict[str, list[dict[str, Any]]]] = UNSET
+
+
+class ContentUsage(Struct, kw_only=True, rename="camel"):
+    """Tokens of an answer."""
+
+    prompt_token_count: int
+    candidates_token_count: int
+    total_token_count: int
+    thoughts_token_count: Maybe[int] = UNSET
+    cached_content_token_count: Maybe[int] = UNSET
+
+
+class ContentAnswer(Struct, kw_only=True, rename="camel"):
+    """An answer, or an event of a stream; the last one has the usage."""
+
+    candidates: list[ContentCandidate]
+    model_version: str
+    response_id: str
+    usage_metadata: Maybe[ContentUsage] = UNSET
