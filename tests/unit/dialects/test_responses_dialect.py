@@ -6,6 +6,7 @@ import pytest
 from chats import CALLS, DONE, MIXED, STREAMS, TEXT, call, chunk, events, usage, whole
 
 from penstock.domain.errors import EngineFailed, InvalidRequest
+from penstock.web.openai.dialect import Heading
 from penstock.web.responses.dialect import ResponsesDialect
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -13,7 +14,7 @@ TOOL = {"type": "function", "name": "flow", "parameters": {"type": "object"}, "s
 
 
 def opened(**body):
-    made = ResponsesDialect().open(ID, [])
+    made = ResponsesDialect().open(Heading(ID))
     return made, json.loads(made.chat(json.dumps({"model": "guide", "input": "hi", **body}).encode()))
 
 
