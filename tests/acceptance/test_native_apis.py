@@ -1,14 +1,17 @@
-"""OpenAI's Responses and Anthropic's Messages with their makers' own unmodified clients."""
+"""OpenAI's Responses, Anthropic's Messages with their makers' own unmodified clients, Google's wire with plain HTTP."""
 
+import json
 import os
 
 import anthropic
 import openai
 import pytest
+import requests
 
 URL = os.environ["PENSTOCK_URL"]
 TOKEN = os.environ["PENSTOCK_TOKEN"]
 SAY = "How much water flows?"
+PIXEL = {"mimeType": "image/png", "data": "aGk="}
 
 
 @pytest.fixture
@@ -148,3 +151,59 @@ def test_errors_are_those_that_anthropics_client_knows(claude, chat):
         claude.messages.create(**how, extra_body={"temperature": 1.5})
     with pytest.raises(anthropic.PermissionDeniedError):
         claude.with_options(api_key="wrong").messages.create(**how)
+
+
+def contents(model, method="generateContent", headers=None, **body):
+    """As `curl` would send it."""
+    return requests.post(
+        f"{URL}/serving-endpoints/gemini/v1beta/models/{model}:{method}",
+        json={"contents": [{"parts": [{"text": SAY}]}], **body},
+        headers=headers or {"x-goog-api-key": TOKEN},
+        timeout=120,
+    )
+
+
+def said_in(answer):
+    return "".join(part["text"] for part in answer["candidates"][0]["content"]["parts"])
+
+
+def test_content_whole_and_streamed_is_the_chat_answer(client, chat):
+    said = client.chat.completions.create(
+        model=chat, messages=[{"role": "user", "content": SAY}], max_tokens=12, temperature=0
+    )
+    how = {"generationConfig": {"maxOutputTokens": 12, "temperature": 0}}
+    whole = contents(chat, **how).json()
+    assert said_in(whole) == said.choices[0].message.content
+    used = whole["usageMetadata"]
+    assert (used["promptTokenCount"], used["candidatesTokenCount"]) == (
+        said.usage.prompt_tokens, said.usage.completion_tokens,
+    )  # fmt: skip
+    finish = whole["candidates"][0]["finishReason"]
+    assert finish == ("MAX_TOKENS" if said.choices[0].finish_reason == "length" else "STOP")
+    streamed = contents(chat, "streamGenerateContent?alt=sse", {"Authorization": f"Bearer {TOKEN}"}, **how)
+    assert streamed.headers["content-type"] == "text/event-stream"
+    events = [json.loads(line[6:]) for line in streamed.content.split(b"\n") if line]
+    assert "".join(map(said_in, events)) == said_in(whole)
+    assert events[-1]["candidates"][0]["finishReason"] == finish
+    assert events[-1]["usageMetadata"]["candidatesTokenCount"] == used["candidatesTokenCount"]
+
+
+def test_forms_of_googles_schemas_are_kept(chat):
+    schema = {"type": "OBJECT", "properties": {"wet": {"type": "BOOLEAN"}}, "required": ["wet"]}
+    schema["additionalProperties"] = False
+    form = {"response_mime_type": "application/json", "response_schema": schema, "max_output_tokens": 120}
+    (said,) = json.loads(said_in(contents(chat, generationConfig=form).json())).values()
+    assert isinstance(said, bool)
+
+
+def test_errors_have_googles_shape(chat):
+    for model, more, status, named in (
+        ("no-such-endpoint", {}, "NOT_FOUND", "does not exist"),
+        (chat, {"tools": [{"googleSearch": {}}]}, "INVALID_ARGUMENT", '"tools[0].googleSearch"'),
+        (chat, {"contents": [{"parts": [{"inlineData": PIXEL}]}]}, "INVALID_ARGUMENT", "contents"),
+        (chat, {"headers": {"x-goog-api-key": "wrong"}}, "PERMISSION_DENIED", ""),
+    ):
+        answer = contents(model, **more)
+        error = answer.json()["error"]
+        assert (error["code"], error["status"]) == (answer.status_code, status)
+        assert named in error["message"]

@@ -127,7 +127,7 @@ async def test_it_opens_its_endpoint_and_no_other(gateway, narrow, endpoint, oth
     hello = {"model": "other", "messages": [{"role": "user", "content": "a"}], "max_tokens": 1, "input": "a"}
     assert (await narrow.post("/serving-endpoints/direct/invocations", json=hello)).status_code == 400
     paths = ("other/invocations", "other/served-models/far/invocations", "chat/completions", "responses")
-    for path in (*paths, "anthropic/v1/messages"):
+    for path in (*paths, "anthropic/v1/messages", "gemini/v1beta/models/other:generateContent"):
         answer = await narrow.post(f"/serving-endpoints/{path}", json=hello)
         assert answer.status_code == 403, path
         assert f"to the endpoint with id '{endpoint['id']}' alone, not for 'other'" in answer.text

@@ -107,7 +107,12 @@ async def test_schemas_of_answers_are_closed_and_have_names_of_their_own(documen
     schemas = document["components"]["schemas"]
     assert schemas["ServingEndpointDetailed"]["additionalProperties"] is False
     assert {"ResponsesRequest", "MessagesRequest", "ResponseAnswer", "MessageAnswer", "Error"} <= set(schemas)
-    for path, name in (("responses", "ResponsesRequest"), ("anthropic/v1/messages", "MessagesRequest")):
+    for path, name in (
+        ("responses", "ResponsesRequest"),
+        ("anthropic/v1/messages", "MessagesRequest"),
+        ("gemini/v1beta/models/{model}:generateContent", "GenerateContentRequest"),
+        ("gemini/v1beta/models/{model}:streamGenerateContent", "GenerateContentRequest"),
+    ):
         asked = document["paths"][f"/serving-endpoints/{path}"]["post"]["requestBody"]
         assert asked["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
 

@@ -112,7 +112,11 @@ async def test_keys_of_googles_clients_open_its_routes(served, plane, engine):
     engine.constant = whole("Water")
     key = served.session.headers["Authorization"].removeprefix("Bearer ")
     del served.session.headers["Authorization"]
-    for headers, status in (({"x-goog-api-key": key}, 200), ({"x-goog-api-key": "wrong"}, 403), ({"x-api-key": key}, 401)):
+    for headers, status in (
+        ({"x-goog-api-key": key}, 200),
+        ({"x-goog-api-key": "wrong"}, 403),
+        ({"x-api-key": key}, 401),
+    ):
         async with served.session.post(GENERATE, json=ASKED, headers=headers) as answer:
             assert answer.status == status
     async with served.session.post(f"{GENERATE}?key={key}", json=ASKED) as answer:

@@ -154,7 +154,13 @@ def parts(*given, role="user"):
     return {"contents": [{"role": role, "parts": list(given)}]}
 
 
+def calling(**how):
+    return {"toolConfig": {"functionCallingConfig": how}}
+
+
 ALLOW = {"mode": "AUTO", "allowedFunctionNames": ["flow"]}
+CALLING = "toolConfig.functionCallingConfig"
+JSON = "application/json"
 AT = "contents[0].parts[0]"
 REFUSED = [
     ({"contents": []}, "contents"),
@@ -176,16 +182,16 @@ REFUSED = [
     ({"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
     ({"tools": [{"functionDeclarations": [FLOW] * 33}]}, "tools"),
     ({"tools": [{"functionDeclarations": [FLOW | LEVEL]}]}, "tools[0].functionDeclarations[0].parametersJsonSchema"),
-    ({"tools": BOTH, "toolConfig": {"functionCallingConfig": {"mode": "VALIDATED"}}}, "toolConfig.functionCallingConfig.mode"),
-    ({"tools": BOTH, "toolConfig": {"functionCallingConfig": ALLOW}}, "toolConfig.functionCallingConfig.allowedFunctionNames"),
-    ({"toolConfig": {"functionCallingConfig": ALLOW | {"mode": "ANY"}}}, "toolConfig.functionCallingConfig.allowedFunctionNames"),
+    ({"tools": BOTH, **calling(mode="VALIDATED")}, f"{CALLING}.mode"),
+    ({"tools": BOTH, **calling(**ALLOW)}, f"{CALLING}.allowedFunctionNames"),
+    (calling(**ALLOW | {"mode": "ANY"}), f"{CALLING}.allowedFunctionNames"),
     ({"safetySettings": [{"category": "a", "threshold": "BLOCK_ONLY_HIGH"}]}, "safetySettings[0].threshold"),
     (config(temperature=3), "generationConfig.temperature"),
     (config(logprobs=1), "generationConfig.logprobs"),
     (config(responseModalities=["AUDIO"]), "generationConfig.responseModalities[0]"),
     (config(responseMimeType="text/x.enum"), "generationConfig.responseMimeType"),
     (config(responseSchema={}), "generationConfig.responseSchema"),
-    (config(responseMimeType="application/json", responseSchema={}, responseJsonSchema={}), "generationConfig.responseJsonSchema"),
+    (config(responseMimeType=JSON, responseSchema={}, responseJsonSchema={}), "generationConfig.responseJsonSchema"),
     (config(thinkingConfig={"thinkingBudget": 9}), "generationConfig.thinkingConfig.thinkingBudget"),
     (config(candidateCount=2) | {"streams": True}, "generationConfig.candidateCount"),
     ({"streams": True, "query": b"alt=json"}, "alt"),
@@ -226,9 +232,8 @@ def test_a_whole_answer():
 )
 def test_endings(finish, told):
     assert answered({"content": "x"}, finish)["candidates"][0]["finishReason"] == told
-    assert streamed([chunk({"content": "x"}), chunk({}, finish, usage()), DONE])[-1]["candidates"][0][
-        "finishReason"
-    ] == (told)
+    last = streamed([chunk({"content": "x"}), chunk({}, finish, usage()), DONE])[-1]
+    assert last["candidates"][0]["finishReason"] == told
 
 
 THINKING = [

@@ -20,7 +20,7 @@ class MessagesDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = "anthropic/v1/messages"
-    key_header = b"x-api-key"
+    key_header: bytes | None = b"x-api-key"
 
     def open(self, heading: Heading) -> "MessagesTranslation":
         """Begins an exchange."""

@@ -35,7 +35,7 @@ class ContentDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = f"{_MODELS}:generateContent"
-    key_header = _KEY
+    key_header: bytes | None = _KEY
 
     def open(self, heading: Heading) -> "ContentTranslation":
         """Begins an exchange."""
@@ -46,7 +46,7 @@ class ContentStreamDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = f"{_MODELS}:streamGenerateContent"
-    key_header = _KEY
+    key_header: bytes | None = _KEY
 
     def open(self, heading: Heading) -> "ContentTranslation":
         """Begins an exchange."""

@@ -31,7 +31,7 @@ def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for spelt, value in schema.items():
         name = _camel(spelt)
-        if name not in _ONLY_GOOGLES and not (name == "format" and value in _WIDTHS):
+        if name not in _ONLY_GOOGLES and not (name == "format" and str(value) in _WIDTHS):
             found[name] = _keyword(name, value)
     if schema.get("nullable"):
         _add_null(found)

@@ -66,7 +66,9 @@ _FORMS = {
     "instances": {"type": "array"},
 }
 _STREAM = {"schema": {"type": "string", "description": "Events of one `data:` line each; `data: [DONE]` is the last."}}
-_EVENTS = {"schema": {"type": "string", "description": "Events of a `data:` line each, most with an `event:` line before."}}
+_EVENTS = {
+    "schema": {"type": "string", "description": "Events of a `data:` line each, most with an `event:` line before."}
+}
 _HEADERS = {name: {"schema": {"type": "string"}} for name in ("served-model-name", "x-request-id")}
 _MODEL = {
     "type": "object",

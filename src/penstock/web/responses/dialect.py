@@ -16,7 +16,7 @@ class ResponsesDialect:
     """See `penstock.web.openai.dialect.Dialect`."""
 
     path = "responses"
-    key_header = None
+    key_header: bytes | None = None
 
     def open(self, heading: Heading) -> "ResponsesTranslation":
         """Begins an exchange."""
