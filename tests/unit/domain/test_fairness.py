@@ -57,17 +57,20 @@ class Bench:
                 self.busy += step
                 part = step / len(self.flying)
                 for request_id in list(self.flying):
-                    self.flying[request_id] -= part
-                    name, i, o = self.shape[request_id]
-                    self.done[name] += part
-                    if self.flying[request_id] <= self.terms.cost.b * o:
-                        self.arbiter.first(request_id, self.now)
-                    if self.flying[request_id] <= 0:
-                        del self.flying[request_id]
-                        self.arbiter.settle(request_id, i, o, self.now)
+                    self.work(request_id, part)
             elif self.arbiter.waiting:
                 self.idle_while_waiting += step
             self.send()
+
+    def work(self, request_id, part):
+        name, i, o = self.shape[request_id]
+        self.flying[request_id] -= part
+        self.done[name] += part
+        if self.flying[request_id] <= self.terms.cost.b * o:
+            self.arbiter.first(request_id, self.now)
+        if self.flying[request_id] <= 0:
+            del self.flying[request_id]
+            self.arbiter.settle(request_id, i, o, self.now)
 
 
 def drive(bench, loads, seconds, shapes, seed=1):
@@ -115,16 +118,6 @@ class TwoEngines(Bench):
                 for request_id in flying:
                     self.work(request_id, step / len(engines) / len(flying))
             self.send()
-
-    def work(self, request_id, part):
-        name, i, o = self.shape[request_id]
-        self.flying[request_id] -= part
-        self.done[name] += part
-        if self.flying[request_id] <= self.terms.cost.b * o:
-            self.arbiter.first(request_id, self.now)
-        if self.flying[request_id] <= 0:
-            del self.flying[request_id]
-            self.arbiter.settle(request_id, i, o, self.now)
 
 
 def test_a_model_does_not_run_away_from_another_that_bought_more():
