@@ -48,7 +48,9 @@ class Holder:
 
     def text(self, sequence):
         tokens = sequence.tokens[sequence.prompt_length : sequence.length].tolist()
-        return b"".join(self.tokenizer.piece(token) for token in tokens if token not in self.tokenizer.ends).decode()
+        whole = b"".join(self.tokenizer.piece(token) for token in tokens if token not in self.tokenizer.ends)
+        # What is cut off by its length may be so within a character.
+        return whole.decode(errors="ignore" if sequence.finish == "length" else "strict")
 
     def values(self, schema, **how):
         """Values of answers that must all be complete."""

@@ -44,6 +44,16 @@ async def begin(stand):
     return answer, event["usage"]["completion_tokens"]
 
 
+async def idle(stand):
+    """Until nothing is in flight, also of clients that have left."""
+    while True:
+        status, said = await Storm(stand, 1).call("GET", "/api/2.0/serving-endpoints/guide/throughput")
+        assert status == 200, said
+        if not any(one["in_flight"] for one in said["served_entities"]):
+            return
+        await asyncio.sleep(0.05)
+
+
 async def stopped(stand):
     assert await stand.stop() == 0
     return stand.ledger()
@@ -52,20 +62,25 @@ async def stopped(stand):
 async def test_a_hang_up_is_cancelled_in_the_engine_and_accounted(stand):
     # Some: on a busy machine the tiny model ends an answer in less time than it takes to hang up.
     left = []
-    for _ in range(5):
+    for _ in range(12):
         answer, seen = await begin(stand)
         answer.close()
         left.append((answer.headers["x-request-id"], seen))
     whole = await stand.session.post(stand.url + INVOKE, json={**LONG, "max_tokens": 3, "stream": False})
     assert (await whole.json())["usage"]["completion_tokens"] == 3
+    await idle(stand)
     rows = await stopped(stand)
     outcome, prompt, completion = rows[whole.headers["x-request-id"]]
     assert (outcome, completion) == ("completed", 3)
     found = [(*rows[request_id], seen) for request_id, seen in left]
-    assert "cancelled" in [outcome for outcome, *_ in found]
+    assert any(outcome == "cancelled" and tokens_out < 450 for outcome, _, tokens_out, _ in found)
     for outcome, tokens_in, tokens_out, seen in found:
         assert tokens_in == prompt > 0
-        assert seen <= tokens_out < 450 if outcome == "cancelled" else (outcome, tokens_out) == ("completed", 450)
+        if outcome == "cancelled":
+            # All of it where the client left in the moment in which the answer ended.
+            assert seen <= tokens_out <= 450
+        else:
+            assert (outcome, tokens_out) == ("completed", 450)
 
 
 async def test_a_killed_server_accounts_for_what_it_had_begun(stand):
