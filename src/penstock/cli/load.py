@@ -1,6 +1,5 @@
 """`penstock load`: its options, and the order of its work. What it needs is imported when it runs."""
 
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.asked_server import Token, Url, server_token, server_url
 from penstock.cli.outputs import check_writable
 from penstock.domain.errors import InvalidParameter, PenstockError
 
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
     from penstock.load.target import Route, Target
     from penstock.load.workload import Workload
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 EMBEDDED_TOKENS = 512
 """Of each text, where embeddings are asked for."""
 
-_Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
-_Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
 _Path = Annotated[str, typer.Option(help="Where the server's routes begin; /v1 on most others.")]
 _Closed = Annotated[str, typer.Option(help="Closed loop: so many at a time, one run each.", show_default="1,2,4,8")]
 _Rate = Annotated[float, typer.Option(help="Open loop: requests per second.", show_default=False)]
@@ -68,8 +65,8 @@ class Outputs:
 
 def load(  # noqa: PLR0917 - typer calls it by name
     endpoint: Annotated[str, typer.Argument(help="The endpoint's name.")],
-    url: _Url = "",
-    token: _Token = "",
+    url: Url = "",
+    token: Token = "",
     path: _Path = "/serving-endpoints",
     closed: _Closed = "",
     rate: _Rate = 0.0,
@@ -182,12 +179,7 @@ def _route(outputs: Outputs, *, chat: bool, embeddings: bool) -> "Route":
 def _target(url: str, token: str, endpoint: str, path: str, *, route: "Route", plain: bool) -> "Target":
     from penstock.load.target import Target
 
-    env = os.environ
-    url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
-    if "://" not in url:
-        url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
-    token = token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or ""
-    return Target(url, endpoint, token, route, path, exact=not plain)
+    return Target(server_url(url), endpoint, server_token(token), route, path, exact=not plain)
 
 
 def _workload(

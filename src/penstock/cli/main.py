@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.asked_server import server_url
 from penstock.cli.audit import audit
 from penstock.cli.ledger import bill, ledger
 from penstock.cli.load import load
@@ -83,9 +84,7 @@ def batch(
     from penstock.batch.run import Wish
     from penstock.cli.batch import batch as run
 
-    # As the platform's own clients read DATABRICKS_HOST
-    url = url if "://" in url else f"https://{url}"
-    wish = Wish(endpoint, rows, out, url, token, window, estimate, retry_errors, patience)
+    wish = Wish(endpoint, rows, out, server_url(url), token, window, estimate, retry_errors, patience)
     raise typer.Exit(run(wish))
 
 

@@ -1,13 +1,13 @@
 """`penstock plan`: its options, and the order of its work. What it needs is imported when it runs."""
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.asked_server import Token, Url, server_token, server_url
 from penstock.cli.outputs import check_writable
 from penstock.domain.errors import InvalidParameter, PenstockError
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from penstock.domain.purchase import Candidate, Target
     from penstock.domain.simulated_market import Arrival, Market
-
-DEFAULT_URL = "http://127.0.0.1:8080"
 
 _Trace = Annotated[Path | None, typer.Argument(help='JSONL of {"t", "input_tokens", "output_tokens"}.')]
 _Ledger = Annotated[str, typer.Option(help="Take the requests that this endpoint had, from the ledger.")]
@@ -34,8 +32,6 @@ _Duration = Annotated[float, typer.Option(help="Seconds of the mix.")]
 _Seed = Annotated[int, typer.Option(help="Seed of the mix.")]
 _Profile = Annotated[Path | None, typer.Option(help="File with the answer of get-model-optimization-info.")]
 _Model = Annotated[str, typer.Option(help="NAME/VERSION whose profile to ask the server for.", show_default=False)]
-_Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
-_Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
 _Ttft = Annotated[float, typer.Option(help="Target: 99 % have their first token within so many seconds.")]
 _Served = Annotated[float, typer.Option(help="Target: this part of the requests is served.")]
 _Replicas = Annotated[int, typer.Option(help="Replicas that there may be at most.")]
@@ -62,8 +58,8 @@ def plan(  # noqa: PLR0917 - typer calls it by name
     seed: _Seed = 0,
     profile: _Profile = None,
     model: _Model = "",
-    url: _Url = "",
-    token: _Token = "",
+    url: Url = "",
+    token: Token = "",
     ttft_p99: _Ttft = 1.0,
     served: _Served = 0.99,
     max_replicas: _Replicas = 2,
@@ -127,12 +123,7 @@ def _market(file: Path | None, model: str, url: str, token: str, idle_s: float, 
     policy = Policy(idle_s=idle_s)
     if file is not None:
         return market_from_file(file, policy, busy=busy)
-    env = os.environ
-    url = url or env.get("PENSTOCK_URL") or env.get("DATABRICKS_HOST") or DEFAULT_URL
-    if "://" not in url:
-        url = f"https://{url}"  # as the platform's own clients read DATABRICKS_HOST
-    token = token or env.get("DATABRICKS_TOKEN") or env.get("PENSTOCK_TOKEN") or ""
-    return market_from_server(url, token, model, policy, busy=busy)
+    return market_from_server(server_url(url), server_token(token), model, policy, busy=busy)
 
 
 def _tell(

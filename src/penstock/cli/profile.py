@@ -1,6 +1,5 @@
 """`penstock profile`: measures a version on a running server, and shows what came out."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from penstock.cli.asked_server import Token, Url, server_token, server_url
 from penstock.domain.errors import EngineFailed, InvalidParameter, PenstockError
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 POLL_S = 0.5
 _WIDTH, _HEIGHT = 72, 16
 
-_Url = Annotated[str, typer.Option(help="The server; or PENSTOCK_URL or DATABRICKS_HOST.", show_default=DEFAULT_URL)]
-_Token = Annotated[str, typer.Option(help="A token; better in DATABRICKS_TOKEN or PENSTOCK_TOKEN.", show_default=False)]
 _Budget = Annotated[float | None, typer.Option(help="Seconds it may take.", show_default="the server's setting")]
 _Wait = Annotated[float | None, typer.Option(help="Seconds it may wait until the device is idle.", show_default="30")]
 _Precision = Annotated[str, typer.Option(help="int8 or bf16.", show_default="the engine's")]
@@ -34,18 +31,16 @@ def profile(
     wait: _Wait = None,
     precision: _Precision = "",
     show: _Show = False,
-    url: _Url = "",
-    token: _Token = "",
+    url: Url = "",
+    token: Token = "",
     png: _Png = None,
 ) -> None:
     """Measure a model version, and show its throughput-latency curve and cost.
 
     A replica that serves it is used while nobody else uses the device; without one, an engine is started for it.
     """
-    base = url or os.environ.get("PENSTOCK_URL") or os.environ.get("DATABRICKS_HOST") or DEFAULT_URL
-    base = base if "://" in base else f"https://{base}"
-    key = token or os.environ.get("PENSTOCK_TOKEN") or os.environ.get("DATABRICKS_TOKEN") or ""
-    address = f"{base.rstrip('/')}/api/2.0/serving-endpoints/profiles/{model}/{version}"
+    key = server_token(token)
+    address = f"{server_url(url).rstrip('/')}/api/2.0/serving-endpoints/profiles/{model}/{version}"
     asked = {"budget_s": budget, "wait_s": wait, "precision": precision or None}
     look = f"{address}?{urlencode({'precision': precision})}" if precision else address
     console = Console()

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import aiohttp
 
+from penstock.cli.asked_server import server_url
+
 _OK = 200
 _TIMEOUT_S = 30.0
 
@@ -28,9 +30,8 @@ def run(url: str, token: str, endpoint: str, limit: int) -> int:
 
 
 async def _read(url: str, token: str, endpoint: str, limit: int) -> tuple[int, dict[str, Any]]:
-    # As the platform's own clients read DATABRICKS_HOST
-    url = url if "://" in url else f"https://{url}"
-    path = f"{url.rstrip('/')}/api/2.0/serving-endpoints/{quote(endpoint, safe='')}/scaling-decisions?limit={limit}"
+    base = server_url(url).rstrip("/")
+    path = f"{base}/api/2.0/serving-endpoints/{quote(endpoint, safe='')}/scaling-decisions?limit={limit}"
     headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session, session.get(path) as answer:
