@@ -6,6 +6,7 @@ from typing import Any
 
 from penstock.domain.answer_lengths import AnswerLengths
 from penstock.domain.profile import CostModel
+from penstock.domain.prompts import count_prompts
 from penstock.domain.simulated_batch import SimulatedRow, batch_seconds
 from penstock.domain.tenancy import Terms
 
@@ -44,15 +45,10 @@ def size_of(body: Any) -> Size:
     limits = (body.get("max_completion_tokens"), body.get("max_tokens"))
     limit = next((value for value in limits if type(value) is int and value >= 0), None)
     if "input" in body:
-        return Size(_characters(body["input"]), 0, _prompts(body["input"]))
-    prompts, n = _prompts(body.get("prompt")), body.get("n")
+        return Size(_characters(body["input"]), 0, count_prompts(body["input"]))
+    prompts, n = count_prompts(body.get("prompt")), body.get("n")
     most = limit if limit is None else limit * prompts * (n if type(n) is int and n > 0 else 1)
     return Size(sum(_characters(body.get(field)) for field in ("messages", "prompt", "tools")), most, prompts)
-
-
-def _prompts(value: Any) -> int:
-    several = isinstance(value, list) and value and not isinstance(value[0], int)
-    return len(value) if several else 1
 
 
 def _characters(value: Any) -> int:

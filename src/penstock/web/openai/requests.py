@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 
 from penstock.domain.errors import InvalidParameter, InvalidRequest, MalformedBody
 from penstock.domain.model import Task
+from penstock.domain.prompts import count_prompts, is_tokens
 from penstock.gateway.call import Asked
 from penstock.web.openai import rules
 from penstock.web.openai.rules import bad
@@ -207,13 +208,13 @@ def _read_completion(request: CompletionRequest) -> Asked:
     _check_generation(request)
     rules.check_texts("prompt", request.prompt)
     size, counted = _length(request.prompt)
-    return _asked(request, size, request.max_tokens, counted=counted, prompts=_prompts(request.prompt))
+    return _asked(request, size, request.max_tokens, counted=counted, prompts=count_prompts(request.prompt))
 
 
 def _read_embedding(request: EmbeddingRequest) -> Asked:
     rules.check_texts("input", request.input)
     size, counted = _length(request.input)
-    prompts = _prompts(request.input)
+    prompts = count_prompts(request.input)
     return Asked(
         streaming=False,
         client_request_id=request.client_request_id or "",
@@ -236,19 +237,11 @@ def _asked(request: Generation, size: int, most_out: int | None, *, counted: boo
     )
 
 
-def _prompts(value: Any) -> int:
-    return max(len(value), 1) if isinstance(value, list) and not _is_tokens(value) else 1
-
-
-def _is_tokens(value: list[Any]) -> bool:
-    return bool(value) and isinstance(value[0], int)
-
-
 def _length(value: str | list[Any]) -> tuple[int, bool]:
     """The length of texts in characters, or of lists of tokens in tokens; and which of the two it is."""
     if isinstance(value, str):
         return len(value), False
-    if _is_tokens(value):
+    if is_tokens(value):
         return len(value), True
     return sum(len(one) for one in value), isinstance(value[0], list)
 
