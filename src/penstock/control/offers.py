@@ -189,12 +189,7 @@ class Offers:
 
 def workload(facts: ModelFacts) -> tuple[int, int]:
     """The tokens in and out that the version is measured with."""
-    return reference_shape(facts.context_length, encoder=is_encoder(facts))
-
-
-def is_encoder(facts: ModelFacts) -> bool:
-    """Whether the model keeps no KV cache and gives no tokens."""
-    return facts.shape is not None and not facts.shape.kv_heads
+    return reference_shape(facts.context_length, encoder=facts.is_encoder)
 
 
 def offers_of(entities: Iterable[ServedEntity], appraisals: Mapping[str, Appraisal]) -> dict[str, Offer]:

@@ -47,6 +47,5 @@ def estimate(facts: ModelFacts, precision: Precision, speed: Speed) -> Estimate:
         b=step / BATCH / CAUTION,
         d=(cached + 2.0 * attention) / CAUTION,
     )
-    encoder = shape is not None and not shape.kv_heads
-    tokens_in, tokens_out = reference_shape(facts.context_length, encoder=encoder)
+    tokens_in, tokens_out = reference_shape(facts.context_length, encoder=facts.is_encoder)
     return Estimate((tokens_in + tokens_out) / cost.seconds(tokens_in, tokens_out), cost)

@@ -84,3 +84,8 @@ class ModelFacts:
     def servable(self) -> bool:
         """Whether an engine can serve the version."""
         return self.problem is None
+
+    @property
+    def is_encoder(self) -> bool:
+        """Whether the model keeps no KV cache and gives no tokens."""
+        return self.shape is not None and not self.shape.kv_heads

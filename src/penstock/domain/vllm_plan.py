@@ -113,7 +113,7 @@ def size(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wi
     fixed = facts.parameters * width + parts * OVERHEAD
     if shape is not None:
         fixed += _step_bytes(shape, parts) + wishes.adapters * _adapter_bytes(shape, wishes.adapter_rank)
-    if shape is None or not shape.kv_heads:
+    if shape is None or facts.is_encoder:
         return Size(fixed, 0, 0, facts.context_length, running)
     per_token = _kv_bytes(shape, width, parts)
     # A request seldom fills what it may have: half of those that run at a time fit with the reference's length.

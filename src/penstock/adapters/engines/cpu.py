@@ -52,14 +52,13 @@ class CpuRecipe:
 
         Vectors in bf16: eight bits make them little faster, and cost a part in five hundred of their direction.
         """
-        encoder = facts.shape is not None and not facts.shape.kv_heads
-        return Precision.BF16 if encoder else Precision.INT8
+        return Precision.BF16 if facts.is_encoder else Precision.INT8
 
     def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
         """Weights as held, the KV cache, activations of a prefill chunk, and the process itself."""
         weights = facts.parameters * _WEIGHTS[precision]
         shape = facts.shape
-        if shape is None or not shape.kv_heads:
+        if shape is None or facts.is_encoder:
             longest = max(facts.context_length, 512) * (shape.hidden + shape.intermediate if shape else 8192) * 4
             return Needs(int(weights + _PROCESS + 8 * longest), MAX_RUNNING, self._max_queue, 0)
         width = 8 if precision is Precision.FP32 else 4
