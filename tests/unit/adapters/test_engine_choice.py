@@ -84,3 +84,16 @@ async def test_each_kind_of_device_has_a_speed_of_its_own(tmp_path):
     assert await gauges.speed("gpu") == replace(await gauges.speed("cpu"), operations_per_s=2.0)
     with pytest.raises(EngineFailed, match="kind 'tpu'"):
         await gauges.speed("tpu")
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("/bin/sh", "-c", "echo it burns >&2; exit 3"), "it burns"),
+        (("/bin/sh", "-c", "echo warming up; echo 1 2"), "warming up"),
+        (("/no/such/program",), "No such file"),
+    ],
+)
+async def test_a_speed_that_cannot_be_measured_says_why(command, why, tmp_path):
+    with pytest.raises(EngineFailed, match=why):
+        await DeviceGauge(tmp_path / "speed", "a", command).speed()

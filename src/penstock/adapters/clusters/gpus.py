@@ -1,10 +1,11 @@
 """The NVIDIA GPUs of this machine, as its driver's own program tells of them."""
 
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from penstock.adapters.asked_program import ask_program
+from penstock.adapters.child_environment import child_environment
 from penstock.domain.errors import InvalidParameter
 
 PROGRAM = "nvidia-smi"
@@ -41,27 +42,12 @@ class GpuDevice:
 
 async def find_gpus(program: str = PROGRAM, environment: Mapping[str, str] | None = None) -> Sequence[Gpu]:
     """Those that this process may use (CUDA_VISIBLE_DEVICES), by number; none without a driver or while it fails."""
+    ours = os.environ if environment is None else environment
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *_QUERY,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
+        printed = await ask_program(program, *_QUERY, environment=child_environment(os.environ), within_s=ASK_S)
+    except (OSError, TimeoutError):
         return ()
-    try:
-        said, _ = await asyncio.wait_for(process.communicate(), ASK_S)
-    except TimeoutError:
-        return ()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        return ()
-    return visible(read_gpus(said.decode(errors="replace")), os.environ if environment is None else environment)
+    return visible(read_gpus(printed.out), ours) if printed.status == 0 else ()
 
 
 def read_gpus(table: str) -> Sequence[Gpu]:

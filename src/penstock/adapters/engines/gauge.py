@@ -9,8 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from penstock.adapters.asked_program import Printed, ask_program
 from penstock.adapters.child_environment import child_environment
 from penstock.domain.errors import EngineFailed
 from penstock.domain.estimate import Speed
@@ -53,29 +55,29 @@ class DeviceGauge:
             return None
 
     async def _measured(self) -> Speed:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=child_environment(os.environ) | dict(self._variables),
-        )
+        variables = child_environment(os.environ) | dict(self._variables)
         try:
-            out, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+            printed = await ask_program(*self._command, environment=variables, within_s=TIMEOUT_S)
         except TimeoutError as error:
             raise EngineFailed("The device's speed could not be measured in time.") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            raise EngineFailed(f"The device's speed could not be measured: {errors.decode(errors='replace')[-500:]}")
-        operations, read = (float(word) for word in out.split())
-        speed = Speed(operations, read)
-        content = {"key": self._key, "speed": {"operations_per_s": operations, "bytes_per_s": read}}
+        except OSError as error:
+            raise EngineFailed(f"The device's speed could not be measured: {error}") from error
+        speed = _speed(printed)
+        content = {"key": self._key, "speed": asdict(speed)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(content))
         return speed
+
+
+def _speed(printed: Printed) -> Speed:
+    why = printed.errors
+    if printed.status == 0:
+        try:
+            operations, read = (float(word) for word in printed.out.split())
+            return Speed(operations, read)
+        except ValueError:
+            why = f"it printed {printed.out!r:.400}"
+    raise EngineFailed(f"The device's speed could not be measured: {why[-500:]}")
 
 
 class CpuGauge(DeviceGauge):

@@ -1,12 +1,12 @@
 """vLLM: how its engines are run, each by an interpreter that has it, in an environment of its own."""
 
-import asyncio
 import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from penstock.adapters.asked_program import ask_program
 from penstock.adapters.child_environment import child_environment
 from penstock.adapters.engines import leash, vllm_address
 from penstock.adapters.engines.marks import mark_of
@@ -111,30 +111,16 @@ class VllmRecipe:
 
 async def vllm_version(python: str, key: str) -> str:
     """The version of vLLM that an interpreter has; raises InvalidParameter naming the setting `key` if it has none."""
+    variables = child_environment(os.environ)
     try:
-        process = await asyncio.create_subprocess_exec(
-            python,
-            "-I",
-            "-c",
-            PROBE,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=child_environment(os.environ),
-        )
-    except OSError as error:
-        raise InvalidParameter(f"'{key}': {python} cannot be run: {error.strerror}.") from error
-    try:
-        said, errors = await asyncio.wait_for(process.communicate(), PROBE_S)
+        printed = await ask_program(python, "-I", "-c", PROBE, environment=variables, within_s=PROBE_S)
     except TimeoutError as error:
         raise InvalidParameter(f"'{key}': {python} did not say within {PROBE_S:.0f} s whether it has vLLM.") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    words = said.decode(errors="replace").split()
-    if process.returncode != 0 or not words:
-        why = errors.decode(errors="replace").strip().splitlines()[-1:] or [f"it ended with {process.returncode}"]
+    except OSError as error:
+        raise InvalidParameter(f"'{key}': {python} cannot be run: {error.strerror}.") from error
+    words = printed.out.split()
+    if printed.status != 0 or not words:
+        why = printed.errors.strip().splitlines()[-1:] or [f"it ended with {printed.status}"]
         raise InvalidParameter(f"'{key}': {python} cannot serve models: {why[0][:300]}.")
     return words[-1]
 
