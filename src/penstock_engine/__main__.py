@@ -59,7 +59,8 @@ def _serve(options: argparse.Namespace) -> None:
         limits=Limits(options.max_running, options.max_queue, options.prefill_chunk),
         drain_seconds=options.drain_seconds,
         adapters=dict(options.adapter),
-        adaptable=options.adaptable,
+        adaptable=options.adaptable is not None,
+        room=options.adaptable or 0,
     )
     worker.run(Address(options.socket, options.port))
 
@@ -92,7 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     place = serve.add_mutually_exclusive_group(required=True)
     place.add_argument("--socket", type=Path, help="Unix socket to listen on; an old one is replaced")
     place.add_argument("--port", type=int, help="port of 127.0.0.1 to listen on")
-    serve.add_argument("--adaptable", action="store_true", help="leave room for adapters that come while it runs")
+    serve.add_argument(
+        "--adaptable",
+        type=_positive,
+        nargs="?",
+        const=0,
+        metavar="RANKS",
+        help="leave room for adapters that come while it runs: any, or those whose ranks are together so much at most,"
+        " which then cost the same whether they are there or not",
+    )
     serve.add_argument("--served-model-name", required=True, help="`model` in answers")
     serve.add_argument("--task", type=Task, choices=list(Task), required=True)
     serve.add_argument("--max-running", type=_positive, default=limits.max_running, help="sequences per step")

@@ -44,8 +44,8 @@ class _Inputs:
 class PagedDecoder:
     """A compiled decoder with its KV cache. Implements `work.Decoder`."""
 
-    def __init__(self, compiled: Compiled, plan: Plan, kv_bytes: int, keep: object) -> None:
-        """kv_bytes: for the whole cache. keep: memory that the graph's constants are in.
+    def __init__(self, compiled: Compiled, plan: Plan, kv_bytes: int, keep: object, *, room: int = 0) -> None:
+        """kv_bytes: for the whole cache. keep: memory that the graph's constants are in. room: see `deltas.stack`.
 
         Raises EngineError if the cache would have no block.
         """
@@ -85,6 +85,7 @@ class PagedDecoder:
         for name, tensor in self._caches.items():
             self._request.set_tensor(name, tensor)
         self._adaptable = _adaptable(compiled)
+        self._room = room
         self._stack = self.stack(())
         self.use(self._stack)
 
@@ -103,7 +104,7 @@ class PagedDecoder:
 
         Raises UnsupportedModel or CheckpointError if one of them does not fit the model.
         """
-        return stack(list(adapters), self._adaptable)
+        return stack(list(adapters), self._adaptable, self._room)
 
     def use(self, made: Stack) -> Stack:
         """From the next step on there are these adapters, and no others; returns those that there were.

@@ -69,18 +69,26 @@ class Stack:
         return found
 
 
-def stack(adapters: Sequence[Adapter], layers: dict[str, tuple[int, int]]) -> Stack:
-    """Layers: (inputs, outputs) by name, of all that can be adapted.
+def stack(adapters: Sequence[Adapter], layers: dict[str, tuple[int, int]], room: int = 0) -> Stack:
+    """Layers: (inputs, outputs) by name, of all that can be adapted. room: what all ranks are together at most.
 
-    Raises UnsupportedModel if an adapter changes another layer, CheckpointError if its matrices do not fit.
+    All of the room is computed, so that a step takes the same time whoever is there; 0: only what is there.
+    Raises UnsupportedModel if an adapter changes another layer, CheckpointError if its matrices do not fit, or there is
+    too little room.
     """
     for adapter in adapters:
         _check(adapter, layers)
+    if room and (taken := sum(adapter.rank for adapter in adapters)) > room:
+        last = adapters[-1]
+        raise CheckpointError(
+            f"there is no room for adapter {last.name!r:.100} of rank {last.rank}: the ranks of all together may be "
+            f"{room}, and {taken - last.rank} are taken"
+        )
     rows, end = {}, 0
     for adapter in adapters:
         rows[adapter.name] = slice(end, end + adapter.rank)
         end += adapter.rank
-    width = max(end, 1)  # the library computes nothing, not even zeros, from a matrix without rows
+    width = max(end, room, 1)  # the library computes nothing, not even zeros, from a matrix without rows
     arrays: dict[str, NDArray[np.float32]] = {}
     for layer, (inputs, outputs) in layers.items():
         down, up = np.zeros((width, inputs), np.float32), np.zeros((outputs, width), np.float32)

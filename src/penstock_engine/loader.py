@@ -90,15 +90,16 @@ def load_decoder(
     *,
     adapters: Mapping[str, Path] | None = None,
     adaptable: bool = False,
+    room: int = 0,
 ) -> PagedDecoder:
     """Open a causal language model with a KV cache of at most kv_bytes, and LoRA adapters by their names, if any.
 
-    adaptable: with room for adapters that come later.
+    adaptable: with room for adapters that come later. room: see `PagedDecoder`.
 
     Raises CheckpointError, UnsupportedModel, SelfCheckFailed or EngineError; their messages are for the model's owner.
     """
     opened = _open(model, cache, precision, Kind.DECODER, log, adaptable=adaptable or bool(adapters))
-    decoder = PagedDecoder(opened.compiled, opened.plan, kv_bytes, opened.weights.keep)
+    decoder = PagedDecoder(opened.compiled, opened.plan, kv_bytes, opened.weights.keep, room=room)
     with _stage(log, "checked"):
         check_decoder(decoder, precision)
         if (reference := _reference(opened.folder)) is not None:

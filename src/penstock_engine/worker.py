@@ -59,6 +59,8 @@ class Worker:
     """Folders of LoRA adapters by the names that requests choose them by."""
     adaptable: bool = False
     """Leave room for adapters that come while it runs."""
+    room: int = 0
+    """What all their ranks are together at most, and are reckoned with from the start; 0: as it comes."""
 
     def run(self, address: Address) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises EngineError if the model cannot be opened."""
@@ -96,6 +98,7 @@ class Worker:
             _log.info,
             adapters=self.adapters,
             adaptable=self.adaptable,
+            room=self.room,
         )
         about = read_about(self.model, self.name, self.task, decoder.context_length)
         return TextService(
