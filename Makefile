@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference models acceptance format lock clean bench-engine bench-gateway bench-embeddings bench-guarantee bench-scaling bench-limits bench-gate bench-external
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference models acceptance format lock clean bench-engine bench-adapters bench-gateway bench-embeddings bench-guarantee bench-scaling bench-limits bench-gate bench-external
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -70,6 +70,9 @@ format:  ## Format the code and fix what ruff can
 
 bench-engine: setup-dev  ## Tokens per second against OpenVINO GenAI
 	.venv/bin/python bench/engine.py $(ARGS)
+
+bench-adapters: setup-dev  ## What LoRA adapters cost
+	.venv/bin/python bench/adapters.py $(ARGS)
 
 bench-embeddings: setup-dev setup-clients  ## Embeddings: tokens per second and closeness against sentence-transformers
 	.clients/bin/python bench/embeddings.py $(ARGS)

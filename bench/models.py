@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -68,10 +68,27 @@ def ensure_model(shape: Shape, folder: Path) -> Path:
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     _write_tokenizer(shape, directory)
-    _write_weights(shape, directory / "model.safetensors")
+    _write_tensors(list(_tensors(shape)), directory / "model.safetensors", seed=20)
     (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": END}), encoding="utf-8")
     # last: its presence says that the directory is whole
     (directory / "config.json").write_text(json.dumps(_config(shape), indent=2), encoding="utf-8")
+    return directory
+
+
+def ensure_adapter(shape: Shape, folder: Path, rank: int, seed: int) -> Path:
+    """The directory of a LoRA adapter of all linear layers, as PEFT writes it, made if it is not there."""
+    directory = folder / f"{shape.name}-lora-{rank}-{seed}"
+    if (directory / "adapter_config.json").exists():
+        return directory
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors: list[tuple[str, tuple[int, ...]]] = []
+    for name, dims in _tensors(shape):
+        if name.endswith("_proj.weight"):
+            layer = f"base_model.model.{name.removesuffix('.weight')}"
+            tensors += [(f"{layer}.lora_A.weight", (rank, dims[1])), (f"{layer}.lora_B.weight", (dims[0], rank))]
+    _write_tensors(tensors, directory / "adapter_model.safetensors", seed)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "bias": "none"}
+    (directory / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
     return directory
 
 
@@ -118,18 +135,18 @@ def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "lm_head.weight", (shape.vocabulary, h)
 
 
-def _write_weights(shape: Shape, path: Path) -> None:
+def _write_tensors(tensors: Sequence[tuple[str, tuple[int, ...]]], path: Path, seed: int) -> None:
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name, dims in _tensors(shape):
+    for name, dims in tensors:
         start, end = end, end + 2 * int(np.prod(dims))
         header[name] = {"dtype": "BF16", "shape": list(dims), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    rng = np.random.default_rng(20)
+    rng = np.random.default_rng(seed)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for _, dims in _tensors(shape):
+        for _, dims in tensors:
             file.write(_values(rng, dims).tobytes())
 
 

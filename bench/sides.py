@@ -11,6 +11,7 @@ import time
 from asyncio import create_subprocess_exec
 from asyncio.subprocess import PIPE, STDOUT
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,7 @@ from processes import of_tree
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Sequence
 
     from processes import Tree
 
@@ -41,6 +43,10 @@ class Plan:
     chunk: int
     """Prompt tokens that a step computes at most."""
     logs: Path
+    more: tuple[str, ...] = ()
+    """What else Penstock's worker is told."""
+    name: str = ""
+    """What its log is called by, behind the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class Penstock:
 
     async def start(self) -> None:
         plan = self._plan
-        log = plan.logs / f"penstock-{plan.model.name}-{plan.precision}.log"
+        log = plan.logs / f"penstock-{plan.model.name}-{plan.precision}{plan.name}.log"
         with log.open("wb") as file:  # a build comes before serving and in another process, as the server does it
             self._process = await create_subprocess_exec(*self._command("build"), stdout=file, stderr=STDOUT)
             await self._process.wait()
@@ -103,7 +109,7 @@ class Penstock:
             return command
         command += ["--socket", self._socket, "--served-model-name", "m", "--task", "llm/v1/completions"]
         command += ["--max-running", str(plan.max_running), "--max-queue", "64", "--prefill-chunk", str(plan.chunk)]
-        return [*command, "--kv-bytes", str(plan.kv_blocks * plan.kv_block_bytes)]
+        return [*command, "--kv-bytes", str(plan.kv_blocks * plan.kv_block_bytes), *plan.more]
 
     async def _healthy(self) -> bool:
         assert self._session is not None
@@ -113,19 +119,21 @@ class Penstock:
         except aiohttp.ClientError:
             return False
 
-    async def wave(self, prompts: list[list[int]], max_tokens: int) -> Wave:
+    async def wave(self, prompts: list[list[int]], max_tokens: int, adapters: Sequence[str] = ()) -> Wave:
+        """With adapters, each prompt is for one of them, in turn."""
         bodies = [self._body(prompt, max_tokens) for prompt in prompts]
         start = time.perf_counter()
-        tokens = await asyncio.gather(*(self._ask(body) for body in bodies))
+        asked = zip(bodies, cycle(adapters or [""]), strict=False)
+        tokens = await asyncio.gather(*(self._ask(body, adapter) for body, adapter in asked))
         return Wave(time.perf_counter() - start, sum(tokens))
 
     def _body(self, prompt: list[int], max_tokens: int) -> bytes:
         fields = {"model": "m", "prompt": prompt, "max_tokens": max_tokens, "ignore_eos": True, "temperature": 0}
         return json.dumps(fields | {"stream": self._stream}).encode()
 
-    async def _ask(self, body: bytes) -> int:
+    async def _ask(self, body: bytes, adapter: str) -> int:
         assert self._session is not None
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | ({"x-adapter": adapter} if adapter else {})
         async with self._session.post("http://engine/v1/completions", data=body, headers=headers) as response:
             if response.status != 200:
                 raise RuntimeError(await response.text())
