@@ -86,7 +86,7 @@ async def test_adapters_come_and_go_while_it_serves(engine):
         for path, content in files.items():
             (folder / name / path).write_bytes(content)
     client, address = HttpEngineClient(), cluster.address("r1")
-    launch = recipe.serve(replace(spec, adaptable=True), address, folder / "server.log")
+    launch = recipe.serve(replace(spec, room=32), address, folder / "server.log")
     process = await cluster.start(launch)
     async with asyncio.timeout(60):
         while not await client.healthy(address):  # noqa: ASYNC110 - another process

@@ -283,7 +283,7 @@ async def test_a_caller_that_hangs_up_ends_its_request(kit):
 
 
 async def test_adapters_are_loaded_chosen_and_dropped_while_it_runs(kit):
-    await kit.ready(spec=kit.spec(adaptable=True))
+    await kit.ready(spec=kit.spec(room=32))
     assert (await kit.told())["flags"]["max_loras"] == 2
     folder = kit.folder / "adapter"
     (folder / "peft").mkdir(parents=True)

@@ -28,6 +28,7 @@ from penstock.control.profiles import Profiles
 from penstock.control.quiet import Quiet
 from penstock.control.reconciler import Reconciler
 from penstock.control.remeasuring import Remeasuring
+from penstock.control.rooms import recall
 from penstock.control.scaling_history import ScalingDecisions
 from penstock.control.temporary import TemporaryEngines
 from penstock.control.usual_precision import settle_precisions
@@ -123,6 +124,7 @@ async def _settle(ground: _Ground) -> None:
     """What is stored, brought to what this release of the server and its engine know of it."""
     for spec in await settle_precisions(ground.store, ground.offers):
         await ground.cluster.forget_logs(log_folder(ground.folders.logs, spec))
+    await recall(ground.store, ground.offers.rooms)
     await carry_over(ground.store, ground.offers)
 
 
@@ -222,6 +224,8 @@ def _remeasuring(settings: Settings, ground: _Ground, reconciler: Reconciler, st
         engines=engines,
         clock=ground.clock,
         idle_s=settings.serving.profile_idle_s,
+        room=lambda key: ground.adapting.of(key).room,
     )
     stack.push_async_callback(remeasuring.close)
+    reconciler.making_room.measure = remeasuring.ahead
     return remeasuring

@@ -43,6 +43,7 @@ def engine_spec(appraisal: Appraisal, artifacts: ArtifactStore, folders: Folders
         facts=appraisal.facts,
         served_name=f"{appraisal.version.model}/{appraisal.version.number}",
         precision=appraisal.precision,
+        room=appraisal.room,
         needs=appraisal.needs,
     )
 
@@ -203,10 +204,10 @@ class Acts:
                 await self._cluster.stop(process_of(replica), 0.0)
             address = self._recipe.address(spec, self._cluster.address(replica.id))
             state, message = ReplicaState.LOADING, ""
-            self.adapting.started(replica.id, room=action.adaptable)
+            self.adapting.started(replica.id, room=action.room)
             log = server_log(self._folders.logs, replica.spec, replica.device)
             try:
-                launch = self._recipe.serve(replace(spec, adaptable=action.adaptable), address, log)
+                launch = self._recipe.serve(replace(spec, room=action.room), address, log)
             except EngineFailed as error:
                 await self._save(replica, state=ReplicaState.FAILED, message=error.message)
                 return

@@ -23,7 +23,7 @@ _NONE = Adapted()
 class _Engine:
     """What is known of one; see `Adapted`. `told` is what the log says already of what fails again and again."""
 
-    room: bool
+    room: int
     loaded: set[str] = field(default_factory=set)
     busy: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class Adapting:
         self._client = client
         self._engines: dict[str, _Engine] = {}
 
-    def started(self, replica_id: str, *, room: bool) -> None:
-        """An engine was started, with room for adapters or without."""
+    def started(self, replica_id: str, *, room: int) -> None:
+        """An engine was started, with so much room for adapters."""
         self._engines[replica_id] = _Engine(room)
 
     def forget(self, replica_id: str) -> None:

@@ -8,6 +8,7 @@ from penstock.control.endpoint_wishes import ConfigWish, EntityWish
 from penstock.control.external_models import ExternalModels
 from penstock.control.grants import require_model
 from penstock.control.offers import Appraisal, Offers
+from penstock.control.rooms import ranks_of
 from penstock.domain.access import Caller, Principal
 from penstock.domain.adapter import served_task
 from penstock.domain.catalog import ModelVersion, check_number
@@ -105,7 +106,9 @@ class Configurations:
             started_at=self._clock.now_ms(),
             outcome=Outcome.PENDING,
         )
-        appraisals = await self._offers.of_entities(entities)
+        async with self._store.unit() as unit:
+            adapters = await ranks_of(unit, config)
+        appraisals = await self._offers.of_entities(entities, adapters)
         for entity in entities:
             if entity.spec in appraisals and (why := appraisals[entity.spec].offer.problem):
                 raise InvalidParameter(f"Served entity '{entity.name}': {why}")

@@ -22,7 +22,15 @@ class Holdings:
 
     def claims(self, key: str) -> tuple[Claim, ...]:
         """What the holder has."""
-        return self._held.get(key, ("", ()))[1]
+        return self.held(key)[1]
+
+    def held(self, key: str) -> tuple[str, tuple[Claim, ...]]:
+        """The holder's name, and what it has."""
+        return self._held.get(key, ("", ()))
+
+    def holders(self, spec: str) -> list[str]:
+        """Who has something of that spec."""
+        return [key for key, (_, claims) in self._held.items() if any(one.spec == spec for one in claims)]
 
     def others(self, key: str) -> list[Reservation]:
         """What all but that holder have."""

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock.control.bases import Bases, problem
+from penstock.control.rooms import Ranks, Rooms
 from penstock.domain.catalog import ModelVersion
 from penstock.domain.estimate import BATCH, estimate
 from penstock.domain.foundation import Foundation
 from penstock.domain.model import ModelFacts, Precision
 from penstock.domain.placement import Device, Offer
 from penstock.domain.profile import CostModel, Fingerprint, Profile, reference_shape
-from penstock.domain.served_entity import ServedEntity
+from penstock.domain.served_entity import ServedEntity, spec_of
 from penstock.domain.tenancy import Terms, fixed_step_s
 from penstock.domain.throughput import Chunks, divide
 from penstock.ports.cluster import Cluster
@@ -20,7 +21,7 @@ from penstock.ports.store import Store, Unit
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """All that is known of running one version with one precision here.
+    """All that is known of running one version with one precision here, by engines with `room` for adapters.
 
     `profile` is None until it is measured; `cost` is the cost model, measured or estimated.
     """
@@ -33,6 +34,7 @@ class Appraisal:
     profile: Profile | None
     cost: CostModel
     offer: Offer
+    room: int = 0
 
     @property
     def terms(self) -> Terms:
@@ -83,6 +85,7 @@ class Offers:
     ) -> None:
         """`foundation` tells what adapters of hub repositories run on."""
         self.bases = Bases(recipe, foundation)
+        self.rooms = Rooms()
         self._store = store
         self._cluster = cluster
         self._recipe = recipe
@@ -102,30 +105,35 @@ class Offers:
         """The devices that engines run on."""
         return await self._cluster.devices()
 
-    async def of_entities(self, entities: Iterable[ServedEntity]) -> dict[str, Appraisal]:
+    async def of_entities(
+        self, entities: Iterable[ServedEntity], more: Mapping[str, Ranks] | None = None
+    ) -> dict[str, Appraisal]:
         """By spec; those whose version is gone or cannot be served are left out (see `problem`).
 
-        The offer of what no engine here takes has the reason as its problem.
+        As they are sold now, or as if `more` adapters were served too, by spec. The offer of what no engine here takes
+        has the reason as its problem.
         """
         distinct = {entity.spec: entity for entity in entities}
         devices = await self._cluster.devices()
         async with self._store.unit() as unit:
             found = {
-                spec: (version, await self._profile(unit, version, entity.precision, devices))
+                spec: await self._subject(unit, version, entity.precision, spec, (more or {}).get(spec, {}))
                 for spec, entity in distinct.items()
                 if (version := await unit.catalog.version(entity.runs[0], int(entity.runs[1]))) and not problem(version)
             }
-        return {
-            spec: await self._appraise(spec, version, distinct[spec].precision, profile, devices)
-            for spec, (version, profile) in found.items()
-        }
+        return {spec: await self._appraise(spec, one, devices) for spec, one in found.items()}
 
-    async def of_version(self, version: ModelVersion, precision: Precision | None = None) -> Appraisal:
-        """One version that an engine loads (see `Bases`), which must be servable."""
+    async def of_version(
+        self, version: ModelVersion, precision: Precision | None = None, more: Ranks | None = None
+    ) -> Appraisal:
+        """One version that an engine loads (see `Bases`), which must be servable; `more`: see `of_entities`."""
         devices = await self._cluster.devices()
+        assert version.facts is not None
+        usual = precision is self._recipe.precision(version.facts)
+        spec = spec_of(version.model, str(version.number), None if usual else precision)
         async with self._store.unit() as unit:
-            profile = await self._profile(unit, version, precision, devices)
-        return await self._appraise(version.label, version, precision, profile, devices)
+            one = await self._subject(unit, version, precision, spec, more or {})
+        return await self._appraise(version.label, one, devices)
 
     async def forecast(self, facts: ModelFacts) -> Forecast:
         """What a model that is not here would do here, by its sizes alone."""
@@ -136,14 +144,17 @@ class Offers:
         chunk = divide(guess.throughput).chunk
         return Forecast(needs.memory, device.memory, guess.throughput, chunk, precision, refusal=why)
 
-    async def _profile(
-        self, unit: Unit, version: ModelVersion, precision: Precision | None, devices: Sequence[Device]
-    ) -> Profile | None:
+    async def _subject(
+        self, unit: Unit, version: ModelVersion, wish: Precision | None, spec: str, more: Ranks
+    ) -> "_Subject":
         facts = version.facts
         assert facts is not None
-        chosen = precision or self._recipe.precision(facts)
-        device = self._device(facts, chosen, devices)
-        return await unit.profiles.get(self._fingerprint(version, facts, chosen, device))
+        precision = wish or self._recipe.precision(facts)
+        ranks = {**self.rooms.ranks(spec), **more}
+        room = max(self._recipe.room(facts, precision, list(ranks.values())), self.rooms.least(spec))
+        device = self._device(facts, precision, await self._cluster.devices())
+        fingerprint = self._fingerprint(version, facts, precision, device, room)
+        return _Subject(version, facts, precision, room, fingerprint, await unit.profiles.get(fingerprint))
 
     def _device(self, facts: ModelFacts, precision: Precision, devices: Sequence[Device]) -> Device:
         """One of the devices that it runs on, for what they have in common."""
@@ -151,23 +162,15 @@ class Offers:
         return next((one for one in devices if one.kind == kind), devices[0])
 
     def _fingerprint(
-        self, version: ModelVersion, facts: ModelFacts, precision: Precision, device: Device
+        self, version: ModelVersion, facts: ModelFacts, precision: Precision, device: Device, room: int
     ) -> Fingerprint:
-        engine = self._recipe.engine(facts, precision)
+        # An engine with room is another one: its steps are dearer.
+        engine = self._recipe.engine(facts, precision) + (f" with room for adapters of rank {room}" if room else "")
         return Fingerprint(f"{version.model}/{version.number}", engine, precision.value, device.device_class)
 
-    async def _appraise(
-        self,
-        spec: str,
-        version: ModelVersion,
-        wish: Precision | None,
-        profile: Profile | None,
-        devices: Sequence[Device],
-    ) -> Appraisal:
-        facts = version.facts
-        assert facts is not None
-        precision = wish or self._recipe.precision(facts)
-        needs, device = self._recipe.needs(facts, precision), self._device(facts, precision, devices)
+    async def _appraise(self, spec: str, of: "_Subject", devices: Sequence[Device]) -> Appraisal:
+        version, facts, precision, profile = of.version, of.facts, of.precision, of.profile
+        needs, device = self._recipe.needs(facts, precision, of.room), self._device(facts, precision, devices)
         if profile is None:
             guess = estimate(facts, precision, await self._gauge.speed(device.kind))
             throughput, cost = guess.throughput, guess.cost
@@ -183,8 +186,19 @@ class Offers:
             problem=f"{version.label} cannot be served here: {why}." if why else "",
             kind=device.kind,
         )
-        fingerprint = self._fingerprint(version, facts, precision, device)
-        return Appraisal(version, facts, precision, needs, fingerprint, profile, cost, offer)
+        return Appraisal(version, facts, precision, needs, of.fingerprint, profile, cost, offer, of.room)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is appraised, and what was measured of it."""
+
+    version: ModelVersion
+    facts: ModelFacts
+    precision: Precision
+    room: int
+    fingerprint: Fingerprint
+    profile: Profile | None
 
 
 def workload(facts: ModelFacts) -> tuple[int, int]:

@@ -18,7 +18,8 @@ from penstock.ports.store import Store
 class OptimizationInfo:
     """What is said of a version. Without `chunks` it cannot be served, and `problem` says why.
 
-    `profile` is None while the chunks are only estimated. `terms` are what its requests cost at the gate.
+    `profile` is None while the chunks are only estimated. `terms` are what its requests cost at the gate. `base` is
+    what an adapter runs on, as "catalog.schema.model/version".
     """
 
     problem: str
@@ -26,6 +27,7 @@ class OptimizationInfo:
     chunks: Chunks | None
     profile: Profile | None
     terms: Terms | None = None
+    base: str = ""
 
 
 class Optimization:
@@ -36,7 +38,7 @@ class Optimization:
         self.offers = offers
 
     async def info(self, caller: Caller, name: ModelName, number: int) -> OptimizationInfo:
-        """Of one version, an adapter's as its base's.
+        """Of one version, an adapter's as its base's, by engines with room for it.
 
         Raises DoesNotExist, or PermissionDenied without EXECUTE on its model and its base.
         """
@@ -49,9 +51,16 @@ class Optimization:
                 base = await self.offers.bases.of(unit, version, caller.principal)
             except InvalidParameter as error:
                 return OptimizationInfo(error.message, version.facts.model_type if version.facts else None, None, None)
-        appraisal = await self.offers.of_version(base)
+        adapter = version.facts.adapter if version.facts else None
+        ranks = {f"{version.model}/{version.number}": adapter.rank} if adapter else {}
+        appraisal = await self.offers.of_version(base, more=ranks)
         if why := appraisal.offer.problem:
             return OptimizationInfo(why, appraisal.facts.model_type, None, None)
         return OptimizationInfo(
-            "", appraisal.facts.model_type, appraisal.offer.chunks, appraisal.profile, appraisal.terms
+            "",
+            appraisal.facts.model_type,
+            appraisal.offer.chunks,
+            appraisal.profile,
+            appraisal.terms,
+            f"{base.model}/{base.number}" if adapter else "",
         )

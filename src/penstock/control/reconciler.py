@@ -15,9 +15,10 @@ from penstock.control.acts import Acts
 from penstock.control.expansion import Expanding, kinds
 from penstock.control.holdings import Holdings
 from penstock.control.loop import Loop
+from penstock.control.making_room import MakingRoom
 from penstock.control.offers import Appraisal, Offers, offers_of
+from penstock.control.rooms import recall
 from penstock.control.watch import Watch, process_of
-from penstock.domain.adapting import Wanted, together, wanted_by
 from penstock.domain.endpoint import Config, Endpoint
 from penstock.domain.packing import Placement, place
 from penstock.domain.placement import Claim, Need, known_specs, needs, specs
@@ -52,8 +53,8 @@ _log = logging.getLogger(__name__)
 class _Ward:
     """What is remembered of one endpoint between its steps; all of it can be lost.
 
-    `specs` are those that concern it, `rolling` those of its pending configuration, `adapters` those that it wants,
-    `replicas` what serves it, `stored` the places that the database knows.
+    `specs` are those that concern it, `rolling` those of its pending configuration, `replicas` what serves it, `stored`
+    the places that the database knows.
     """
 
     loop: Loop
@@ -65,7 +66,6 @@ class _Ward:
     replicas: frozenset[str] = frozenset()
     specs: frozenset[str] = frozenset()
     rolling: frozenset[str] = frozenset()
-    adapters: Wanted = field(default_factory=dict)
     stored: tuple[Claim, ...] | None = None
 
 
@@ -99,6 +99,7 @@ class Reconciler:
         self.expanding = Expanding(self.hint)
         self._wards: dict[str, _Ward] = {}
         self._holdings = Holdings()
+        self.making_room = MakingRoom(store, offers, self._holdings, self.expanding)
         self._turns: dict[str, asyncio.Lock] = {}
         self.loop = Loop("reconciler", self.survey, clock, period_s=SURVEY_S)
 
@@ -153,6 +154,7 @@ class Reconciler:
                 await unit.replicas.save(replace(replica, state=ReplicaState.STOPPED, message=message, changed_at=now))
             endpoints = await unit.endpoints.list(deleted=True)
             had = await unit.places.all()
+        await recall(self._store, self._offers.rooms)
         # Those that had places first: they find them again where they were.
         for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.id not in had):
             appraisals = await self._offers.of_entities(_entities(endpoint))
@@ -163,7 +165,6 @@ class Reconciler:
             self._holdings.hold(endpoint.id, endpoint.name, made.claims)
             self.expanding.held(endpoint.id, made.claims, devices)
             ward = self._ward(endpoint.id, endpoint.name)
-            ward.adapters = wanted_by(endpoint)
             self._publish(endpoint, (), ward, appraisals, {})
         if left:
             _log.info("reconciler: ended %d replicas that an earlier server left", len(left))
@@ -195,6 +196,7 @@ class Reconciler:
         for key in gone:
             ward = self._wards.pop(key)
             self._holdings.drop(key)
+            self._offers.rooms.drop(key)
             self.expanding.forget(key)
             if ward.task is not None:
                 ward.task.cancel()
@@ -205,6 +207,7 @@ class Reconciler:
         known = {spec for ward in self._wards.values() for spec in ward.specs}
         for spec in [spec for spec, turn in self._turns.items() if spec not in known and not turn.locked()]:
             del self._turns[spec]
+        self._offers.rooms.keep(known)
         async with self._store.unit() as unit:
             gone = await unit.replicas.sweep(self._clock.now_ms() - int(self._limits.history_s * 1000))
         return f"{gone} ended replicas forgotten" if gone else ""
@@ -231,7 +234,6 @@ class Reconciler:
                 self._withdraw(ward)
             ward.specs = frozenset({*known_specs(endpoint), *(one.spec for one in self._holdings.claims(endpoint_id))})
             ward.rolling = frozenset(() if endpoint.deleted else specs(endpoint.pending))
-            ward.adapters = wanted_by(endpoint)
             async with self._turn(ward.specs):
                 return await self._step(endpoint, ward)
 
@@ -239,9 +241,10 @@ class Reconciler:
         """The step, while nobody else takes one with the same replicas."""
         async with self._store.unit() as unit:
             replicas = await unit.replicas.of(ward.specs)
+        refusal = await self._make_room(endpoint, replicas, ward)
         appraisals = await self._offers.of_entities(_entities(endpoint))
         seen = await self._observe(replicas, appraisals)
-        made = await self._decide(endpoint, replicas, seen, appraisals, ward)
+        made = await self._decide(endpoint, replicas, seen, appraisals, ward, refusal=refusal)
         for action in made.actions:
             await self._acts.act(endpoint, action, appraisals)
         current: Endpoint | None = endpoint
@@ -254,6 +257,17 @@ class Reconciler:
             self._tell(ward)
         self._acts.finish(made.actions, ward.loop.hint)
         return self._rest(ward, made, seen)
+
+    async def _make_room(self, endpoint: Endpoint, replicas: Sequence[Replica], ward: _Ward) -> str:
+        """For its adapters, if that can be; why it never can."""
+        rooms, adapting = self._offers.rooms, self._acts.adapting
+        for one in replicas:
+            rooms.see(one.spec, adapting.of(one.id).room)
+        before = rooms.adapters()
+        refusal = await self.making_room.admit(endpoint, replicas, lambda key: adapting.of(key).room)
+        if rooms.adapters() != before:
+            self._tell(ward)
+        return refusal
 
     @asynccontextmanager
     async def _turn(self, of: Collection[str]) -> AsyncIterator[None]:
@@ -286,6 +300,8 @@ class Reconciler:
         seen: Sequence[Seen],
         appraisals: Mapping[str, Appraisal],
         ward: _Ward,
+        *,
+        refusal: str,
     ) -> Plan:
         """The plan, made while nobody else places anything; what it claims is held from here on."""
         devices = await self._offers.devices()
@@ -308,7 +324,9 @@ class Reconciler:
                     further=self.expanding.further(endpoint.id),
                     shared=self._holdings.shared(endpoint.id),
                     rolling=frozenset().union(*(one.rolling for one in self._wards.values())),
-                    adapters=together([one.adapters for one in self._wards.values()]),
+                    adapters=self._offers.rooms.adapters(),
+                    rooms={spec: one.room for spec, one in appraisals.items()},
+                    refusal=refusal,
                 )
             )
             self._holdings.hold(endpoint.id, endpoint.name, made.claims)

@@ -50,7 +50,9 @@ class Remeasuring:
         engines: TemporaryEngines,
         clock: Clock,
         idle_s: float,
+        room: Callable[[str], int],
     ) -> None:
+        """`room` tells what the engine of a replica has for adapters, by its id."""
         self._store = store
         self._offers = offers
         self._profiler = profiler
@@ -58,7 +60,9 @@ class Remeasuring:
         self._engines = engines
         self._clock = clock
         self._idle_s = idle_s
+        self._room = room
         self._errands: dict[Fingerprint, Errand] = {}
+        self._ahead: dict[Fingerprint, Errand] = {}
         self._tasks: dict[Fingerprint, asyncio.Task[None]] = {}
         self._not_before: dict[Fingerprint, float] = {}
 
@@ -73,11 +77,26 @@ class Remeasuring:
         """The last that was asked for, if any."""
         return self._errands.get(fingerprint)
 
-    async def ask(self, appraisal: Appraisal, *, budget_s: float | None, wait_s: float) -> None:
+    async def ahead(self, appraisal: Appraisal) -> str | None:
+        """Measures what a deployment waits for, requests or not; None while that goes on, else why it failed."""
+        key = appraisal.fingerprint
+        if key in self._tasks:
+            return None
+        if (errand := self._ahead.pop(key, None)) is not None and errand.failure:
+            return errand.failure
+        try:
+            await self.ask(appraisal, budget_s=None, wait_s=0.0, gives_way=False)
+        except Conflict as error:
+            return error.message
+        self._ahead[key] = self._errands[key]
+        return None
+
+    async def ask(self, appraisal: Appraisal, *, budget_s: float | None, wait_s: float, gives_way: bool = True) -> None:
         """Begins a measurement, unless one is under way: with a replica, or with an engine started for it.
 
         It waits until the device is idle, for `wait_s` seconds at most, and is begun anew if requests disturb it
-        within that time. Raises Conflict if there is neither a ready replica nor memory for an engine.
+        within that time; what does not give way does not wait either. Raises Conflict if there is neither a ready
+        replica nor memory for an engine.
         """
         key = appraisal.fingerprint
         if key in self._tasks:
@@ -85,12 +104,15 @@ class Remeasuring:
         ready = await self._ready(appraisal)
         place = None if ready else await self._engines.reserve(appraisal)
         errand = self._errands[key] = Errand(doing="starting")
+
+        def job(engine: Loaded) -> Job:
+            return Job(engine, appraisal, budget_s, gives_way=gives_way)
+
         if ready:
-            job = Job(loaded(ready[0], _startup_s(appraisal)), appraisal, budget_s, gives_way=True)
-            work = self._measure(job, errand, wait_s)
+            work = self._measure(job(loaded(ready[0], _startup_s(appraisal))), errand, wait_s)
         else:
             assert place is not None
-            work = self._with_an_engine(appraisal, place, errand, budget_s=budget_s, wait_s=wait_s)
+            work = self._with_an_engine(appraisal, place, errand, job, wait_s=wait_s)
         task = self._tasks[key] = asyncio.create_task(self._run(errand, work))
         task.add_done_callback(self._when_done(key, place))
 
@@ -134,18 +156,19 @@ class Remeasuring:
         return done
 
     async def _with_an_engine(
-        self, appraisal: Appraisal, place: Place, errand: Errand, *, budget_s: float | None, wait_s: float
+        self, appraisal: Appraisal, place: Place, errand: Errand, job: Callable[[Loaded], Job], *, wait_s: float
     ) -> None:
         def tell(doing: str) -> None:
             errand.doing = doing
 
         async with self._engines.running(appraisal, place, tell) as engine:
-            await self._measure(Job(engine, appraisal, budget_s, gives_way=True), errand, wait_s)
+            await self._measure(job(engine), errand, wait_s)
 
     async def _measure(self, job: Job, errand: Errand, wait_s: float) -> None:
         until = self._clock.monotonic() + wait_s
         while True:
-            await self._until_idle(job.engine.device, errand, until, wait_s)
+            if job.gives_way:
+                await self._until_idle(job.engine.device, errand, until, wait_s)
             errand.doing = "measuring"
             measured = await self._profiler.measure(job)
             if measured.profile is not None:
@@ -172,7 +195,7 @@ class Remeasuring:
             await self._clock.sleep(LOOK_S)
 
     async def _ready(self, appraisal: Appraisal) -> Sequence[Replica]:
-        """Replicas that serve the version in that precision, with nothing else set."""
+        """Replicas that serve the version in that precision and with that room, with nothing else set."""
         facts, precision = appraisal.facts, appraisal.precision
         asked = {precision.value} | ({"default"} if self._offers.default_precision(facts) is precision else set())
         version = appraisal.version
@@ -184,19 +207,23 @@ class Remeasuring:
             if (one.entity_name, one.entity_version) == (version.model, str(version.number))
             and one.spec.removeprefix(f"{version.model}/{version.number}/").split("/", 1)[0] in asked
             and one.state is ReplicaState.READY
+            and self._room(one.id) == appraisal.room
         ]
 
     async def _stale(self) -> Sequence[tuple[Appraisal, Replica]]:
         """What serves with a profile that does not hold, each with a replica, oldest measurements first."""
         async with self._store.unit() as unit:
-            ready = {one.spec: one for one in await unit.replicas.live() if one.state is ReplicaState.READY}
+            live = [one for one in await unit.replicas.live() if one.state is ReplicaState.READY]
             endpoints = await unit.endpoints.list()
-        entities = [entity for one in endpoints if one.active for entity in one.active.entities if entity.spec in ready]
+        specs = {one.spec for one in live}
+        entities = [entity for one in endpoints if one.active for entity in one.active.entities if entity.spec in specs]
         appraisals = await self._offers.of_entities(entities)
+        rooms = {spec: one.room for spec, one in appraisals.items()}
+        ready = {one.spec: one for one in live if self._room(one.id) == rooms.get(one.spec, 0)}
         found = [
             (one.profile.measured_at, spec, one)
             for spec, one in appraisals.items()
-            if one.profile is not None and one.profile.stale
+            if one.profile is not None and one.profile.stale and spec in ready
         ]
         return [(one, ready[spec]) for _, spec, one in sorted(found, key=lambda item: item[:2])]
 

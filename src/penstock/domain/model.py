@@ -51,7 +51,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """What the files of a LoRA adapter say. `base` is what PEFT calls the model it was made for, empty if nothing."""
+    """What the files of a LoRA adapter say. `base` is what PEFT calls the model it was made for, empty if nothing.
+
+    `rank` is the largest of its layers.
+    """
 
     base: str
     rank: int

@@ -11,7 +11,18 @@ that wants it ends it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from penstock.domain.adapting import Load, Unload, Wanted, adapters, changes, has_all, lacks_room, refused, wanted_by
+from penstock.domain.adapting import (
+    Load,
+    Rooms,
+    Unload,
+    Wanted,
+    adapters,
+    changes,
+    has_all,
+    lacks_room,
+    refused,
+    wanted_by,
+)
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.packing import Placement, place
 from penstock.domain.placement import (
@@ -49,7 +60,8 @@ class Facts:
     `rolling` the specs of their pending configurations. `before` is what this one claimed last. `asked` names served
     entities with waiting requests, and `idle_s` tells for served entities the seconds since their last request.
     `further` are devices, by spec, on which a replica is wanted beyond what the minimum takes. `adapters` are those
-    that are wanted by anybody.
+    that are wanted by anybody, and `rooms` what engines have for them. `refusal` says why the pending configuration
+    cannot have its own.
     """
 
     endpoint: Endpoint
@@ -67,6 +79,8 @@ class Facts:
     shared: frozenset[tuple[str, str]] = frozenset()
     rolling: frozenset[str] = frozenset()
     adapters: Wanted = field(default_factory=dict)
+    rooms: Rooms = field(default_factory=dict)
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +156,19 @@ def plan(facts: Facts) -> Plan:
 
 def _step(facts: Facts, one: Seen) -> Step:
     spec = one.replica.spec
-    adaptable, measure = bool(facts.adapters.get(spec)), _is_unmeasured(facts, spec)
-    return step(one, facts.now_ms, facts.limits, measure=measure, adaptable=adaptable)
+    room, measure = facts.rooms.get(spec, 0), _is_unmeasured(facts, spec)
+    return step(one, facts.now_ms, facts.limits, measure=measure, room=room)
 
 
 def _adapting(facts: Facts, steps: Sequence[Step], placed: Placement) -> list[Load | Unload]:
     """Adapters to load where this endpoint is served, and to drop wherever nobody wants them."""
-    mine: Wanted = wanted_by(facts.endpoint)
-    return [what for one in steps for what in changes(one, mine if one.place in placed.places else {}, facts.adapters)]
+    wanted = wanted_by(facts.endpoint).items()
+    mine: Wanted = {spec: names & facts.adapters.get(spec, frozenset()) for spec, names in wanted}
+    return [
+        what
+        for one in steps
+        for what in changes(one, mine if one.place in placed.places else {}, facts.adapters, facts.rooms)
+    ]
 
 
 def _renewed(facts: Facts, steps: Sequence[Step], placed: Placement) -> list[Step]:
@@ -166,7 +185,7 @@ def _obsolete(facts: Facts, one: Step, younger: Sequence[Step], placed: Placemen
     if any(heir.ready and heir.seen.adapted.room >= one.seen.adapted.room for heir in heirs):
         return "another one serves in its place"
     claim = next((claim for claim in placed.claims if claim.place and (claim.spec, claim.device) == one.place), None)
-    if heirs or claim is None or not lacks_room(one, facts.adapters):
+    if heirs or claim is None or not lacks_room(one, facts.rooms):
         return ""
     crowded = _no_room(facts, placed, claim, facts.offers[claim.spec])
     return "its memory is needed for one with room for adapters" if crowded else ""
@@ -241,13 +260,10 @@ def _end(facts: Facts, steps: Sequence[Step], placed: Placement) -> End | None:
 
 def _reason_to_fail(facts: Facts, pending: Config, steps: Sequence[Step], placed: Placement) -> str:
     """Why the pending configuration cannot become active, empty if nothing speaks against it."""
-    for spec in specs(pending):
-        offer = facts.offers.get(spec)
-        if offer is not None and offer.problem:
-            return offer.problem
-    for spec in specs(pending):
-        if spec in placed.missing:
-            return placed.missing[spec]
+    problems = [facts.offers[spec].problem for spec in specs(pending) if spec in facts.offers]
+    missing = [placed.missing[spec] for spec in specs(pending) if spec in placed.missing]
+    if why := next(filter(None, (*problems, facts.refusal, *missing)), ""):
+        return why
     wished = adapters(pending)
     refusals = [refused(one, wished) for one in steps if one.place in placed.places]
     if why := next(filter(None, refusals), ""):
@@ -284,7 +300,7 @@ def _wanted(facts: Facts) -> frozenset[str]:
 def _starts(facts: Facts, steps: Sequence[Step], placed: Placement) -> tuple[list[Start], str]:
     """Replicas to add where one belongs and none is, and what keeps others from being added."""
     entities = {entity.spec: entity for entity in reversed(_entities(facts.endpoint))}
-    there = {one.place for one in steps if one.stays and not lacks_room(one, facts.adapters)}
+    there = {one.place for one in steps if one.stays and not lacks_room(one, facts.rooms)}
     starts, blocked = [], []
     for claim in placed.claims:
         if not claim.place or (claim.spec, claim.device) in there:

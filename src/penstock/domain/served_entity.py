@@ -69,9 +69,14 @@ class ServedEntity:
 
         Who asks for the usual precision by its name asks for the same as who asks for none.
         """
-        precision = "default" if self.precision is None or self.precision_is_usual else self.precision.value
-        name, version = self.runs
-        return f"{name}/{version}/{precision}/{self.environment_vars}"
+        return spec_of(*self.runs, None if self.precision_is_usual else self.precision, self.environment_vars)
+
+
+def spec_of(
+    name: str, version: str, precision: Precision | None = None, environment: tuple[tuple[str, str], ...] = ()
+) -> str:
+    """The spec of a version; without a precision, in the usual one."""
+    return f"{name}/{version}/{precision.value if precision else 'default'}/{environment}"
 
 
 def default_name(entity_name: str, entity_version: str) -> str:

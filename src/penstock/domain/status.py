@@ -96,7 +96,9 @@ def _lacking(entity: ServedEntity, serving: Sequence[Adapted]) -> str:
     if not serving or not entity.adapter or any(entity.adapter in one.loaded for one in serving):
         return ""
     refusals = [one.refused[entity.adapter] for one in serving if entity.adapter in one.refused]
-    return f"The adapter cannot be loaded: {refusals[0]}" if refusals else "Loading the adapter."
+    if refusals:
+        return f"The adapter cannot be loaded: {refusals[0]}"
+    return "Loading the adapter." if any(one.room for one in serving) else "An engine with room for it is to come."
 
 
 def external_status(endpoint: Endpoint, config: Config) -> EntityStatus:

@@ -29,12 +29,12 @@ class Measuring:
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """The LoRA adapters of an engine, which has `room` for them or takes none: those `loaded`, by name.
+    """The LoRA adapters of an engine: those `loaded`, by name. The ranks of all together are `room` at most.
 
     Those `busy` are being loaded or dropped, and those `refused` never can be, for the reason.
     """
 
-    room: bool = False
+    room: int = 0
     loaded: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -78,10 +78,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Start the engine, with room for adapters if it is to be `adaptable`."""
+    """Start the engine, with room for adapters whose ranks together are `room`."""
 
     replica: Replica
-    adaptable: bool = False
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,10 @@ class Step:
         return self.seen.replica.state is not ReplicaState.DRAINING and not isinstance(self.action, Kill | Drain)
 
 
-def step(seen: Seen, now_ms: int, limits: Limits, *, measure: bool, adaptable: bool = False) -> Step:
+def step(seen: Seen, now_ms: int, limits: Limits, *, measure: bool, room: int = 0) -> Step:
     """The next thing to do with a replica that is wanted, or drains; `measure`: its version's profile is missing.
 
-    `adaptable`: adapters of what it runs are wanted.
+    An engine is started with `room` for adapters.
     """
     state = seen.replica.state
     if state is ReplicaState.DRAINING:
@@ -155,7 +155,7 @@ def step(seen: Seen, now_ms: int, limits: Limits, *, measure: bool, adaptable: b
     if state is ReplicaState.REQUESTED and not seen.built:
         return Step(seen, Build(seen.replica), f"{seen.name}: build started")
     if state is ReplicaState.REQUESTED or (state is ReplicaState.BUILDING and seen.exit == 0):
-        return Step(seen, Serve(seen.replica, adaptable), f"{seen.name}: engine started")
+        return Step(seen, Serve(seen.replica, room), f"{seen.name}: engine started")
     if seen.exit is not None:
         return _ended(seen)
     return _ready(seen, limits) if state is ReplicaState.READY else _starting(seen, now_ms, limits, measure=measure)

@@ -46,7 +46,7 @@ class Needs:
 class EngineSpec:
     """What is to be served. `model` is a directory of the version's files, `cache` one that the engine may write to.
 
-    `adaptable`: with room for LoRA adapters, which are loaded while it runs.
+    With `room` for LoRA adapters whose ranks are together so much: they are loaded while it runs.
     """
 
     model: Path
@@ -56,7 +56,7 @@ class EngineSpec:
     precision: Precision
     needs: Needs
     environment: tuple[tuple[str, str], ...] = field(default=())
-    adaptable: bool = False
+    room: int = 0
 
 
 class EngineRecipe(Protocol):
@@ -78,12 +78,19 @@ class EngineRecipe(Protocol):
         """The precision used when none is asked for."""
         ...
 
-    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
-        """What a replica will take."""
+    def needs(self, facts: ModelFacts, precision: Precision, room: int = 0) -> Needs:
+        """What a replica will take, with `room` for adapters."""
         ...
 
     def adapts(self, facts: ModelFacts) -> bool:
         """Whether it serves LoRA adapters of such a model."""
+        ...
+
+    def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:
+        """The room that an engine of the model has for LoRA adapters of these ranks; 0 where there are none.
+
+        It costs memory and time, whether it is used or not: what is measured holds for engines with as much.
+        """
         ...
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:

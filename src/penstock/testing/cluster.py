@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from penstock.domain.adapting import stepped_room
 from penstock.domain.errors import EngineFailed
 from penstock.domain.estimate import Speed
 from penstock.domain.model import ModelFacts, Precision, Task
@@ -127,6 +128,7 @@ class FakeEngineClient:
     """See `penstock.ports.engine.EngineClient`: engines of a FakeCluster, `load_s` after their start.
 
     `adapters` are those of each address; `refuses_adapters` and `busy_adapters` say why no more come, or go, if set.
+    An engine with room takes `slower` times as long for everything.
     """
 
     def __init__(self, cluster: FakeCluster, *, load_s: float = 2.0, token_s: float = 0.0002) -> None:
@@ -137,6 +139,7 @@ class FakeEngineClient:
         self.fails = ""
         self.refuses_adapters = ""
         self.busy_adapters = ""
+        self.slower = 1.0
         self.adapters: dict[str, dict[str, Path]] = {}
         self.parallel = 0
         self.most_parallel = 0
@@ -156,7 +159,7 @@ class FakeEngineClient:
         run = self.cluster.at(address)
         if run is None or self.busy_adapters:
             raise EngineFailed(self.busy_adapters or "The engine broke off.")
-        assert "--adaptable" in run.launch.command
+        assert run.launch.command[3:], "room"
         if not self.refuses_adapters:
             self.adapters.setdefault(address, {})[name] = folder
         return self.refuses_adapters
@@ -177,7 +180,9 @@ class FakeEngineClient:
         self.parallel += 1
         self.most_parallel = max(self.most_parallel, self.parallel)
         try:
-            part_s = self.token_s * (len(tokens) + 4 * tokens_out) * (1 + self.parallel) / 8
+            run = self.cluster.at(address)
+            token_s = self.token_s * (self.slower if run is not None and run.launch.command[3:] else 1.0)
+            part_s = token_s * (len(tokens) + 4 * tokens_out) * (1 + self.parallel) / 8
             for part in range(4):
                 await self.cluster.clock.sleep(part_s)
                 if tokens_out or part == 3:  # noqa: PLR2004 - the last one
@@ -201,6 +206,7 @@ class FakeRecipe:
     name: str = "fake"
     version: str = "1"
     memory: int = GIB
+    memory_of_room: int = 0
     usual: Precision = Precision.INT8
     built: set[Path] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
@@ -227,15 +233,21 @@ class FakeRecipe:
         assert facts.servable
         return self.usual
 
-    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
-        """The same for all."""
+    def needs(self, facts: ModelFacts, precision: Precision, room: int = 0) -> Needs:
+        """The same for all, and what was set for room."""
         assert facts.servable
         assert precision in Precision
-        return Needs(self.memory, 4, 8, 4096)
+        return Needs(self.memory + room * self.memory_of_room, 4, 8, 4096)
 
     def adapts(self, facts: ModelFacts) -> bool:
         """Llamas."""
         return facts.architecture == "LlamaForCausalLM"
+
+    def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:
+        """In steps."""
+        assert facts.servable
+        assert precision in Precision
+        return stepped_room(ranks)
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """A build."""
@@ -256,7 +268,7 @@ class FakeRecipe:
 
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
         """An engine."""
-        room = ("--adaptable",) if spec.adaptable else ()
+        room = (str(spec.room),) if spec.room else ()
         return Launch(("serve", str(spec.model), address, *room), spec.environment, log, stdin_watch=True)
 
 

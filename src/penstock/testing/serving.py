@@ -140,6 +140,7 @@ class World:
         self.logs = EndpointLogs(self.store, self.cluster, FOLDERS.logs)
         self.optimization = Optimization(self.store, self.offers)
         self.remeasuring = self._remeasuring()
+        self.reconciler.making_room.measure = self.remeasuring.ahead
         self.profiles = Profiles(self.store, self.offers, self.profiler, self.remeasuring)
         self.drift = DriftWatch(self.store, self.offers, self.capacity, self.clock, window_s=3600)
         self.throughput = Throughput(self.store, self.capacity, self.offers, self.clock, self.drift.of)
@@ -191,6 +192,7 @@ class World:
             engines=engines,
             clock=self.clock,
             idle_s=300,
+            room=lambda key: self.adapting.of(key).room,
         )
 
 
@@ -203,6 +205,7 @@ async def add_model(
     problem: str | None = None,
     base: str | None = None,
     alone: bool = True,
+    rank: int = 8,
     architecture: str = "LlamaForCausalLM",
 ) -> None:
     """Adds a registered model with a version 1 to the catalogue, an adapter if it names its `base`.
@@ -224,7 +227,7 @@ async def add_model(
         problem=problem,
     )
     if base is not None:
-        facts = replace(facts, adapter=AdapterFacts(base, 8))
+        facts = replace(facts, adapter=AdapterFacts(base, rank))
         facts = replace(facts, architecture=None, shape=None) if alone else facts
     async with store.unit() as unit:
         rows = unit.catalog

@@ -9,6 +9,7 @@ from penstock.adapters.models.reader import read_facts
 from penstock.domain.model import AdapterFacts, Task
 
 PAIR = safetensors({"base_model.model.q.lora_A.weight": ("F32", [2, 3], 24)})
+WIDER = safetensors({f"base_model.model.{n}.lora_A.weight": ("F32", [n, 3], 12 * n) for n in (2, 6)})
 CONFIG = {"peft_type": "LORA", "r": 4, "bias": "none", "base_model_name_or_path": "meta-llama/Llama-3.1-8B-Instruct"}
 
 
@@ -27,15 +28,21 @@ class Adapter(Version):
 
 def test_a_folder_of_peft_is_an_adapter(tmp_path):
     facts = Adapter(tmp_path / "v").facts
-    assert (facts.problem, facts.adapter) == (None, AdapterFacts("meta-llama/Llama-3.1-8B-Instruct", 4))
+    assert (facts.problem, facts.adapter) == (None, AdapterFacts("meta-llama/Llama-3.1-8B-Instruct", 2))
     assert (facts.task, facts.shape, facts.parameters) == (None, None, 0)
+
+
+def test_the_largest_rank_counts_whatever_is_said(tmp_path):
+    version = Adapter(tmp_path / "v")
+    version.put("adapter_model.safetensors", WIDER)
+    assert version.facts.adapter.rank == 6
 
 
 def test_one_that_mlflow_logged_without_its_base_says_its_task(tmp_path):
     version = Adapter(tmp_path / "v", "peft/")
     version.put("MLmodel", CARD.format(task="llm/v1/chat"))
     facts = version.facts
-    assert (facts.problem, facts.task, facts.adapter.rank, facts.shape) == (None, Task.CHAT, 4, None)
+    assert (facts.problem, facts.task, facts.adapter.rank, facts.shape) == (None, Task.CHAT, 2, None)
 
 
 def test_one_with_its_base_has_the_facts_of_both(tmp_path):
@@ -43,7 +50,7 @@ def test_one_with_its_base_has_the_facts_of_both(tmp_path):
     version.put("peft/adapter_config.json", json.dumps(CONFIG | {"base_model_name_or_path": None}))
     version.put("peft/adapter_model.safetensors", PAIR)
     facts = version.facts
-    assert (facts.problem, facts.adapter) == (None, AdapterFacts("", 4))
+    assert (facts.problem, facts.adapter) == (None, AdapterFacts("", 2))
     assert (facts.architecture, facts.weight_bytes) == ("LlamaForCausalLM", len(WEIGHTS))
     version.drop("components/tokenizer/tokenizer.json")
     assert "tokenizer.json is missing" in version.facts.problem

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from penstock.domain.adapting import Load, Unload, adapters, together, wanted_by
+from penstock.domain.adapting import Load, Unload, adapters, stepped_room, wanted_by
 from penstock.domain.endpoint import Config, Endpoint, Outcome
 from penstock.domain.model import Task
 from penstock.domain.placement import (
@@ -186,10 +186,12 @@ class Lives(RuleBasedStateMachine):
             shared=frozenset().union(*(places(one.before) for one in others)),
             rolling=frozenset(spec for one in others for spec in specs(one.endpoint.pending)),
             adapters=self.wanted(),
+            rooms={spec: stepped_room([20] * len(names)) for spec, names in self.wanted().items()},
         )
 
     def wanted(self):
-        return together([wanted_by(one.endpoint) for one in self.parties.values()])
+        pairs = [pair for one in self.parties.values() for pair in wanted_by(one.endpoint).items()]
+        return {spec: frozenset().union(*(names for other, names in pairs if other == spec)) for spec, _ in pairs}
 
     def cycle(self, party):
         if party.removed:
@@ -237,12 +239,11 @@ class Lives(RuleBasedStateMachine):
                 self.alive[action.replica.id] = None
             case Load() | Unload():
                 before = self.adapted[action.replica.id]
-                assert before.room
                 changed = before.loaded ^ {action.adapter}
                 assert (action.adapter in changed) is isinstance(action, Load)
                 self.adapted[action.replica.id] = replace(before, loaded=changed)
             case Serve():
-                self.adapted[action.replica.id] = Adapted(room=action.adaptable)
+                self.adapted[action.replica.id] = Adapted(room=action.room)
                 self.save(action.replica, ReplicaState.LOADING)
                 self.alive[action.replica.id] = None
             case Measure():
@@ -299,7 +300,7 @@ class Lives(RuleBasedStateMachine):
         for where in {(one.spec, one.device) for one in live}:
             *older, _ = self.serving(where)
             assert len(older) <= 1
-            assert not any(self.adapted[one.id].room for one in older)
+            assert all(self.adapted[one.id].room < 128 for one in older)
 
     def teardown(self):
         """Left alone, it comes to rest where it should, and then does nothing more."""
@@ -336,8 +337,7 @@ class Lives(RuleBasedStateMachine):
         active = party.endpoint.active
         wanted = {one.spec for one in active.entities if not one.scales_to_zero} if active else set()
         ready = {(one.spec, one.device) for one in self.replicas.values() if one.state is ReplicaState.READY}
-        served = {spec for spec, _ in ready & places(party.before)}
-        may = set(specs(active))
+        served, may = {spec for spec, _ in ready & places(party.before)}, set(specs(active))
         return places(party.before) <= ready and wanted <= served <= may
 
 

@@ -31,13 +31,17 @@ class ChosenRecipe:
         wishes = [(one, one.precision(facts)) for one in self._recipes]
         return next((wish for one, wish in wishes if not one.refusal(facts, wish)), wishes[0][1])
 
-    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
+    def needs(self, facts: ModelFacts, precision: Precision, room: int = 0) -> Needs:
         """What a replica of the chosen one takes."""
-        return self._of(facts, precision).needs(facts, precision)
+        return self._of(facts, precision).needs(facts, precision, room)
 
     def adapts(self, facts: ModelFacts) -> bool:
         """Whether the one does that serves such a model where no precision is asked for."""
         return self._of(facts, self.precision(facts)).adapts(facts)
+
+    def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:
+        """The chosen one's."""
+        return self._of(facts, precision).room(facts, precision, ranks)
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """The chosen one's."""

@@ -1,11 +1,13 @@
 """The CPU engine: how `penstock_engine` is built and run, and what it takes."""
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from penstock.adapters.engines.marks import mark_of
-from penstock.domain.model import ModelFacts, Precision
+from penstock.domain.adapting import stepped_room
+from penstock.domain.model import ModelFacts, Precision, Shape
 from penstock.domain.profile import REFERENCE_TOKENS
 from penstock.ports.engine import EngineSpec, Launch, Needs
 
@@ -54,9 +56,9 @@ class CpuRecipe:
         """
         return Precision.BF16 if facts.is_encoder else Precision.INT8
 
-    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
-        """Weights as held, the KV cache, activations of a prefill chunk, and the process itself."""
-        weights = facts.parameters * _WEIGHTS[precision]
+    def needs(self, facts: ModelFacts, precision: Precision, room: int = 0) -> Needs:
+        """Weights as held, the KV cache, activations of a prefill chunk, room for adapters, and the process itself."""
+        weights = facts.parameters * _WEIGHTS[precision] + _room_bytes(facts.shape, room)
         shape = facts.shape
         if shape is None or facts.is_encoder:
             longest = max(facts.context_length, 512) * (shape.hidden + shape.intermediate if shape else 8192) * 4
@@ -73,6 +75,10 @@ class CpuRecipe:
     def adapts(self, facts: ModelFacts) -> bool:
         """By the architecture."""
         return facts.architecture in ADAPTABLE
+
+    def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:  # noqa: ARG002 - for all
+        """In steps, as it is part of every product."""
+        return stepped_room(ranks)
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """Converts and checks."""
@@ -112,9 +118,20 @@ class CpuRecipe:
             "--prefill-chunk",
             str(PREFILL_CHUNK),
             "--watch-stdin",
-            *(("--adaptable",) if spec.adaptable else ()),
+            *(("--adaptable", str(spec.room)) if spec.room else ()),
         )
         return Launch(command, spec.environment, log, stdin_watch=True)
+
+
+def _room_bytes(shape: Shape | None, room: int) -> int:
+    """Two matrices for each layer, of four bytes: as used, as read, and once more while an adapter comes or goes."""
+    if shape is None:
+        return 0
+    queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    attention = 4 * shape.hidden + 2 * queries + 2 * keys
+    # Experts take none.
+    between = 0 if shape.experts else 3 * (shape.hidden + shape.intermediate)
+    return 3 * 4 * room * shape.layers * (attention + between)
 
 
 def _program(command: str) -> tuple[str, ...]:

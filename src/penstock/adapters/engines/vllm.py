@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,7 +65,7 @@ class VllmRecipe:
         """As models are trained and published."""
         return Precision.BF16
 
-    def needs(self, facts: ModelFacts, precision: Precision) -> Needs:
+    def needs(self, facts: ModelFacts, precision: Precision, room: int = 0) -> Needs:  # noqa: ARG002 - held always
         """Weights, KV cache, and what each GPU's process takes for itself."""
         size = vllm_plan.size(facts, precision, self._hardware, self._wishes)
         return Needs(size.memory, size.running, self._max_queue, size.kv_tokens)
@@ -72,6 +73,10 @@ class VllmRecipe:
     def adapts(self, facts: ModelFacts) -> bool:
         """Texts, where adapters are let in."""
         return self._wishes.adapters > 0 and facts.task is not Task.EMBEDDINGS
+
+    def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:  # noqa: ARG002 - as set
+        """As set: so many adapters of a rank."""
+        return self._wishes.adapters * self._wishes.adapter_rank if ranks else 0
 
     def build(self, spec: EngineSpec, log: Path) -> Launch:
         """Nothing is converted: looks whether vLLM is still there."""
@@ -92,7 +97,7 @@ class VllmRecipe:
     def serve(self, spec: EngineSpec, address: str, log: Path) -> Launch:
         """`vllm serve`, on a Unix socket or a loopback port."""
         place = _place(spec, vllm_address.place_of(address))
-        wishes = self._wishes if spec.adaptable else replace(self._wishes, adapters=0)
+        wishes = self._wishes if spec.room else replace(self._wishes, adapters=0)
         told = vllm_plan.arguments(spec.facts, spec.precision, self._hardware, wishes, place, version=self.version)
         command = (*self._leashed(), "-m", MODULE, *told, *_pooler(spec))
         variables = vllm_plan.environment(spec.facts, spec.precision, self._hardware, wishes)

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 from penstock.adapters.models.document import Damaged, Document, read_json
-from penstock.adapters.models.weights import read_file
+from penstock.adapters.models.weights import read_shapes
 from penstock.domain.model import AdapterFacts
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 MLFLOW = "peft"
 """The folder where MLflow puts an adapter."""
 NAME_LIMIT = 500
+DOWN = ".lora_A.weight"
+MATRIX = 2
+MAX_RANK = 1 << 16
 MORE = (
     "use_dora",
     "lora_bias",
@@ -41,9 +44,11 @@ def read_adapter(folder: Path) -> AdapterFacts:
         raise Damaged(
             f"{PICKLE} is a pickle, which can run code when it is read: save the adapter again as safetensors."
         )
-    read_file(folder / WEIGHTS)
+    shapes = read_shapes(folder / WEIGHTS)
+    ranks = [shape[0] for name, shape in shapes.items() if name.endswith(DOWN) and len(shape) == MATRIX]
     base = config.text("base_model_name_or_path") or ""
-    return AdapterFacts(base[:NAME_LIMIT], config.integer("r", 8, high=1 << 16))
+    # A rank_pattern may give layers more than `r`.
+    return AdapterFacts(base[:NAME_LIMIT], max(ranks, default=config.integer("r", 8, high=MAX_RANK)))
 
 
 def _more(config: Document) -> str:

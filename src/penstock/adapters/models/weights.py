@@ -36,8 +36,12 @@ def read_weights(folder: Path) -> Weights:
 
 def read_file(path: Path) -> Weights:
     """Of one file; raises Damaged as `read_weights` does."""
-    length = _size(path)
-    return Weights(_count(path, length), length)
+    return Weights(sum(math.prod(shape) for shape in read_shapes(path).values()), _size(path))
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of one file, by name; raises Damaged as `read_weights` does."""
+    return _shapes(path, _size(path))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -69,8 +73,7 @@ def _size(path: Path) -> int:
         raise Damaged(f"The weights file {path.name} is missing.") from error
 
 
-def _count(path: Path, length: int) -> int:
-    """Parameters in one file."""
+def _shapes(path: Path, length: int) -> dict[str, tuple[int, ...]]:
     with path.open("rb") as file:
         start = file.read(8)
         header_size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0  # noqa: PLR2004 - a 64-bit length
@@ -79,11 +82,11 @@ def _count(path: Path, length: int) -> int:
         header = parse_json(os.pread(file.fileno(), header_size, 8), f"The header of {path.name}")
     room = length - 8 - header_size
     tensors = [(name, tensor) for name, tensor in header.values.items() if name != "__metadata__"]
-    return sum(_tensor(path.name, name, tensor, room) for name, tensor in tensors)
+    return {name: _tensor(path.name, name, tensor, room) for name, tensor in tensors}
 
 
-def _tensor(file: str, name: str, tensor: Any, room: int) -> int:
-    """A tensor's number of parameters; `room` is what the file has for data, in bytes."""
+def _tensor(file: str, name: str, tensor: Any, room: int) -> tuple[int, ...]:
+    """A tensor's shape; `room` is what the file has for data, in bytes."""
     try:
         dtype, shape, (begin, end) = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
         sane = len(shape) <= MAX_DIMENSIONS and all(type(side) is int and 0 <= side <= MAX_SIDE for side in shape)
@@ -95,4 +98,4 @@ def _tensor(file: str, name: str, tensor: Any, room: int) -> int:
         raise Damaged(f"{file}: tensor {name!r:.80} does not fit into the file, which may be cut short.")
     if len(shape) > 1 and dtype not in _FLOATS:
         raise Damaged(f"{file}: tensor {name!r:.80} is {dtype}; only F32, F16 and BF16 weights can be served.")
-    return count
+    return tuple(shape)
