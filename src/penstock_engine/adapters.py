@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock_engine.adapter import read_adapter
 from penstock_engine.errors import EngineError
@@ -14,7 +14,7 @@ from penstock_engine.selfcheck import check_adapters
 from penstock_engine.work import Decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
     from pathlib import Path
 
     from penstock_engine.adapter import Adapter
@@ -49,16 +49,18 @@ class Adapters:
         self._loop = loop
         self._precision = precision
         self._one = asyncio.Lock()
-        self._leaving = ""
+        self._changes: set[asyncio.Task[None]] = set()
+        self._changing = ""
+        """One that is loaded or dropped just now: it may be gone by the next step, and a step cannot do without it."""
 
     @property
     def names(self) -> list[str]:
         """Of those that requests may choose."""
-        return sorted(name for name in self._decoder.adapters if name != self._leaving)
+        return sorted(name for name in self._decoder.adapters if name != self._changing)
 
     def get(self, name: str) -> Adapter | None:
         """One that requests may choose, or None."""
-        return self._decoder.adapters.get(name) if name != self._leaving else None
+        return self._decoder.adapters.get(name) if name != self._changing else None
 
     async def load(self, name: str, folder: Path) -> None:
         """From now on requests may choose it. Does nothing if it is there.
@@ -66,31 +68,47 @@ class Adapters:
         Raises BadRequest with the reason if it is not an adapter of this model, InUse if another has the name, Busy if
         there is no room to check it.
         """
+        await asyncio.shield(self._begun(self._load(name, folder)))
+
+    async def drop(self, name: str) -> None:
+        """Nobody can choose it any more. Does nothing if it is not there. Raises InUse while requests run with it."""
+        await asyncio.shield(self._begun(self._drop(name)))
+
+    def _begun(self, change: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Goes on where whoever asked has left: the next change builds on what this one leaves."""
+        task = asyncio.create_task(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return task
+
+    async def _load(self, name: str, folder: Path) -> None:
         async with self._one:
             known = self._decoder.adapters.get(name)
             if known is not None and known.folder == folder:
                 return
             if known is not None:
                 raise InUse(f"another adapter has the name {name!r:.200}: drop it first")
+            self._changing = name
             try:
                 made = await asyncio.to_thread(self._with, name, folder)
                 await asyncio.wrap_future(self._loop.between(partial(self._take, made, name)))
             except EngineError as error:
                 raise BadRequest(str(error)) from error
+            finally:
+                self._changing = ""
             _log.info("adapter %s loaded", name)
 
-    async def drop(self, name: str) -> None:
-        """Nobody can choose it any more. Does nothing if it is not there. Raises InUse while requests run with it."""
+    async def _drop(self, name: str) -> None:
         async with self._one:
             if name not in self._decoder.adapters:
                 return
-            self._leaving = name
+            self._changing = name
             try:
                 left = [one for one in self._decoder.adapters.values() if one.name != name]
                 made = await asyncio.to_thread(self._decoder.stack, left)
                 await asyncio.wrap_future(self._loop.between(partial(self._leave, made, name)))
             finally:
-                self._leaving = ""
+                self._changing = ""
             _log.info("adapter %s dropped", name)
 
     def _with(self, name: str, folder: Path) -> Stack:

@@ -118,9 +118,15 @@ class EngineLoop:
             self._wake.notify()
 
     def between(self, make: Callable[[], Made]) -> Future[Made]:
-        """The step thread calls `make` before its next step, with all that was submitted before in its books."""
+        """The step thread calls `make` before its next step, with all that was submitted before in its books.
+
+        Once it has ended, the future is cancelled.
+        """
         future: Future[Made] = Future()
         with self._wake:
+            if self._closed:
+                future.cancel()
+                return future
             self._calls.append(_Call(make, future))
             self._wake.notify()
         return future

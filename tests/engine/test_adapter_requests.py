@@ -1,6 +1,7 @@
 """Whoever runs the engine says with which adapter a request is computed, and which ones there are."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ async def client(model):
         adaptable=decoder,
     )
     async with serving(service, metrics) as opened:
-        opened.decoder, opened.loop_of_steps = decoder, service.loop
+        opened.decoder, opened.loop_of_steps, opened.adapters = decoder, service.loop, service.adapters
         yield opened
 
 
@@ -160,6 +161,39 @@ async def test_one_that_requests_run_with_stays(client, monkeypatch):
     assert "requests run with adapter 'legal'" in await dropping
     assert (await answer)["model"] == "legal"
     await delete(client, "legal")
+
+
+async def test_one_whose_caller_leaves_is_checked_before_the_next_is_added_to_it(client, folder, monkeypatch):
+    """Otherwise the next one would bring it back after its check has failed."""
+    added, stack, here = asyncio.Event(), client.decoder.stack, asyncio.get_running_loop()
+
+    def noted(adapters):
+        made = stack(adapters)
+        if "new" in made.adapters:
+            here.call_soon_threadsafe(added.set)
+        return made
+
+    monkeypatch.setattr(client.decoder, "stack", noted)
+    client.decoder.pace()
+    first = asyncio.create_task(client.adapters.load("wild", folder))
+    async with asyncio.timeout(20):
+        while not client.decoder.entered:  # noqa: ASYNC110 - the step thread knows no events of this loop
+            await asyncio.sleep(0.001)
+    first.cancel()
+    second = asyncio.create_task(client.adapters.load("new", folder))
+    with suppress(TimeoutError):  # it has the time to go wrong
+        await asyncio.wait_for(added.wait(), 0.3)
+    assert client.adapters.get("wild") is None, "nobody can choose it before it is checked"
+    client.decoder.permits.release(1000)
+    await second
+    assert first.cancelled()
+    assert client.adapters.names == ["legal", "new", "support"]
+
+
+async def test_once_the_steps_have_ended_nothing_is_called_between_them(client, folder):
+    await asyncio.to_thread(client.loop_of_steps.stop)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(client.adapters.load("new", folder), 20)
 
 
 async def test_one_is_checked_in_blocks_that_nobody_has(client, folder):
