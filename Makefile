@@ -51,7 +51,7 @@ unit:
 reference:
 	$(CLIENT_PYTEST) tests/reference
 
-models: setup-tests  ## Write docs/models.md from what the tests of families show
+models: setup-tests  ## Write docs/models.md from what tests of families show, of vLLM too (PENSTOCK_VLLM_PYTHON=...)
 	rm -rf build/models && mkdir -p build/models
 	MODELS_TABLE=$(CURDIR)/build/models $(CLIENT_PYTEST) tests/reference
 	MODELS_TABLE=$(CURDIR)/build/models $(PYTEST) tests/engine/test_family_tools.py tests/engine/test_vllm_families.py

@@ -15,7 +15,7 @@ Facts = dict[str, dict[str, dict[str, str]]]
 """What was shown, by family, engine and column."""
 DOCS = Path(__file__).parents[1] / "docs"
 FACTS, PAGE = DOCS / "models.json", DOCS / "models.md"
-ENGINES = ("CPU int8", "CPU bf16", "CPU fp32", "vLLM")
+ENGINES = ("CPU int8", "CPU bf16", "CPU fp32", "vLLM bf16", "vLLM fp32", "vLLM")
 COLUMNS = ("equals reference", "chat", "tools", "JSON", "logprobs", "LoRA", "tokens/s")
 FAMILIES = (
     "Llama 2",

@@ -1,11 +1,9 @@
 """Tools and forms with every family's own arithmetic, in 8 and 16 bits, and in its own form of chats."""
 
-import json
-
-import jsonschema
 import pytest
 from engine_fakes import byte_level, write_model
 from engine_http import post
+from family_answers import CALL, HELD, check_call, check_held
 from family_templates import FORMS
 from shown_cells import shown
 from tiny_families import DBRX, MIXTRAL, MPT, QWEN2, write_family
@@ -28,15 +26,6 @@ FAMILIES = [
     for family in form.families
     for own in ((False, True) if name in NATIVE else (False,))
 ]
-SCHEMA = {
-    "type": "object",
-    "properties": {"river": {"type": "string", "maxLength": 9}, "days": {"type": "integer", "minimum": 1}},
-    "required": ["river", "days"],
-    "additionalProperties": False,
-}
-TOOL = {"type": "function", "function": {"name": "flow", "parameters": SCHEMA, "strict": True}}
-FORM = {"type": "json_schema", "json_schema": {"name": "flow", "schema": SCHEMA}}
-ASK = {"messages": [{"role": "user", "content": "How much?"}], "max_tokens": 400, "seed": 3}
 
 
 def write_weights(folder, family):
@@ -62,20 +51,12 @@ def served(open_text, tmp_path):
 @pytest.mark.parametrize(("name", "family", "own"), FAMILIES)
 async def test_a_family_calls_tools_and_answers_in_a_form(served, name, family, own, precision):
     async with served(name, family, precision, own) as client:
-        called = (await post(client, ASK | {"tools": [TOOL], "tool_choice": "required"}))["choices"][0]
-        assert called["finish_reason"] == "tool_calls"
-        assert called["message"]["tool_calls"]
-        for call in called["message"]["tool_calls"]:
-            assert call["function"]["name"] == "flow"
-            jsonschema.validate(json.loads(call["function"]["arguments"]), SCHEMA)
+        check_call((await post(client, CALL))["choices"][0])
         shown(family, f"CPU {precision}", "tools", "called, validated")
-        body = ASK | {"response_format": FORM, "logprobs": True, "top_logprobs": 2}
-        held = (await post(client, body))["choices"][0]
-        assert held["finish_reason"] == "stop"
-        jsonschema.validate(json.loads(held["message"]["content"]), SCHEMA)
+        held = (await post(client, HELD))["choices"][0]
+        check_held(held)
         assert bool(held["message"].get("reasoning_content")) is name.startswith("DeepSeek")
         shown(family, f"CPU {precision}", "JSON", "validated")
-        assert all(len(entry["top_logprobs"]) == 2 for entry in held["logprobs"]["content"])
 
 
 @pytest.mark.parametrize("family", ["MPT", "DBRX"])

@@ -14,8 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).with_name("driver.py")
+FRONT = Path(__file__).with_name("vllm_front.py")
+VLLM = os.environ.get("PENSTOCK_VLLM_PYTHON", "")
+"""An interpreter that has vLLM, if there is one."""
 LOAD_S = 120
 """What the engine is given to load a model of the tests."""
+START_S = 600
+"""What vLLM is given to start; it compiles first, and answers its first requests slowly too."""
 sys.path.append(str(ROOT / "tests" / "engine"))  # the forms of chats are there, and the cells of the table
 
 
@@ -62,18 +67,65 @@ def served(tmp_path_factory):
         command = [python(), "-m", "penstock_engine", "serve", "--watch-stdin", "--served-model-name", "tiny"]
         command += ["--model", model, "--cache", folder / "cache", "--precision", precision]
         command += ["--task", f"llm/v1/{task}", "--kv-bytes", str(64 << 20), "--socket", socket]
-        # It ends when its stdin does.
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            _wait_until_it_serves(process)
-            transport = httpx2.HTTPTransport(uds=str(socket))
-            with httpx2.Client(transport=transport, base_url="http://engine", timeout=LOAD_S) as client:
-                yield client
+        with _running(command, LOAD_S), _client(socket, LOAD_S) as client:
+            yield client
 
     return opened
 
 
-def _wait_until_it_serves(process):
-    lines, timer = [], threading.Timer(LOAD_S, process.kill)
+@pytest.fixture(scope="session")
+def vllm(tmp_path_factory):
+    """vllm(model, precision, task, ...): two clients of a vLLM that serves the model meanwhile.
+
+    One is asked as the platform asks, the other is vLLM's own. `adapters` are {name: folder}. `refused`: the model is
+    one that the launch plan refuses. `published`: sizes of the family's real models that the plan goes by.
+    """
+    if not VLLM:
+        pytest.skip("PENSTOCK_VLLM_PYTHON names no interpreter that has vLLM")
+    cache = tmp_path_factory.mktemp("cache")
+
+    @contextmanager
+    def opened(model, precision, task="chat", **more):
+        folder = tmp_path_factory.mktemp("vllm")
+        ours, own = folder / "ours", folder / "own"
+        job = {"python": VLLM, "model": str(model), "precision": precision, "task": f"llm/v1/{task}"}
+        job |= {"cache": str(cache), "folder": str(folder), "socket": str(ours), "direct": str(own), **more}
+        (folder / "job.json").write_text(json.dumps(job))
+        with (
+            _running([python(), FRONT, folder / "job.json"], START_S),
+            _client(ours, START_S) as client,
+            _client(own, START_S) as direct,
+        ):
+            yield client, direct
+
+    return opened
+
+
+@contextmanager
+def _running(command, limit_s):
+    """A program that says when it serves, and ends when its stdin does."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        _wait_until_it_serves(process, limit_s)
+        # or it would stand still when nobody reads what else it says
+        reading = threading.Thread(target=process.stdout.read)
+        reading.start()
+        try:
+            yield
+        finally:
+            process.stdin.close()
+            reading.join()
+
+
+@contextmanager
+def _client(socket, limit_s):
+    transport = httpx2.HTTPTransport(uds=str(socket))
+    with httpx2.Client(transport=transport, base_url="http://engine", timeout=limit_s) as client:
+        yield client
+
+
+def _wait_until_it_serves(process, limit_s):
+    lines, timer = [], threading.Timer(limit_s, process.kill)
     timer.start()
     try:
         for line in process.stdout:
@@ -82,7 +134,7 @@ def _wait_until_it_serves(process):
                 return
     finally:
         timer.cancel()
-    raise AssertionError("".join(lines[-20:]))
+    raise AssertionError("".join(lines[-40:]))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ ADAPTED = (
     "mistral-window",
     "mixtral",
 )
+CHOSEN = ("all", "attention", "")
+ASKED = prompts((60, 60, 60))
 
 
 def write(folder, model, modules, rank, seed):
@@ -41,23 +43,33 @@ def write(folder, model, modules, rank, seed):
     return added
 
 
+def written(folder, model, *, experts):
+    """Two adapters in folders of their own, and what each adds to the weights: {name: {weight: addition}}."""
+    return {
+        "all": write(folder / "all", model, ATTENTION if experts else MODULES, 8, 1),
+        "attention": write(folder / "attention", model, ("q_proj", "v_proj"), 4, 2),
+    }
+
+
+def merged(model, adapters):
+    """(adapter, prompt) of each request in turn, while the model has the adapter merged into it."""
+    plain = {key: value.clone() for key, value in model.state_dict().items()}
+    for adapter, prompt in zip(CHOSEN, ASKED, strict=True):
+        added = adapters.get(adapter, {})
+        model.load_state_dict({key: value + added.get(key, 0) for key, value in plain.items()})
+        yield adapter, prompt
+    model.load_state_dict(plain)
+
+
 @pytest.mark.parametrize("name", ADAPTED)
 def test_adapters_equal_the_reference_with_them_merged(tmp_path, engine, shown, name):
     case = CASES[name]
     model = make(case, tmp_path / "base")
-    adapters = {
-        "all": write(tmp_path / "all", model, ATTENTION if case.experts else MODULES, 8, 1),
-        "attention": write(tmp_path / "attention", model, ("q_proj", "v_proj"), 4, 2),
-    }
-    plain = {key: value.clone() for key, value in model.state_dict().items()}
-    chosen = ["all", "attention", ""]
-    asked = prompts((60, 60, 60))
+    adapters = written(tmp_path, model, experts=case.experts)
     folders = {each: str(tmp_path / each) for each in adapters}
-    found = engine(tmp_path / "base", asked, steps=STEPS, adapters=folders, chosen=chosen)
+    found = engine(tmp_path / "base", ASKED, steps=STEPS, adapters=folders, chosen=CHOSEN)
     close = {}
-    for number, (prompt, adapter) in enumerate(zip(asked, chosen, strict=True)):
-        added = adapters.get(adapter, {})
-        model.load_state_dict({key: value + added.get(key, 0) for key, value in plain.items()})
+    for number, (_, prompt) in enumerate(merged(model, adapters)):
         tokens, logprobs = reference_greedy(model, prompt)
         assert found["fp32"][f"tokens{number}"].tolist() == tokens
         np.testing.assert_allclose(found["fp32"][f"logprobs{number}"], logprobs, atol=3e-5)
