@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
 from penstock.adapters.clock import SystemClock
-from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.clients import EngineClients
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.engines.vllm_relay import VllmRelay
 from penstock.adapters.foundation.catalogue import load_foundation
@@ -331,7 +331,7 @@ async def _gateway(
         Loop("secrets", lambda: abroad.prepare(served.table), clock, period_s=30),
         *served.limits.loops,
     ]
-    ledger, engines = Ledger(journal, clock), HttpEngineClient()
+    ledger, engines = Ledger(journal, clock), EngineClients()
     parts = served.limits
     quotas = Quotas(clock, served.foundation.quotas(), parts.terms, parts.leasing)
     observer = watching.observer

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from penstock.adapters.artifacts.folder import FolderArtifacts
-from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.clients import EngineClients
 from penstock.adapters.mail.smtp import Security, Server, SmtpMailer
 from penstock.adapters.store.store import SqlStore
 from penstock.bootstrap.engines import Engines
@@ -58,7 +58,7 @@ class _Ground:
     artifacts: FolderArtifacts
     cluster: Cluster
     recipe: EngineRecipe
-    client: HttpEngineClient
+    client: EngineClients
     clock: Clock
     folders: Folders
     quiet: Quiet
@@ -164,7 +164,7 @@ def _ground(
     folder = settings.data_dir.absolute() / "engines"
     folders = Folders(cache=folder / "cache", logs=folder / "logs")
     folders.cache.mkdir(parents=True, exist_ok=True)
-    cluster, client, quiet = engines.cluster, HttpEngineClient(), Quiet(gate, clock)
+    cluster, client, quiet = engines.cluster, EngineClients(), Quiet(gate, clock)
     offers = Offers(store, cluster, engines.recipe, engines.gauge, foundation)
     adapting = Adapting(store, artifacts, client)
     profiler = Profiler(store, client, cluster, clock, quiet, budget_s=settings.serving.profile_budget_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.clients import EngineClients
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.control.authenticator import Authenticator
 from penstock.domain.foundation import Notice
@@ -82,7 +82,7 @@ class Plane:
         )
         ledger = Ledger(self.journal, clock)
         abroad = Abroad(self.provider, self.secrets)
-        client, quotas = HttpEngineClient(), Quotas(clock)
+        client, quotas = EngineClients(), Quotas(clock)
         gateway = Gateway(self.table, carrier, ledger, client, self.running, abroad, limits, quotas, self.observer)
         self.app = DataPlane(
             gateway,

@@ -2,8 +2,6 @@
 
 from http import HTTPStatus
 
-import aiohttp
-
 from penstock.adapters.engines.client import AWAY, session_with
 
 WAKE_S = 120.0
@@ -36,6 +34,6 @@ async def _sleeps(address: str) -> bool:
     try:
         async with session_with(address, WAKE_S) as session, session.get("/is_sleeping") as answer:
             told = await answer.json(content_type=None)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+    except (*AWAY, ValueError):
         return False
     return isinstance(told, dict) and told.get("is_sleeping") is True
