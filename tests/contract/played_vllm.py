@@ -36,6 +36,7 @@ def flags():
     for name in ("enable-prefix-caching", "enable-auto-tool-choice"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--gpu-memory-utilization", type=float, default=0.92)
+    parser.add_argument("--reasoning-parser", choices=["deepseek_r1"])
     parser.add_argument("--tool-call-parser", choices=["llama3_json", "mistral", "hermes"])
     parser.add_argument("--pooler-config", type=json.loads)
     return parser
@@ -64,6 +65,7 @@ class Played:
         for path in ("/v1/completions", "/v1/chat/completions"):
             app.router.add_post(path, self.generate)
         app.router.add_post("/v1/embeddings", self.embed)
+        app.router.add_post("/tokenize", self.tokenize)
         if self.given.enable_sleep_mode and os.environ.get("VLLM_SERVER_DEV_MODE") == "1":
             app.router.add_post("/sleep", self.sleep)
             app.router.add_post("/wake_up", self.wake)
@@ -79,7 +81,7 @@ class Played:
     async def metrics(self, _):
         return web.Response(
             text="# HELP vllm:cache_config_info Information\n"
-            'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="256",swap="None"} 1.0\n'
+            'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="256",num_cpu_blocks="None"} 1.0\n'
             f'vllm:num_requests_running{{engine="0"}} {self.running}.0\n'
         )
 
@@ -91,7 +93,7 @@ class Played:
             "slept": self.slept,
             "flags": vars(self.given),
         }
-        names = ("CUDA_VISIBLE_DEVICES", "PYTHONPATH", "VLLM_CACHE_ROOT", "HF_HUB_OFFLINE", "VLLM_CPU_KVCACHE_SPACE")
+        names = ("CUDA_VISIBLE_DEVICES", "PYTHONPATH", "VLLM_CACHE_ROOT", "HF_HUB_OFFLINE")
         return web.json_response({**told, "environment": {name: os.environ.get(name) for name in names}})
 
     async def body(self, request):
@@ -108,15 +110,23 @@ class Played:
             return body, error(400, "suffix is not currently supported")
         return body, None
 
+    async def tokenize(self, request):
+        count = len((await request.json())["prompt"])
+        return web.json_response({"count": count, "max_model_len": self.given.max_model_len, "tokens": [7] * count})
+
     async def generate(self, request):
         body, refused = await self.body(request)
         if refused is not None:
             return refused
         chat = request.path.startswith("/v1/chat")
         tokens = body.get("max_tokens") or 16
+        if tokens > self.given.max_model_len and not body.get("stream"):
+            return error(400, f"max_tokens={tokens} cannot be greater than max_model_len={self.given.max_model_len}.")
         if not body.get("stream"):
-            text = "x" * tokens
-            choice = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            thought = tokens // 2 if self.given.reasoning_parser else 0
+            text = "x" * (tokens - thought)
+            message = {"role": "assistant", "content": text, "reasoning": "t" * thought or None}
+            choice = {"message": message} if chat else {"text": text}
             choices = [{"index": 0, "finish_reason": "length", **choice}]
             return web.json_response({"id": "a", "model": "m", "choices": choices, "usage": self.usage(tokens)})
         return await self.stream(request, body, tokens, chat=chat)
@@ -127,8 +137,10 @@ class Played:
         await response.prepare(request)
         self.running += 1
         try:
+            thought = tokens // 2 if chat and self.given.reasoning_parser else 0
             for number in range(1, tokens + 1):
                 said = {"delta": {"content": "x"}} if chat else {"text": "x"}
+                said = {"delta": {"reasoning": "t"}} if number <= thought else said
                 event = {"id": "a", "choices": [{"index": 0, "finish_reason": None, **said}]}
                 if options.get("continuous_usage_stats"):
                     event["usage"] = self.usage(number)
@@ -179,6 +191,11 @@ class Played:
             return error(400, f"The lora adapter '{body['lora_name']}' has already been loaded.")
         if not await asyncio.to_thread(Path(body["lora_path"]).is_dir):
             return error(404, f"No adapter found for {body['lora_path']}")
+        found = Path(body["lora_path"], "adapter_config.json")
+        rank = json.loads(await asyncio.to_thread(found.read_text))["r"]
+        if rank > self.given.max_lora_rank:
+            why = f"LoRA rank {rank} is greater than max_lora_rank {self.given.max_lora_rank}."
+            return error(500, f"Call to add_lora method failed: Worker failed with error '{why}', please check the log")
         self.adapters[body["lora_name"]] = body["lora_path"]
         return web.Response(text="Success: LoRA adapter added successfully")
 
@@ -200,7 +217,9 @@ async def serve(given):
 
 
 def main():
-    arguments = [one for one in sys.argv[1:] if one != "-I"]
+    arguments = sys.argv[1:]
+    while arguments[0] in {"-I", "-W"}:
+        arguments = arguments[1 + (arguments[0] == "-W") :]
     if arguments[0] == "-c":
         sys.stdout.write("0.33.0\n")
         return

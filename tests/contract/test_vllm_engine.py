@@ -1,7 +1,4 @@
-"""vLLM's recipe, relay and client: against a vLLM that is played, and against a real one where there is one.
-
-PENSTOCK_VLLM_PYTHON names an interpreter that has vLLM, for GPUs or for CPUs.
-"""
+"""vLLM's recipe, relay and client, against a vLLM that is played; test_vllm_real.py has a real one."""
 
 import asyncio
 import json
@@ -10,32 +7,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import aiohttp
 import pytest
+from vllm_kit import CHAT, PROMPT, Kit, ended, read_model, stream, thinking, write
 
-from penstock.adapters.clusters.gpus import GpuDevice, find_gpus, grouped
-from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.clusters.sleeping import SleepingCluster
 from penstock.adapters.engines import vllm_address
-from penstock.adapters.engines.client import HttpEngineClient
-from penstock.adapters.engines.relay import EngineRelay
-from penstock.adapters.engines.vllm import VllmRecipe, vllm_version
-from penstock.adapters.engines.vllm_relay import VllmRelay
+from penstock.adapters.engines.vllm import vllm_version
 from penstock.adapters.engines.vllm_sleep import VllmSleeper
-from penstock.adapters.models.reader import FolderReader
 from penstock.control.watch import last_words
 from penstock.domain.errors import EngineFailed, InvalidParameter, InvalidRequest
 from penstock.domain.model import Precision, Task
 from penstock.domain.vllm_plan import GIB, Hardware, Wishes
 from penstock.gateway.tail import Tail
-from penstock.ports.engine import EngineSpec
+from penstock.testing.tiny_adapter import adapter_files
 from penstock.testing.tiny_llama import version_files
-
-REAL = os.environ.get("PENSTOCK_VLLM_PYTHON", "")
-PROMPT = [7, 8, 9, 10] * 8
-CARD = Hardware(1, 80 * GIB, 64 * GIB)
-GPU = GpuDevice("gpu0", "gpu/Played/1", (3,), 80 * GIB)
-CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
@@ -54,78 +39,6 @@ async def kit(tmp_path, python):
     made = Kit(tmp_path, python, await read_model(tmp_path / "model"))
     yield made
     await made.close()
-
-
-async def read_model(folder):
-    for path, content in version_files().items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return await FolderReader().read(folder)
-
-
-class Kit:
-    def __init__(self, folder, python, facts, *, hardware=CARD, gpus=(GPU,), wishes=None):
-        self.folder, self.python, self.facts = folder, python, facts
-        self.cluster = LocalCluster(folder / "run", memory_fraction=0.8, gpus=gpus)
-        self.hardware, self.wishes = hardware, wishes or Wishes(8, adapters=2, sleeps=True)
-        self.relay, self.client = VllmRelay(EngineRelay()), HttpEngineClient()
-        self.address = ""
-        (folder / "cache").mkdir()
-
-    @property
-    def recipe(self):
-        return VllmRecipe(self.python, "0.33.0", self.hardware, self.wishes, max_queue=4)
-
-    def spec(self, **changes):
-        needs = self.recipe.needs(self.facts, Precision.BF16)
-        spec = EngineSpec(self.folder / "model", self.folder / "cache", self.facts, "main.a.b/1", Precision.BF16, needs)
-        return replace(spec, **changes)
-
-    async def start(self, spec=None, device="gpu0"):
-        spec = spec or self.spec()
-        self.address = self.recipe.address(spec, self.cluster.address("r1"))
-        launch = self.recipe.serve(spec, self.address, self.folder / "server.log")
-        return await self.cluster.start(replace(launch, device=device))
-
-    async def ready(self, limit_s=60, **named):
-        process = await self.start(**named)
-        async with asyncio.timeout(limit_s):
-            while not await self.client.healthy(self.address):
-                assert await self.cluster.exit_code(process) is None, await self.log()
-                await asyncio.sleep(0.05)
-        return process
-
-    async def log(self):
-        return await self.cluster.tail(self.folder / "server.log", 8192)
-
-    async def told(self):
-        socket = vllm_address.place_of(self.address).removeprefix("unix:")
-        async with (
-            aiohttp.ClientSession("http://engine", connector=aiohttp.UnixConnector(socket)) as session,
-            session.get("/seen") as answer,
-        ):
-            return await answer.json()
-
-    async def ask(self, path, body, **named):
-        return await self.relay.open(self.address, path, json.dumps(body).encode(), "req-1", namespace="e1", **named)
-
-    async def close(self):
-        await self.relay.close()
-        await self.cluster.close()
-
-
-async def ended(cluster, process):
-    async with asyncio.timeout(60):
-        while (status := await cluster.exit_code(process)) is None:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
-    return status
-
-
-async def stream(answer):
-    chunks = []
-    while chunk := await answer.chunk():
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def test_a_version_is_checked_served_measured_and_stopped(kit):
@@ -165,7 +78,6 @@ async def test_it_gets_its_device_its_files_and_an_environment_of_its_own(kit, m
         "PYTHONPATH": None,
         "VLLM_CACHE_ROOT": str(kit.folder / "cache" / "vllm"),
         "HF_HUB_OFFLINE": "1",
-        "VLLM_CPU_KVCACHE_SPACE": None,
     }
 
 
@@ -178,7 +90,7 @@ async def test_on_a_cpu_it_is_told_how_much_memory_and_sees_no_gpu(tmp_path, pyt
     finally:
         await kit.close()
     assert told["flags"]["tensor_parallel_size"] is None
-    assert told["environment"]["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert told["flags"]["kv_cache_memory_bytes"] == 4 * 512 * facts.shape.kv_bytes_per_token
 
 
 async def test_a_request_has_our_words_for_priority_and_namespace_and_none_of_its_operators(kit):
@@ -208,16 +120,18 @@ async def test_a_request_has_our_words_for_priority_and_namespace_and_none_of_it
 
 async def test_completions_may_fill_the_context_and_embeddings_take_their_instruction(kit):
     await kit.ready()
-    (await kit.ask("/v1/completions", {"prompt": "a"})).close()
+    for prompt in ("abc", ["abcd", "ab"], [7, 7], [[7, 7], [7]]):
+        (await kit.ask("/v1/completions", {"prompt": prompt})).close()
     (
         await kit.ask("/v1/embeddings", {"input": ["a", "b"], "instruction": "Find:", "encoding_format": "base64"})
     ).close()
     async with asyncio.timeout(20):
-        while len(seen := (await kit.told())["seen"]) < 2:  # noqa: ASYNC110 - another process
+        while len(seen := (await kit.told())["seen"]) < 5:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)
-    assert seen[0]["max_tokens"] is None
-    assert seen[1]["input"] == ["Find: a", "Find: b"]
-    assert "cache_salt" not in seen[1]
+    # It would end each after 16 tokens, and is told what the longest prompt leaves.
+    assert [one["max_tokens"] for one in seen[:4]] == [509, 508, 510, 510]
+    assert seen[4]["input"] == ["Find: a", "Find: b"]
+    assert "cache_salt" not in seen[4]
     for refused in ({"input": [1, 2], "instruction": "x"}, {"input": "a", "dimensions": 3}):
         with pytest.raises(InvalidRequest, match="parameter"):
             await kit.ask("/v1/embeddings", refused)
@@ -256,6 +170,46 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_not_as_if_it_were
     assert tail.usage().completion_tokens == 2
 
 
+async def test_a_measured_request_that_breaks_off_fails_with_what_the_engine_says(kit):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        said = b'data: {"id":"a","usage":{"completion_tokens":3}}\n\n'
+        said += b'data: {"error":{"message":"Core died","code":500}}\n\n'
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(said), said))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    told: list[int] = []
+    for place in (address, vllm_address.at(address)):
+        with pytest.raises(EngineFailed, match="The engine failed: Core died"):
+            await kit.client.measure(place, Task.CHAT, PROMPT, 12, told.append)
+    assert told == [3, 3]
+    server.close()
+    await server.wait_closed()
+
+
+async def test_thoughts_are_split_from_the_answer_and_have_our_name(tmp_path, python):
+    facts = await read_model(tmp_path / "model", thinking(version_files()))
+    kit = Kit(tmp_path, python, facts)
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+    try:
+        await kit.ready()
+        assert (await kit.told())["flags"]["reasoning_parser"] == "deepseek_r1"
+        answer = await kit.ask(CHAT, body)
+        message = json.loads(await answer.whole())["choices"][0]["message"]
+        answer.close()
+        answer = await kit.ask(CHAT, {**body, "stream": True})
+        said = await stream(answer)
+        answer.close()
+    finally:
+        await kit.close()
+    assert message == {"role": "assistant", "content": "xx", "reasoning_content": "tt"}
+    deltas = [json.loads(event.removeprefix(b"data: "))["choices"][0]["delta"] for event in said.split(b"\n\n")[:-2]]
+    assert deltas == [{"content": "", "reasoning_content": "t"}] * 2 + [{"content": "x"}] * 2
+
+
 async def test_what_vllm_refuses_is_refused_in_our_shape(kit):
     await kit.ready()
     answer = await kit.ask("/v1/completions", {"prompt": "a", "suffix": "b"})
@@ -286,11 +240,15 @@ async def test_adapters_are_loaded_chosen_and_dropped_while_it_runs(kit):
     await kit.ready(spec=kit.spec(room=32))
     assert (await kit.told())["flags"]["max_loras"] == 2
     folder = kit.folder / "adapter"
-    (folder / "peft").mkdir(parents=True)
+    write(folder / "peft", adapter_files(1, "main.a.b/1"))
     for _ in range(2):
         assert await kit.client.load_adapter(kit.address, "main.a.legal/1", folder) == ""
     why = await kit.client.load_adapter(kit.address, "main.a.odd/1", kit.folder / "nothing")
     assert why.startswith("No adapter found for")
+    config = folder / "peft" / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "r": 32}))
+    why = await kit.client.load_adapter(kit.address, "main.a.large/1", folder)
+    assert why == "LoRA rank 32 is greater than max_lora_rank 16."
     body = {"prompt": "a", "max_tokens": 1}
     answer = await kit.ask("/v1/completions", body, adapter="main.a.legal/1")
     await answer.whole()
@@ -371,29 +329,3 @@ async def test_it_sleeps_when_it_is_stopped_and_is_woken_as_another_replica(kit)
     answer = await kit.ask("/v1/completions", {"prompt": "a", "max_tokens": 1})
     assert answer.status == 200
     answer.close()
-
-
-@pytest.mark.skipif(not REAL, reason="PENSTOCK_VLLM_PYTHON names no interpreter that has vLLM")
-async def test_a_real_vllm_serves(tmp_path):
-    facts, version = await read_model(tmp_path / "model"), await vllm_version(REAL, "vllm.python")
-    gpus = grouped(await find_gpus(), 1)
-    hardware = Hardware(1, gpus[0].memory, int(0.8 * gpus[0].memory)) if gpus else Hardware(0, 12 * GIB, 12 * GIB)
-    kit = Kit(tmp_path, REAL, facts, hardware=hardware, gpus=gpus, wishes=Wishes(8))
-    assert not VllmRecipe(REAL, version, hardware, kit.wishes, max_queue=4).refusal(facts, Precision.BF16)
-    try:
-        process = await kit.ready(limit_s=280, device=gpus[0].name if gpus else "cpu")
-        assert await kit.client.kv_tokens(kit.address) >= facts.context_length
-        told: list[int] = []
-        await kit.client.measure(kit.address, Task.CHAT, PROMPT, 12, told.append)
-        assert told[-1] == 12
-        answer = await kit.ask(CHAT, {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "stream": True})
-        said = await stream(answer)
-        answer.close()
-        assert said.endswith(b"data: [DONE]\n\n")
-        assert b": usage " in said
-        answer = await kit.ask(CHAT, {"messages": [], "max_tokens": -1})
-        assert (answer.status, json.loads(await answer.whole())["error_code"]) == (400, "BAD_REQUEST")
-        answer.close()
-        await kit.cluster.stop(process, 30)
-    finally:
-        await kit.close()

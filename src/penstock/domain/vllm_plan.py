@@ -10,16 +10,22 @@ from dataclasses import dataclass
 from penstock.domain.model import ModelFacts, Precision, Shape, Task
 from penstock.domain.profile import REFERENCE_TOKENS
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 OVERHEAD = 3 * GIB
 """Of each GPU, or of the machine: the runtime, captured graphs, and what else a process of vLLM's holds."""
 BATCHED_TOKENS = 8192
 """Tokens of one step at most; prompts are computed in chunks of so many."""
 BLOCK = 16
 """Tokens that the KV cache is counted in."""
+CPU_BLOCK = 128
+"""The same on CPUs."""
 CPU_RUNNING = 32
 """Requests that run at a time on a CPU, at most."""
+CPU_HEADS = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
+"""Sizes of attention heads that its kernels for CPUs are made for; with another one it starts, and fails later."""
 _LAST_WITH_MPT = (0, 28)
+_CPU_CACHE_IN_BYTES = (0, 32)
+"""The first release of those that were looked at which is told a CPU's KV cache in bytes; older ones count in GiB."""
 _DRAINS = (0, 30)
 """The first release of those that were looked at which lets requests end when it is to stop."""
 DRAIN_S = 3600
@@ -103,7 +109,17 @@ def refusal(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes:
         return f"vLLM computes it in {' or '.join(_DTYPES)}, not in {precision}"
     if shape is None:
         return "vLLM's share of the device cannot be told: the sizes of the model are not known"
-    return _undivided(shape, hardware.parts) or _too_large(facts, precision, hardware, wishes)
+    return (
+        _uncomputed(shape, hardware)
+        or _undivided(shape, hardware.parts)
+        or _too_large(facts, precision, hardware, wishes)
+    )
+
+
+def adapts(facts: ModelFacts, hardware: Hardware, wishes: Wishes) -> bool:
+    """Whether it takes LoRA adapters of such a model there: on CPUs it dies with the first request to a mixture's."""
+    mixture = facts.shape is not None and facts.shape.experts > 0
+    return wishes.adapters > 0 and facts.task is not Task.EMBEDDINGS and not (mixture and not hardware.gpus)
 
 
 def size(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wishes) -> Size:
@@ -119,14 +135,25 @@ def size(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wi
     # A request seldom fills what it may have: half of those that run at a time fit with the reference's length.
     wanted = max(running // 2 * min(REFERENCE_TOKENS, facts.context_length), facts.context_length)
     room = max(hardware.memory - fixed, 0) // per_token
-    tokens = max(min(_blocks(wanted), room // BLOCK), 1) * BLOCK
+    block = BLOCK if hardware.gpus else CPU_BLOCK
+    tokens = max(min(-(-wanted // block), room // block), 1) * block
     return Size(fixed + tokens * per_token, tokens, tokens * per_token, min(facts.context_length, tokens), running)
 
 
 def arguments(
-    facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wishes, place: Place, *, version: str
+    facts: ModelFacts,
+    precision: Precision,
+    hardware: Hardware,
+    wishes: Wishes,
+    place: Place,
+    *,
+    version: str,
+    thinks: bool = False,
 ) -> tuple[str, ...]:
-    """What follows the name of that version on its command line. The model must not be one that is refused."""
+    """What follows the name of that version on its command line. The model must not be one that is refused.
+
+    `thinks`: its answers begin with thoughts, which end with `</think>`.
+    """
     found = size(facts, precision, hardware, wishes)
     told = ["serve", place.model, "--tokenizer", place.tokenizer, "--served-model-name", place.served_name]
     told += ["--uds", place.socket] if place.socket else ["--host", "127.0.0.1", "--port", str(place.port)]
@@ -139,28 +166,39 @@ def arguments(
         told += ["--tensor-parallel-size", str(hardware.gpus)]
         told += ["--gpu-memory-utilization", _share(found.memory, hardware.total)]
         told += ["--enable-sleep-mode"] if wishes.sleeps else []
+        told += ["--kv-cache-memory-bytes", str(found.kv_bytes // hardware.gpus)] if found.kv_bytes else []
+    elif _release(version) >= _CPU_CACHE_IN_BYTES:
+        # Told of none, it would look for most of the machine's memory, also where the model keeps none.
+        told += ["--kv-cache-memory-bytes", str(max(found.kv_bytes, MIB))]
     if facts.task is Task.EMBEDDINGS:
         return (*told, "--runner", "pooling")
-    if hardware.gpus and found.kv_bytes:
-        told += ["--kv-cache-memory-bytes", str(found.kv_bytes // hardware.gpus)]
     # Sampling is what requests say, as with the CPU engine, and not what the model's files propose.
     told += ["--enable-prefix-caching", "--generation-config", "vllm"]
     if wishes.adapters:
         told += ["--enable-lora", "--max-loras", str(wishes.adapters), "--max-lora-rank", str(wishes.adapter_rank)]
+    told += ["--reasoning-parser", "deepseek_r1"] if thinks and facts.task is Task.CHAT else []
     parser = tool_parser(facts)
     return (*told, *(("--enable-auto-tool-choice", "--tool-call-parser", parser) if parser else ()))
 
 
-def environment(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wishes) -> dict[str, str]:
+def environment(
+    facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wishes, *, version: str
+) -> dict[str, str]:
     """The variables that it runs with: nothing is fetched and nothing is reported; what is off by default is let in."""
     found = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    # Longer than the relay keeps a connection that nobody uses, so that it is seldom closed from the other end.
+    found["VLLM_HTTP_TIMEOUT_KEEP_ALIVE"] = "60"
     if hardware.gpus and wishes.sleeps:
         found["VLLM_SERVER_DEV_MODE"] = "1"
     if wishes.adapters:
         found["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+    if facts.task is Task.EMBEDDINGS:
+        # sentence-transformers cut texts at a length of their own, which is shorter than the positions that there are.
+        found["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] = "1"
     if not hardware.gpus:
-        kept = size(facts, precision, hardware, wishes).kv_bytes
-        found["VLLM_CPU_KVCACHE_SPACE"] = str(max(math.ceil(kept / GIB), 1))
+        if _release(version) < _CPU_CACHE_IN_BYTES:
+            kept = size(facts, precision, hardware, wishes).kv_bytes
+            found["VLLM_CPU_KVCACHE_SPACE"] = str(max(math.ceil(kept / GIB), 1))
         # The process is bound to its device's cores already; left to itself, it keeps one of them for its server.
         found["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     return found
@@ -183,6 +221,12 @@ def tool_parser(facts: ModelFacts) -> str:
 def _release(version: str) -> tuple[int, int]:
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _uncomputed(shape: Shape, hardware: Hardware) -> str:
+    if hardware.gpus or shape.head_dim in CPU_HEADS:
+        return ""
+    return f"vLLM computes no attention heads of {shape.head_dim} on CPUs"
 
 
 def _undivided(shape: Shape, parts: int) -> str:
@@ -208,10 +252,6 @@ def _too_large(facts: ModelFacts, precision: Precision, hardware: Hardware, wish
         f"it does not fit: in {precision} it takes {need / GIB:.1f} GiB with the least KV cache, and {device} may give "
         f"{hardware.memory / GIB:.1f} GiB"
     )
-
-
-def _blocks(tokens: int) -> int:
-    return -(-tokens // BLOCK)
 
 
 def _kv_bytes(shape: Shape, width: int, parts: int) -> int:

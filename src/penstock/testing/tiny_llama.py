@@ -7,6 +7,7 @@ from array import array
 from penstock.testing.tiny_tensors import pack
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, FEED = 64, 2, 4, 2, 128
+HEAD = HIDDEN // HEADS
 SPECIAL = ("<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>")
 VOCABULARY = 256 + len(SPECIAL)
 TEMPLATE = (
@@ -47,12 +48,15 @@ metadata:
 """
 
 
-def version_files(seed: int = 0) -> dict[str, bytes]:
-    """Path -> content of a version that can be served for chat. Another seed gives other weights."""
+def version_files(seed: int = 0, *, head: int = HEAD) -> dict[str, bytes]:
+    """Path -> content of a version that can be served for chat. Another seed gives other weights.
+
+    `head` is the size of an attention head: there are engines that do not compute one of 16.
+    """
     return {
         "MLmodel": MLMODEL.encode(),
-        "model/config.json": json.dumps({**CONFIG, "vocab_size": VOCABULARY}).encode(),
-        "model/model.safetensors": _filled(weights(), random.Random(seed)),  # noqa: S311 - weights
+        "model/config.json": json.dumps({**CONFIG, "vocab_size": VOCABULARY, "head_dim": head}).encode(),
+        "model/model.safetensors": _filled(weights(head), random.Random(seed)),  # noqa: S311 - weights
         "components/tokenizer/tokenizer.json": json.dumps(_tokenizer()).encode(),
         "components/tokenizer/tokenizer_config.json": json.dumps(
             {"bos_token": "<s>", "eos_token": "</s>", "chat_template": TEMPLATE}
@@ -60,9 +64,9 @@ def version_files(seed: int = 0) -> dict[str, bytes]:
     }
 
 
-def weights() -> dict[str, tuple[int, ...]]:
+def weights(head: int = HEAD) -> dict[str, tuple[int, ...]]:
     """Shapes by the names of the weights."""
-    kv = HIDDEN // HEADS * KV_HEADS
+    queries, kv = head * HEADS, head * KV_HEADS
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (VOCABULARY, HIDDEN),
         "model.norm.weight": (HIDDEN,),
@@ -73,10 +77,10 @@ def weights() -> dict[str, tuple[int, ...]]:
         shapes |= {
             f"{root}input_layernorm.weight": (HIDDEN,),
             f"{root}post_attention_layernorm.weight": (HIDDEN,),
-            f"{root}self_attn.q_proj.weight": (HIDDEN, HIDDEN),
+            f"{root}self_attn.q_proj.weight": (queries, HIDDEN),
             f"{root}self_attn.k_proj.weight": (kv, HIDDEN),
             f"{root}self_attn.v_proj.weight": (kv, HIDDEN),
-            f"{root}self_attn.o_proj.weight": (HIDDEN, HIDDEN),
+            f"{root}self_attn.o_proj.weight": (HIDDEN, queries),
             f"{root}mlp.gate_proj.weight": (FEED, HIDDEN),
             f"{root}mlp.up_proj.weight": (FEED, HIDDEN),
             f"{root}mlp.down_proj.weight": (HIDDEN, FEED),

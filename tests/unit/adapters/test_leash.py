@@ -8,6 +8,7 @@ import pytest
 from penstock.adapters.engines import leash
 
 CORE = "(EngineCore_DP0 pid=7) ERROR 11-21 22:50:01 [core.py:946] "
+REFUSED = "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
 LAST = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n"
 
 
@@ -23,6 +24,9 @@ LAST = "RuntimeError: Engine core initialization failed. See root cause above. F
         ("RuntimeError: Engine core initialization failed. See root cause above.\n",
          "RuntimeError: Engine core initialization failed. See root cause above."),
         ("ValueError: first\nValueError: then\n", "ValueError: then"),
+        (f"{REFUSED}  Value error, X was supported until v0.28.0 [type=value_error, input_value=ArgsKwargs(())]\n",
+         "ValueError: X was supported until v0.28.0"),
+        ("  Value error, of nothing\n", ""),
     ],
 )  # fmt: skip
 def test_the_error_that_says_most_is_the_reason(log, why):
@@ -46,5 +50,8 @@ def test_status_and_reason_come_through_and_only_of_this_run(tmp_path):
     status, said = run(tmp_path, "/bin/sh", "-c", "echo 'ValueError: too small'; echo 'the end'; exit 1")
     assert status == 1
     assert said.endswith("the end\nValueError: too small\n")
+    status, said = run(tmp_path, "/bin/sh", "-c", "echo 'RuntimeError: a worker died'; echo 'in good order'")
+    assert status == 0
+    assert said.endswith("in good order\nRuntimeError: a worker died\n")
     assert run(tmp_path, "/bin/sh", "-c", "kill -9 $$")[0] == 128 + 9
     assert run(tmp_path, str(tmp_path / "nothing"))[0] == 127

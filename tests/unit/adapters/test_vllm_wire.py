@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.adapters.engines.vllm_wire import Events, kv_tokens, message_of, parsed, refused, request
+from penstock.adapters.engines.vllm_wire import (
+    Events,
+    counted,
+    kv_tokens,
+    message_of,
+    open_ended,
+    parsed,
+    refused,
+    request,
+    spoken,
+)
 from penstock.domain.errors import InvalidRequest
 from penstock.domain.usage import Usage
 from penstock.gateway.tail import DONE, Tail
@@ -106,3 +116,42 @@ def test_an_adapter_is_a_model_and_the_usage_of_a_stream_is_always_asked():
 def test_the_cache_is_as_large_as_the_metrics_say(labels, tokens):
     assert kv_tokens(f"# TYPE a gauge\nvllm:cache_config_info{{{labels}}} 1.0\n".encode()) == tokens
     assert kv_tokens(b"vllm:other 1\n") == 0
+
+
+QUOTED = {"content": '{"reasoning":1,"reasoning":null}', "role": "assistant"}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"delta": {"reasoning": "t"}}, {"delta": {"content": "", "reasoning_content": "t"}}),
+        ({"delta": {**QUOTED, "reasoning": "t"}}, {"delta": {**QUOTED, "reasoning_content": "t"}}),
+        ({"message": {**QUOTED, "reasoning": None}}, {"message": QUOTED}),
+        ({"message": {**QUOTED, "reasoning_content": "t"}}, {"message": {**QUOTED, "reasoning_content": "t"}}),
+        ({"text": '"reasoning":'}, {"text": '"reasoning":'}),
+    ],
+)
+def test_thoughts_have_our_name_and_texts_stay_as_they_are(said, told):
+    assert json.loads(spoken(json.dumps(said, separators=(",", ":")).encode())) == told
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "prompts"),
+    [
+        ("/v1/completions", {"prompt": "a"}, ["a"]),
+        ("/v1/completions", {"prompt": ["a", "bc"]}, ["a", "bc"]),
+        ("/v1/completions", {"prompt": [1, 2, 3]}, [3]),
+        ("/v1/completions", {"prompt": [[1, 2], [3]], "max_tokens": None}, [2, 1]),
+        ("/v1/completions", {}, []),
+        ("/v1/completions", {"prompt": "a", "max_tokens": 0}, []),
+        ("/v1/chat/completions", {"messages": []}, []),
+    ],
+)
+def test_only_a_completion_that_names_no_end_is_to_be_counted(path, body, prompts):
+    assert open_ended(path, body) == prompts
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"{}", b'{"count":null,"max_model_len":"a"}'])
+def test_what_tells_no_count_is_none(body):
+    assert counted(body) == (0, 0)
+    assert counted(b'{"count":3,"max_model_len":512,"tokens":[]}') == (3, 512)

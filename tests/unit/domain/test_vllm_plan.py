@@ -7,11 +7,14 @@ import pytest
 from penstock.domain.model import ModelFacts, Precision, Shape, Task
 from penstock.domain.vllm_plan import (
     BLOCK,
+    CPU_BLOCK,
     CPU_RUNNING,
     GIB,
+    MIB,
     Hardware,
     Place,
     Wishes,
+    adapts,
     arguments,
     environment,
     refusal,
@@ -123,18 +126,34 @@ def test_embeddings_go_through_the_pooling_runner_and_keep_no_cache():
     assert flags["--runner"] == "pooling"
     assert not {"--kv-cache-memory-bytes", "--enable-prefix-caching", "--tool-call-parser"} & flags.keys()
     assert size(BGE, BF16, CARD, Wishes()).kv_tokens == 0
+    assert environment(BGE, BF16, CARD, Wishes(), version="0.33.0")["VLLM_ALLOW_LONG_MAX_MODEL_LEN"] == "1"
 
 
 def test_adapters_and_sleep_are_let_in_where_they_are_wished():
     wishes = Wishes(adapters=4, adapter_rank=32, sleeps=True)
-    flags, variables = told(LLAMA_8B, wishes=wishes), environment(LLAMA_8B, BF16, CARD, wishes)
+    flags, variables = told(LLAMA_8B, wishes=wishes), environment(LLAMA_8B, BF16, CARD, wishes, version="0.33.0")
     assert (flags["--max-loras"], flags["--max-lora-rank"]) == ("4", "32")
     assert {"--enable-lora", "--enable-sleep-mode"} <= flags.keys()
     assert (variables["VLLM_ALLOW_RUNTIME_LORA_UPDATING"], variables["VLLM_SERVER_DEV_MODE"]) == ("1", "1")
     assert size(LLAMA_8B, BF16, CARD, wishes).memory > size(LLAMA_8B, BF16, CARD, Wishes()).memory
-    plain = environment(LLAMA_8B, BF16, CARD, Wishes())
+    plain = environment(LLAMA_8B, BF16, CARD, Wishes(), version="0.33.0")
     assert not {"VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_SERVER_DEV_MODE"} & plain.keys()
     assert plain["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("facts", "hardware", "taken"),
+    [
+        (LLAMA_8B, CARD, True),
+        (LLAMA_8B, CPU, True),
+        (BGE, CARD, False),
+        (replace(LLAMA_8B, shape=replace(LLAMA_8B.shape, experts=8)), CARD, True),
+        (replace(LLAMA_8B, shape=replace(LLAMA_8B.shape, experts=8)), CPU, False),
+    ],
+)
+def test_adapters_of_texts_are_taken_but_of_mixtures_on_cpus(facts, hardware, taken):
+    assert adapts(facts, hardware, Wishes(adapters=1)) is taken
+    assert not adapts(facts, hardware, Wishes())
 
 
 @pytest.mark.parametrize(("version", "served"), [("0.28.0", True), ("0.29.0", False), ("0.33.0rc1", False)])
@@ -164,16 +183,50 @@ def test_eight_bits_are_the_cpu_engines():
     assert why(LLAMA_8B, precision=Precision.INT8) == "vLLM computes it in bf16 or fp32, not in int8"
 
 
-def test_on_a_cpu_memory_goes_by_its_own_variable_and_no_gpu_is_named():
-    small = replace(LLAMA_8B, parameters=10**9, shape=Shape(16, 2048, 8192, 32, 8, 64, 32_000), context_length=8192)
-    assert not why(small, CPU)
-    flags, variables = told(small, CPU), environment(small, BF16, CPU, Wishes())
-    found = size(small, BF16, CPU, Wishes())
+SMALL = replace(LLAMA_8B, parameters=10**9, shape=Shape(16, 2048, 8192, 32, 8, 64, 32_000), context_length=8192)
+
+
+def test_on_a_cpu_its_cache_is_told_in_bytes_and_no_gpu_is_named():
+    assert not why(SMALL, CPU)
+    flags, found = told(SMALL, CPU), size(SMALL, BF16, CPU, Wishes())
     assert flags["--max-num-seqs"] == str(CPU_RUNNING)
-    assert not {"--tensor-parallel-size", "--gpu-memory-utilization", "--kv-cache-memory-bytes"} & flags.keys()
+    assert not {"--tensor-parallel-size", "--gpu-memory-utilization"} & flags.keys()
+    assert flags["--kv-cache-memory-bytes"] == str(found.kv_bytes)
+    assert int(told(BGE, CPU)["--kv-cache-memory-bytes"]) == MIB
+    variables = environment(SMALL, BF16, CPU, Wishes(), version="0.32.0+cpu")
+    assert "VLLM_CPU_KVCACHE_SPACE" not in variables
+    assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+def test_an_older_one_counts_a_cpus_cache_in_gigabytes():
+    flags, found = told(SMALL, CPU, version="0.28.0"), size(SMALL, BF16, CPU, Wishes())
+    variables = environment(SMALL, BF16, CPU, Wishes(), version="0.28.0")
+    assert "--kv-cache-memory-bytes" not in flags
     assert (int(variables["VLLM_CPU_KVCACHE_SPACE"]) - 1) * GIB < found.kv_bytes
     assert int(variables["VLLM_CPU_KVCACHE_SPACE"]) * GIB >= found.kv_bytes
-    assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+def test_a_cache_that_is_cut_on_a_cpu_has_whole_blocks_for_its_context():
+    small = Hardware(0, 24 * GIB, 9 * GIB)
+    found = size(replace(SMALL, context_length=131_072), BF16, small, Wishes())
+    assert 2304 <= found.context == found.kv_tokens < 131_072
+    assert found.kv_tokens % CPU_BLOCK == 0
+
+
+@pytest.mark.parametrize(("head", "missing"), [(16, True), (48, True), (64, False)])
+def test_a_size_of_heads_without_a_kernel_for_cpus_is_refused_there(head, missing):
+    facts = replace(SMALL, shape=replace(SMALL.shape, head_dim=head))
+    assert why(facts, CPU) == (f"vLLM computes no attention heads of {head} on CPUs" if missing else "")
+    assert not why(facts, CARD)
+
+
+@pytest.mark.parametrize(
+    ("facts", "thinks", "parser"),
+    [(LLAMA_8B, True, "deepseek_r1"), (LLAMA_8B, False, None), (replace(LLAMA_8B, task=Task.COMPLETIONS), True, None)],
+)
+def test_thoughts_are_split_in_chats_of_models_that_think(facts, thinks, parser):
+    words = arguments(facts, BF16, CARD, Wishes(), PLACE, version="0.33.0", thinks=thinks)
+    assert (words[words.index("--reasoning-parser") + 1] if "--reasoning-parser" in words else None) == parser
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Runs a program that does not watch its standard input, and ends it when ours closes: `leash.py PROGRAM ARGUMENT...`.
 
 Whoever is killed closes the standard input of what it has started. Signals to end are passed on. When the program
-fails, the last line of the log says why, where its own last line does not. Knows nothing of Penstock.
+fails, or ends though nobody told it to, the last line of the log says why, where its own last line does not. Knows
+nothing of Penstock.
 """
 
 import os
@@ -16,25 +17,34 @@ FOREIGN = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV"
 """Variables that belong to our interpreter, and not to the program's."""
 TAIL_BYTES = 256 * 1024
 _ERROR = re.compile(r"\b((?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception)): (\S.*)$")
+_VALUE = re.compile(r"^\s+(?:Value|Assertion) error, (\S.*?)(?: \[type=.*)?$")
+"""What a configuration that pydantic refuses is refused for: it stands in the line after the error's."""
 _SAYS_NOTHING = re.compile(r"see (?:the )?(?:root cause|stack trace|error)|initialization failed", re.IGNORECASE)
 
 
 def reason(log: str) -> str:
     """The error that a log ends with; of several that follow from each other the one that says most, or nothing."""
-    found = [match for line in log.splitlines() if (match := _ERROR.search(line.rstrip()))]
-    telling = [match for match in found if not _SAYS_NOTHING.search(match[2])]
+    found = []
+    for line in log.splitlines():
+        if match := _ERROR.search(line.rstrip()):
+            found.append((match[1], match[2]))
+        elif found and (match := _VALUE.match(line)):
+            found[-1] = ("ValueError", match[1])
+    telling = [one for one in found if not _SAYS_NOTHING.search(one[1])]
     last = (telling or found)[-1:]
-    return f"{last[0][1]}: {last[0][2]}" if last else ""
+    return ": ".join(last[0]) if last else ""
 
 
 def main(command: list[str]) -> int:
     """Runs it; returns its exit status, or 128 and the signal that ended it."""
     began = _log_size()
     running: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if not running:
             os._exit(128 + number)
+        asked.append(number)
         running[0].send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,7 +57,8 @@ def main(command: list[str]) -> int:
         return 127
     threading.Thread(target=_end_with_parent, args=(running[0],), daemon=True).start()
     status = running[0].wait()
-    if status > 0 and (why := reason(_log_since(began))):
+    # A server whose worker has died may shut down in good order.
+    if (status > 0 or (status == 0 and not asked)) and (why := reason(_log_since(began))):
         sys.stderr.write(f"{why}\n")
     _end_group()
     return status if status >= 0 else 128 - status

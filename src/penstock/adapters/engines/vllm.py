@@ -12,6 +12,7 @@ from penstock.adapters.child_environment import child_environment
 from penstock.adapters.engines import leash, vllm_address
 from penstock.adapters.engines.marks import mark_of
 from penstock.adapters.engines.pooling import Pooling, read_pooling
+from penstock.adapters.engines.thoughts import thinks
 from penstock.domain import vllm_plan
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import ModelFacts, Precision, Task
@@ -21,6 +22,8 @@ from penstock.ports.engine import EngineSpec, Launch, Needs
 PROBE_S = 120.0
 INHERITS = ("NCCL_", "NVIDIA_")
 """Beginnings of the variables by which GPUs and what is between them are tuned."""
+SILENT = "ignore:resource_tracker:UserWarning"
+"""What a Python says of its memory when it has failed, after the reason."""
 MODULE = "vllm.entrypoints.cli.main"
 """What its command `vllm` runs."""
 PROBE = """
@@ -72,7 +75,7 @@ class VllmRecipe:
 
     def adapts(self, facts: ModelFacts) -> bool:
         """Texts, where adapters are let in."""
-        return self._wishes.adapters > 0 and facts.task is not Task.EMBEDDINGS
+        return vllm_plan.adapts(facts, self._hardware, self._wishes)
 
     def room(self, facts: ModelFacts, precision: Precision, ranks: Sequence[int]) -> int:  # noqa: ARG002 - as set
         """As set: so many adapters of a rank."""
@@ -98,9 +101,17 @@ class VllmRecipe:
         """`vllm serve`, on a Unix socket or a loopback port."""
         place = _place(spec, vllm_address.place_of(address))
         wishes = self._wishes if spec.room else replace(self._wishes, adapters=0)
-        told = vllm_plan.arguments(spec.facts, spec.precision, self._hardware, wishes, place, version=self.version)
+        told = vllm_plan.arguments(
+            spec.facts,
+            spec.precision,
+            self._hardware,
+            wishes,
+            place,
+            version=self.version,
+            thinks=thinks(Path(place.tokenizer)),
+        )
         command = (*self._leashed(), "-m", MODULE, *told, *_pooler(spec))
-        variables = vllm_plan.environment(spec.facts, spec.precision, self._hardware, wishes)
+        variables = vllm_plan.environment(spec.facts, spec.precision, self._hardware, wishes, version=self.version)
         variables["VLLM_CACHE_ROOT"] = str(spec.cache / "vllm")
         sleeps = address if wishes.sleeps and self._hardware.gpus else ""
         return Launch(
@@ -108,7 +119,7 @@ class VllmRecipe:
         )
 
     def _leashed(self) -> tuple[str, ...]:
-        return (sys.executable, "-I", leash.__file__, self._python, "-I")
+        return (sys.executable, "-I", leash.__file__, self._python, "-I", "-W", SILENT)
 
     def _mark(self, spec: EngineSpec) -> Path:
         return mark_of(spec, f"{self.name} {self.version}")

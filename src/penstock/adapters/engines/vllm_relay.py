@@ -9,6 +9,8 @@ from penstock.adapters.engines.vllm_address import is_vllm, place_of
 from penstock.domain.trace_context import TraceContext
 from penstock.ports.relay import Answer
 
+TOKENIZE = "/tokenize"
+
 
 class VllmAnswer:
     """See `penstock.ports.relay.Answer`."""
@@ -27,7 +29,7 @@ class VllmAnswer:
     async def whole(self) -> bytes:
         """The body; of a refusal in our shape."""
         body = await self._answer.whole()
-        return body if self.status < HTTPStatus.BAD_REQUEST else vllm_wire.refused(self.status, body)
+        return vllm_wire.spoken(body) if self.status < HTTPStatus.BAD_REQUEST else vllm_wire.refused(self.status, body)
 
     async def chunk(self) -> bytes:
         """Whole events."""
@@ -74,9 +76,27 @@ class VllmRelay:
         asked = vllm_wire.parsed(body)
         # vLLM computes the lowest number first; what arrived earlier, with as much patience, is due earlier.
         due_ms = int((asyncio.get_running_loop().time() + patience_s) * 1000)
+        if prompts := vllm_wire.open_ended(path, asked):
+            room = await self._room(address, prompts, request_id, namespace)
+            asked = {**asked, "max_tokens": room}
         said = vllm_wire.request(path, asked, namespace=namespace, priority=due_ms, adapter=adapter)
         answer = await self._relay.open(place_of(address), path, said, request_id, namespace=namespace, trace=trace)
         return VllmAnswer(answer, usage_wanted=vllm_wire.wants_usage(asked))
+
+    async def _room(self, address: str, prompts: list[str | int], request_id: str, namespace: str) -> int | None:
+        """Tokens that the context leaves beside the longest prompt; None where vLLM does not count."""
+        longest = context = 0
+        # Of prompts that are counted already only the context is not known, which each answer tells.
+        for text in [one for one in prompts if isinstance(one, str)] or [""]:
+            body = vllm_wire.to_count(text)
+            answer = await self._relay.open(place_of(address), TOKENIZE, body, request_id, namespace=namespace)
+            try:
+                tokens, context = vllm_wire.counted(await answer.whole())
+            finally:
+                answer.close()
+            longest = max(longest, tokens)
+        longest = max(longest, *(one for one in prompts if isinstance(one, int)), 0)
+        return max(context - longest, 1) if context else None
 
     async def close(self) -> None:
         """Closes the connections that are kept."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.domain.errors import InvalidRequest
+from penstock.domain.prompts import is_tokens
 from penstock.ports.relay import USAGE_COMMENT
 
 EMBEDDINGS = "/v1/embeddings"
@@ -37,6 +38,7 @@ _DONE = b"data: [DONE]\n\n"
 _CACHE = re.compile(rb"^vllm:cache_config_info\{([^}]*)\}", re.MULTILINE)
 _LABEL = re.compile(rb'(\w+)="([0-9]+)"')
 _NO_CHOICES = b'"choices":[]'
+_THOUGHT = b'"reasoning":'
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -75,12 +77,45 @@ def request(path: str, body: dict[str, Any], *, namespace: str, priority: int, a
         return _encode(asked)
     if namespace:
         asked["cache_salt"] = namespace
-    if path == COMPLETIONS:
-        # Left out it would be 16; this is as much as the context allows.
-        asked.setdefault("max_tokens", None)
     if asked.get("stream"):
         asked["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
     return _encode(asked)
+
+
+def open_ended(path: str, body: dict[str, Any]) -> list[str | int]:
+    """The prompts of a completion that may fill the context, each a text or a count of tokens; empty for others.
+
+    vLLM would end it after 16 tokens, and must be told what the context leaves.
+    """
+    if path != COMPLETIONS or body.get("max_tokens") is not None:
+        return []
+    given = body.get("prompt")
+    prompts = given if isinstance(given, list) and not is_tokens(given) else [given]
+    return [len(one) if isinstance(one, list) else str(one) for one in prompts if one is not None]
+
+
+def to_count(text: str) -> bytes:
+    """The body with which its tokenizer is asked to count a text's tokens."""
+    return _encode({"prompt": text})
+
+
+def counted(body: bytes) -> tuple[int, int]:
+    """What an answer of its tokenizer tells: tokens of the text, and of the context. Zeros if it does not."""
+    try:
+        told = _decode(body)
+    except msgspec.DecodeError:
+        return 0, 0
+    found = [told.get(name) for name in ("count", "max_model_len")] if isinstance(told, dict) else []
+    tokens, context = (one if isinstance(one, int) else 0 for one in found or (0, 0))
+    return tokens, context
+
+
+def spoken(said: bytes) -> bytes:
+    """Thoughts under our name for them. Quotes in an answer's text are escaped, so that none is taken for a name."""
+    if _THOUGHT not in said:
+        return said
+    said = said.replace(b',"reasoning":null', b"").replace(b'{"reasoning":', b'{"content":"","reasoning":')
+    return said.replace(_THOUGHT, b'"reasoning_content":')
 
 
 def _check(body: dict[str, Any]) -> None:
@@ -111,7 +146,7 @@ def message_of(body: bytes) -> str:
 
 
 class Events:
-    """Rewrites the end of a stream; what is between passes as it came.
+    """Rewrites the end of a stream; what is between passes as it came, except for the name of thoughts.
 
     The event that only tells the usage is left to clients who asked for it; for the gateway alone it is a comment. A
     stream that ends with an error does not end with `[DONE]`.
@@ -136,7 +171,7 @@ class Events:
         self._rest, data = data[cut:], data[:cut]
         if _NO_CHOICES not in data and b'"error"' not in data and _DONE not in data:
             self._newest = data
-            return data
+            return spoken(data)
         return b"".join(self._event(event + _END) for event in data.split(_END)[:-1])
 
     def rest(self) -> bytes:
@@ -155,7 +190,7 @@ class Events:
             self._usage = b"" if usage is None else USAGE_COMMENT + _encode(usage) + b"\n"
             return b""
         self._newest = event
-        return event
+        return spoken(event)
 
 
 def _failed_event(event: bytes, usage: object) -> bytes:
