@@ -60,6 +60,14 @@ models: setup-tests  ## Write docs/models.md from what tests of families show, o
 acceptance:
 	.venv/bin/python scripts/with_server.py $(CLIENT_PYTEST) tests/acceptance
 
+VLLM_PYTHON ?= .vllm/bin/python
+.PHONY: setup-vllm test-vllm
+setup-vllm:  ## An environment with vLLM built for CPUs, in .vllm (3.5 GB)
+	@$(or $(PYTHON),python3) scripts/vllm_env.py .vllm
+
+test-vllm: setup-dev $(if $(filter .vllm/%,$(VLLM_PYTHON)),setup-vllm)  ## The tests that need a real vLLM (VLLM_PYTHON=...)
+	PENSTOCK_VLLM_PYTHON=$(abspath $(VLLM_PYTHON)) $(PYTEST) tests/contract/test_vllm_real.py tests/process/test_vllm_server.py
+
 .PHONY: setup-fuzz fuzz
 fuzz: setup-fuzz  ## Try the API with requests made of its own description (ARGS="--minutes 10 --seed 1")
 	.venv/bin/python scripts/with_server.py .venv/bin/python scripts/fuzz.py $(ARGS)
@@ -105,4 +113,4 @@ lock:  ## Write the lock files anew from pyproject.toml
 	$(COMPILE) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
 
 clean:  ## Remove what was built
-	rm -rf .venv .clients .older .fuzz .bench-env .litellm-env bench/out build src/*.egg-info
+	rm -rf .venv .clients .older .fuzz .vllm .bench-env .litellm-env bench/out build src/*.egg-info
