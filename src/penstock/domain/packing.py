@@ -100,8 +100,7 @@ class _Room:
     """
 
     def __init__(self, device: Device, held: Sequence[Reservation]) -> None:
-        self.of = device
-        self.device = device.name
+        self.device = device
         self.share, self.memory = left(device, held)
         mine = together(one for one in held if one.device == device.name)
         self.ending = sum(one.leaving for one in mine)
@@ -218,7 +217,7 @@ class _Table:
         """Adds the further places, where there is memory that no minimum needs."""
         for device in one.further if self.has_place(one) else ():
             room, part = self.rooms.get(device), self._part(one.spec, device)
-            if room is None or part.place or not one.may_go_to(room.of):
+            if room is None or part.place or not one.may_go_to(room.device):
                 continue
             if not self._gives_way(one, room):
                 self._settle(one, room, 0)
@@ -271,19 +270,19 @@ class _Table:
         return [
             room
             for room in self.rooms.values()
-            if one.may_go_to(room.of)
-            and not self._part(one.spec, room.device).place
+            if one.may_go_to(room.device)
+            and not self._part(one.spec, room.device.name).place
             and self._takes(one, room)
             and not self._yields(one, room)
         ]
 
     def _takes(self, one: Need, room: _Room) -> bool:
         """Whether there is a replica already, or memory for one."""
-        return self._stands(one, room.device) or room.lacks(one) <= room.memory
+        return self._stands(one, room.device.name) or room.lacks(one) <= room.memory
 
     def _runs(self, one: Need, room: _Room) -> bool:
         """Whether the spec is there already for somebody: one full batch does more than two that are half full."""
-        return one.spec in room.others or self._stands(one, room.device)
+        return one.spec in room.others or self._stands(one, room.device.name)
 
     def _yields(self, one: Need, room: _Room) -> bool:
         """Whether a need that is not firm must leave the device, because a minimum needs the memory."""
@@ -291,7 +290,7 @@ class _Table:
 
     def _gives_way(self, one: Need, room: _Room) -> bool:
         """Whether memory is missing, and letting go of the replica there would give some."""
-        return self._stands(one, room.device) and one.spec not in room.firm and room.memory + room.ending < 0
+        return self._stands(one, room.device.name) and one.spec not in room.firm and room.memory + room.ending < 0
 
     def _stands(self, one: Need, device: str) -> bool:
         """Whether the spec has a replica there that is not about to end."""
@@ -306,7 +305,7 @@ class _Table:
         return {
             device: claimed[device]
             for device in sorted(claimed, key=lambda one: one not in live)
-            if device in self.rooms and need.may_go_to(self.rooms[device].of)
+            if device in self.rooms and need.may_go_to(self.rooms[device].device)
         }
 
     def _part(self, spec: str, device: str) -> _Part:
@@ -314,8 +313,8 @@ class _Table:
 
     def _settle(self, one: Need, room: _Room, count: int) -> int:
         """Gives the need a place on the device, if not yet, and so many chunks more; returns how many it got."""
-        part = self._part(one.spec, room.device)
-        if not part.place and not self._stands(one, room.device):
+        part = self._part(one.spec, room.device.name)
+        if not part.place and not self._stands(one, room.device.name):
             if not self._takes(one, room):
                 return 0
             part.memory = room.with_one(one)
@@ -328,7 +327,7 @@ class _Table:
     def _guess(self, one: Need, room: _Room, *, parts: int) -> bool:
         """Gives an estimate a place with the least share, and a wish for its part of all; whether that went well."""
         self._settle(one, room, 0)
-        part = self._part(one.spec, room.device)
+        part = self._part(one.spec, room.device.name)
         if part.place:
             least = min(one.least, max(room.free(one), 0.0))
             part.share += least
