@@ -236,6 +236,7 @@ async def _served(
     stack: AsyncExitStack,
 ) -> _Served:
     gate, limits = Gate(clock), make_limits(settings, clock, stack)
+    stack.callback(gate.close)
     under_way = Running(clock, settings.gateway.request_timeout_s, settings.drain_s)
     foundation = load_foundation()
     table = Table(clock, gate, limits.limits, under_way, watching.observer, signs=foundation.signs())

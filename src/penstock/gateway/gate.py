@@ -95,6 +95,14 @@ class Gate:
         self._devices: dict[str, _Device] = {}
         self._accounts: dict[tuple[str, str], Account] = {}
         self._tell: Callable[[], None] = lambda: None
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody is woken any more: what still waits ends with its client."""
+        self._closed = True
+        for device in self._devices.values():
+            if device.timer is not None:
+                device.timer.cancel()
 
     # ---- what is sold
 
@@ -329,7 +337,7 @@ class Gate:
                 device.arbiter.settle(grant.request_id, 0, 0, now, whole=False)
             else:
                 future.set_result((grant, now))
-        if device.arbiter.waiting:
+        if device.arbiter.waiting and not self._closed:
             self._arm(device, now)
 
     def _arm(self, device: _Device, now: float) -> None:

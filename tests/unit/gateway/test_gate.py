@@ -1,5 +1,6 @@
 """Requests at the gate: who waits, who is refused, and what the ledger and the control plane are told of it."""
 
+import asyncio
 import re
 from dataclasses import replace
 from itertools import count
@@ -344,8 +345,6 @@ def test_the_sum_of_allotments_never_exceeds_the_device(changes):
             assert sum(shares) <= SOLD_FRACTION + 1e-6
             assert all(one.minimum - 1e-6 <= one.allotment <= one.maximum for one in gate.readings())
 
-    import asyncio
-
     asyncio.run(check())
 
 
@@ -360,3 +359,21 @@ async def test_a_timer_sends_what_becomes_due_though_nothing_happens():
         assert next(numbers) < 50
     await world.clock.advance(60)
     assert world.engines.waits(request.id)
+
+
+async def test_a_gate_that_is_closed_wakes_nobody_and_leaves_no_task():
+    world = World()
+    world.table.publish(endpoint(1, sale(800, 800), replica(1, running=32)))
+    waiting = []
+    while len(waiting) < 2:
+        request = await world.ask(name="n1", read=asked(4000, 10))
+        waiting += [] if world.engines.waits(request.id) else [request]
+    world.gate.close()
+    waiting.pop().interrupt.cut(Cut.GONE)
+    await world.settle()
+    await world.clock.advance(60)
+    assert not world.engines.waits(waiting[0].id)
+    waiting.pop().interrupt.cut(Cut.GONE)
+    await world.settle()
+    names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
+    assert not any(name.startswith("Gate.") for name in names)
