@@ -130,6 +130,14 @@ class Served:
         """A request that is left to wait."""
         return asyncio.ensure_future(self.post(path, json))
 
+    async def streaming(self, engine, path, json, *pieces):
+        """A stream whose engine has written these pieces: the engine's turn, the answer, and the first event of it."""
+        asking = asyncio.ensure_future(self.session.post(path, json=json))
+        turn = await engine.turn()
+        await turn.write(*pieces)
+        answer = await asking
+        return turn, answer, await answer.content.readuntil(b"\n\n")
+
 
 async def serve(plane):
     """A server for the plane until it is closed."""

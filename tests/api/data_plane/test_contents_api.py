@@ -1,6 +1,5 @@
 """Google's generateContent over real sockets: what an engine is asked, what a client gets, and the account of it."""
 
-import asyncio
 import json
 
 from test_dialects_api import DONE, chunk, part, publish_external, usage, whole
@@ -37,14 +36,10 @@ async def test_an_answer_and_its_account(served, plane, engine):
 
 async def test_events_pass_one_by_one(served, plane, engine):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(STREAM, json=ASKED))
-    turn = await engine.turn()
+    turn, answer, first = await served.streaming(engine, STREAM, ASKED, chunk("Wa", 1))
     assert json.loads(turn.body)["stream_options"] == {"include_usage": True}
-    await turn.write(chunk("Wa", 1))
-    answer = await asking
     assert answer.headers["content-type"] == "text/event-stream"
-    first = read(await answer.content.readuntil(b"\n\n"))
-    assert first["candidates"][0]["content"]["parts"] == [{"text": "Wa"}]
+    assert read(first)["candidates"][0]["content"]["parts"] == [{"text": "Wa"}]
     await turn.write(chunk("ter", 2), chunk("", 2, "stop"), DONE)
     turn.finish()
     *_, last, rest = (await answer.read()).split(b"\n\n")
@@ -57,11 +52,7 @@ async def test_events_pass_one_by_one(served, plane, engine):
 
 async def test_a_hang_up_reaches_the_engine(served, plane, engine):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(STREAM, json=ASKED))
-    turn = await engine.turn()
-    await turn.write(chunk("Wa", 1))
-    answer = await asking
-    await answer.content.readuntil(b"\n\n")
+    turn, answer, _ = await served.streaming(engine, STREAM, ASKED, chunk("Wa", 1))
     answer.close()
     record = await plane.record()
     assert (record.outcome, record.status) == (RequestOutcome.CANCELLED, 499)
@@ -70,11 +61,7 @@ async def test_a_hang_up_reaches_the_engine(served, plane, engine):
 
 async def test_an_engine_that_dies_ends_the_stream_with_googles_error(served, plane, engine):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(STREAM, json=ASKED))
-    turn = await engine.turn()
-    await turn.write(chunk("Wa", 1))
-    answer = await asking
-    await answer.content.readuntil(b"\n\n")
+    turn, answer, _ = await served.streaming(engine, STREAM, ASKED, chunk("Wa", 1))
     turn.die()
     *_, last, rest = (await answer.read()).split(b"\n\n")
     assert rest == b""

@@ -1,6 +1,5 @@
 """Responses and Messages over real sockets: what an engine is asked, what a client gets, and the account of it."""
 
-import asyncio
 import json
 
 import pytest
@@ -71,13 +70,11 @@ async def test_a_whole_answer_and_its_account(served, plane, engine, path):
 @BOTH
 async def test_a_stream_passes_event_by_event(served, plane, engine, path):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(path, json={**ASKED[path], "stream": True}))
-    turn = await engine.turn()
+    asked = {**ASKED[path], "stream": True}
+    turn, answer, first = await served.streaming(engine, path, asked, chunk("", 0))
     assert json.loads(turn.body)["stream_options"] == {"include_usage": True}
-    await turn.write(chunk("", 0))
-    answer = await asking
     assert answer.headers["content-type"] == "text/event-stream"
-    assert names(await answer.content.readuntil(b"\n\n")) == [FIRST[path]]
+    assert names(first) == [FIRST[path]]
     await turn.write(chunk("Wa", 1))
     seen = b""
     while b'"Wa"' not in seen:
@@ -92,11 +89,7 @@ async def test_a_stream_passes_event_by_event(served, plane, engine, path):
 @BOTH
 async def test_a_hang_up_is_a_cancellation(served, plane, engine, path):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(path, json={**ASKED[path], "stream": True}))
-    turn = await engine.turn()
-    await turn.write(chunk("Wa", 1))
-    answer = await asking
-    await answer.content.readuntil(b"\n\n")
+    turn, answer, _ = await served.streaming(engine, path, {**ASKED[path], "stream": True}, chunk("Wa", 1))
     answer.close()
     record = await plane.record()
     assert (record.outcome, record.status, record.usage) == (RequestOutcome.CANCELLED, 499, engine.used)
@@ -106,11 +99,7 @@ async def test_a_hang_up_is_a_cancellation(served, plane, engine, path):
 @BOTH
 async def test_an_engine_that_dies_ends_the_stream_in_its_own_words(served, plane, engine, path):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(path, json={**ASKED[path], "stream": True}))
-    turn = await engine.turn()
-    await turn.write(chunk("Wa", 1))
-    answer = await asking
-    await answer.content.readuntil(b"\n\n")
+    turn, answer, _ = await served.streaming(engine, path, {**ASKED[path], "stream": True}, chunk("Wa", 1))
     turn.die()
     assert names(await answer.read())[-1] == BROKEN[path]
     record = await plane.record()

@@ -57,11 +57,7 @@ async def test_a_hang_up_is_a_cancellation_with_the_engines_usage(served, plane,
 
 async def test_an_engine_that_dies_in_mid_stream_ends_it_with_an_error_event(served, plane, engine):
     plane.publish(engine)
-    asking = asyncio.ensure_future(served.session.post(INVOKE, json=STREAM))
-    turn = await engine.turn()
-    await turn.write(event(1), event(2)[:15])
-    answer = await asking
-    await answer.content.readuntil(b"\n\n")
+    turn, answer, _ = await served.streaming(engine, INVOKE, STREAM, event(1), event(2)[:15])
     turn.die()
     rest = await answer.read()
     assert rest.startswith(b"data: ")
