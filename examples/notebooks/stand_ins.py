@@ -24,7 +24,7 @@ from transformers import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 FOLDER = Path(__file__).resolve().parent / "stand-ins"
 BAR = "\N{FULLWIDTH VERTICAL LINE}"
@@ -46,22 +46,12 @@ IGNORED = -100
 
 def gte() -> str:
     """GTE large v1.5: 1,024 dimensions, rotary positions for 8,192 tokens; one layer instead of 24."""
-    tokenizer = byte_tokenizer(around=("[CLS]", "[SEP]"))
-    config = GteConfig(
-        vocab_size=len(tokenizer), hidden_size=1024, intermediate_size=1024, num_hidden_layers=1,
-        num_attention_heads=16, max_position_embeddings=8192, initializer_range=0.1,
-    )  # fmt: skip
-    return _written("gte", GteModel, config, tokenizer)
+    return _encoder("gte", GteModel, GteConfig, num_hidden_layers=1, max_position_embeddings=8192)
 
 
 def bge() -> str:
     """BGE large v1.5: a BERT of 1,024 dimensions for 512 tokens; two layers instead of 24."""
-    tokenizer = byte_tokenizer(around=("[CLS]", "[SEP]"))
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=1024, intermediate_size=1024, num_hidden_layers=2,
-        num_attention_heads=16, max_position_embeddings=512, initializer_range=0.1,
-    )  # fmt: skip
-    return _written("bge", BertModel, config, tokenizer)
+    return _encoder("bge", BertModel, BertConfig, num_hidden_layers=2, max_position_embeddings=512)
 
 
 def r1_distill() -> str:
@@ -122,6 +112,15 @@ def teach(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, lessons: S
     else:
         raise RuntimeError(f"the lessons were not learned in {MOST_STEPS} steps: loss {loss.item():.3f}")
     model.eval()
+
+
+def _encoder(name: str, kind: type[PreTrainedModel], config: type[PretrainedConfig], **sizes: int) -> str:
+    tokenizer = byte_tokenizer(around=("[CLS]", "[SEP]"))
+    made = config(
+        vocab_size=len(tokenizer), hidden_size=1024, intermediate_size=1024, num_attention_heads=16,
+        initializer_range=0.1, **sizes,
+    )  # fmt: skip
+    return _written(name, kind, made, tokenizer)
 
 
 def _written(
