@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock_engine.reader import THINK, THOUGHT
 from penstock_engine.refusal import BadRequest
+from penstock_engine.schema_finite import has_end
 from penstock_engine.schema_size import largest_step, least, schemas_in
 
 if TYPE_CHECKING:
@@ -151,7 +152,12 @@ def _json(schema: Schema) -> str:
 
 
 def _check(schema: Schema) -> None:
-    """Refuse what a grammar cannot promise: that keys which it does not know are different from each other."""
+    """Refuse what a grammar cannot promise: an end, and that keys which it does not know differ from each other."""
+    if not has_end(schema.schema):
+        raise BadRequest(
+            "Invalid JSON schema - Unsatisfiable schema: every value of it would hold a further one, without end "
+            f'(in parameter "{schema.field}")'
+        )
     for each in schemas_in(schema.schema) if schema.strict else ():
         least = each.get("minProperties")
         if isinstance(least, int) and least > 1 and each.get("additionalProperties") is not False:

@@ -30,6 +30,7 @@ _LEXER_STATES = 50_000
 """Of one grammar; each takes a kilobyte or two."""
 _SHOWN = 300
 _KEYWORDS = re.compile(r"Unimplemented keys: \[(.*?)\]")
+_PATTERN = "regex parse error:"
 _FORMAT = re.compile(r"Unknown format: (\S+)")
 
 
@@ -126,4 +127,8 @@ def _in_words(error: str) -> str:
 
 
 def _first(error: str) -> str:
-    return next(iter(error.strip().splitlines()), "it is too complex")[:_SHOWN]
+    """Its first line; of a pattern's error, which shows the place below that, the pattern and the reason."""
+    lines = error.strip().splitlines() or ["it is too complex"]
+    if lines[0] == _PATTERN and len(lines) > 1:
+        return f'the "pattern" {lines[1].strip():.80} cannot be read: {lines[-1].removeprefix("error: ")}'[:_SHOWN]
+    return lines[0][:_SHOWN]

@@ -50,6 +50,20 @@ def schemas_in(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def pointed(root: dict[str, Any], reference: str) -> Any:
+    """What a reference into the schema itself points at, None for others."""
+    found: Any = root
+    for step in reference.removeprefix("#").split("/")[1:]:
+        found = _within(found, step.replace("~1", "/").replace("~0", "~"))
+    return found
+
+
+def _within(schema: Any, step: str) -> Any:
+    if isinstance(schema, list):
+        return schema[int(step)] if step.isdecimal() and int(step) < len(schema) else None
+    return schema.get(step) if isinstance(schema, dict) else None
+
+
 class _Sizes:
     """Every schema is measured once; one that needs itself counts as a scalar there."""
 
@@ -91,7 +105,7 @@ class _Sizes:
         sizes += [len(str(schema[bound])) + 1 for bound in _BOUNDS if bound in schema]
         sizes += [_string(schema), self._array(schema), self._object(schema)]
         if isinstance(schema.get("$ref"), str):
-            sizes.append(self.least(self._pointed(schema["$ref"])))
+            sizes.append(self.least(pointed(self._root, schema["$ref"])))
         sizes += [self.least(one) for key in ("anyOf", "oneOf") for one in _list(schema, key)]
         return max(sizes) + sum(self.least(one) for one in _list(schema, "allOf"))
 
@@ -105,13 +119,6 @@ class _Sizes:
         known = _map(schema, "properties")
         needed = [name for name in _list(schema, "required") if isinstance(name, str)]
         return 2 + sum(_key(name) + self.least(known.get(name)) for name in needed)
-
-    def _pointed(self, reference: str) -> Any:
-        """What a reference into the schema itself points at, None for others."""
-        found: Any = self._root
-        for step in reference.removeprefix("#").split("/")[1:]:
-            found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-        return found
 
 
 def _key(name: str) -> int:
