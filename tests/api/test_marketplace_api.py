@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from penstock.cli import marketplace_run
-from penstock.domain.errors import PenstockError
+from penstock.domain.errors import InvalidParameter, PenstockError
 
 BASE = "/api/2.0/marketplace"
 CONFIG = {
@@ -88,7 +88,11 @@ async def test_the_command(user, hub, capsys, monkeypatch):
     hub.add("org/tiny", FILES, family="llama", licence="mit", parameters=64_000_000, downloads=1234)
     server = Wired(user)
     assert await marketplace_run.search_all(server, {"search": "tiny", "family": "", "limit": 5}) == 0
-    assert re.search(r"org/tiny .*llama .*mit .*64 M .*1,234 .*http://hub.test", capsys.readouterr().out)
+    assert re.search(r"org/tiny .*llama .*mit .*64 M .*1,234 ", capsys.readouterr().out)
+    assert await marketplace_run.search_all(server, {"search": "nowhere"}) == 0
+    assert capsys.readouterr().out.endswith("\nNothing was found.\n")
+    with pytest.raises(InvalidParameter, match="'tiny' is not a repository's name: OWNER/NAME"):
+        await marketplace_run.show_one(server, "tiny", "main", "", card=False)
     assert await marketplace_run.show_one(server, "org/tiny", "main", "", card=True) == 0
     said = capsys.readouterr().out
     assert "It fits: a replica needs" in said
@@ -96,7 +100,8 @@ async def test_the_command(user, hub, capsys, monkeypatch):
     assert await marketplace_run.install_one(server, WISH, detach=False) == 0
     assert "main.default.mine/1 is there." in capsys.readouterr().out
     assert await marketplace_run.list_all(server) == 0
-    assert re.search(r"org/tiny .*main\.default\.mine/1 .*DONE", capsys.readouterr().out)
+    (install,) = (await server.ask("GET", "/installs"))["installs"]
+    assert re.search(rf"{install['id']}  DONE +org/tiny to main\.default\.mine/1 ", capsys.readouterr().out)
     hub.gated.add("org/tiny")
     assert await marketplace_run.show_one(server, "org/tiny", "main", "", card=False) == 1
     assert "Accept the licence of org/tiny first." in capsys.readouterr().out

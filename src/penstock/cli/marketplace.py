@@ -77,12 +77,14 @@ def install(
     """Install a model on the server, which brings it; Ctrl-C stops the watching, not the installation."""
     from penstock.cli.marketplace_run import install_one, run
 
-    levels = (*name.split("."), "", "")[:3]
+    levels = name.split(".")
+    if len(levels) != 3 or not all(levels):  # noqa: PLR2004 - catalog, schema, model
+        raise typer.BadParameter(f"'{name}' is not CATALOG.SCHEMA.MODEL.", param_hint="NAME")
     wish = {
         "repository": repository,
         "catalog_name": levels[0],
         "schema_name": levels[1],
-        "model_name": ".".join(name.split(".")[2:]),
+        "model_name": levels[2],
         "task": task,
         "revision": revision,
         "source": source,

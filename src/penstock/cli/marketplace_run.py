@@ -8,17 +8,18 @@ from urllib.parse import quote
 
 import aiohttp
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from penstock.cli.ledger_source import wide_console
-from penstock.domain.errors import PenstockError
+from penstock.domain.errors import InvalidParameter, PenstockError
 from penstock.domain.market import InstallState
 
 BASE = "/api/2.0/marketplace"
 INTERRUPTED = 130
 LOOK_S = 1.0
-_GB, _GIB, _MILLION = 1e9, 2**30, 1e6
+_GIB, _MILLION = 2**30, 1e6
 _ERROR = 400
 
 
@@ -62,14 +63,19 @@ def run(url: str, token: str, command: Callable[[Server], Awaitable[int]]) -> in
 async def search_all(server: Server, asked: Mapping[str, Any]) -> int:
     """Prints what was found."""
     found = await server.ask("GET", "/models", params={key: str(value) for key, value in asked.items() if value})
-    table = Table("repository", "family", "task", "licence", "parameters", "downloads", "hub")
+    several = len({one["source"] for one in found["models"]}) > 1
+    table = Table()
+    table.add_column("repository", no_wrap=True)
+    for title in ("family", "task", "licence", "parameters", "downloads", "hub")[: None if several else -1]:
+        table.add_column(title, justify="right" if title in {"parameters", "downloads"} else "left")
     for one in found["models"]:
         parameters = f"{one['parameters'] / _MILLION:,.0f} M" if one["parameters"] else ""
         name = one["repository"] + (" (gated)" if one["gated"] else "")
-        table.add_row(
-            name, one["family"], one["pipeline"], one["licence"], parameters, f"{one['downloads']:,}", one["source"]
-        )
-    wide_console().print(table)
+        hub = (one["source"],) if several else ()
+        cells = (one["family"], one["pipeline"], one["licence"], parameters, f"{one['downloads']:,}")
+        table.add_row(name, *cells, *hub)
+    if found["models"] or not found["problems"]:
+        wide_console().print(table if found["models"] else "Nothing was found.")
     for problem in found["problems"]:
         print(problem, file=sys.stderr)
     return 0
@@ -77,6 +83,8 @@ async def search_all(server: Server, asked: Mapping[str, Any]) -> int:
 
 async def show_one(server: Server, repository: str, revision: str, source: str, *, card: bool) -> int:
     """Prints a model's page."""
+    if repository.count("/") != 1:
+        raise InvalidParameter(f"'{repository}' is not a repository's name: OWNER/NAME.")
     asked = {key: value for key, value in (("revision", revision), ("source", source)) if value}
     page = await server.ask("GET", f"/models/{quote(repository)}", params=asked)
     console = Console(highlight=False, soft_wrap=True)
@@ -87,8 +95,9 @@ async def show_one(server: Server, repository: str, revision: str, source: str, 
         console.print(page["access"])
         return 1
     for file in page["files"]:
-        console.print(f"  {file['path']}  {file['size'] / _MILLION:,.1f} MB")
-    console.print(f"{page['size'] / _GB:.2f} GB in all")
+        console.print(f"  {file['path']}  {decimal(file['size'])}")
+    if page["files"]:
+        console.print(f"{decimal(page['size'])} in all")
     console.print(_forecast(page))
     if card:
         console.print(page["card"], markup=False)
@@ -131,23 +140,28 @@ async def change(server: Server, install_id: str, what: str) -> int:
 
 
 async def list_all(server: Server) -> int:
-    """Prints installations."""
-    table = Table("id", "repository", "to", "state", "GB", "of", "message")
-    for one in (await server.ask("GET", "/installs"))["installs"]:
+    """Prints installations: in lines, as ids and names are to be copied, which columns would cut."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    found = (await server.ask("GET", "/installs"))["installs"]
+    for one in found:
         to = one["full_name"] + (f"/{one['version']}" if "version" in one else "")
-        came, size = f"{one['downloaded'] / _GB:.2f}", f"{one['size'] / _GB:.2f}"
-        table.add_row(one["id"], one["repository"], to, one["state"], came, size, one["message"])
-    wide_console().print(table)
+        came = f"{decimal(one['downloaded'])} of {decimal(one['size'])}" if one["size"] else ""
+        console.print(f"{one['id']}  {one['state']:9}  {one['repository']} to {to}  {came}".rstrip())
+        if one["message"]:
+            console.print(f"  {one['message']}")
+    if not found:
+        console.print("There are no installations.")
     return 0
 
 
 async def _watch(server: Server, install_id: str) -> int:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns) as progress:
-        bar = progress.add_task("", total=None)
+        bar = progress.add_task("", total=None, visible=False)
         while True:
             one = await server.ask("GET", f"/installs/{quote(install_id, safe='')}")
-            progress.update(bar, description=one["file"], total=one["size"] or None, completed=one["downloaded"])
+            size = one["size"]
+            progress.update(bar, description=one["file"], total=size, completed=one["downloaded"], visible=size > 0)
             if one["state"] != InstallState.RUNNING:
                 break
             await asyncio.sleep(LOOK_S)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from rich.text import Text
 from penstock.adapters.clock import SystemClock
 from penstock.adapters.foundation.catalogue import load_foundation
 from penstock.adapters.foundation.shelf import FolderShelf
+from penstock.adapters.models.reader import read_facts
 from penstock.adapters.store.reader import SqlReader
 from penstock.bootstrap.foundation import SHELF
 from penstock.cli.ledger_source import wide_console
@@ -29,7 +31,8 @@ from penstock.ports.shelf import Mark
 from penstock.settings import load
 
 INTERRUPTED = 130
-_GB = 1e9
+WIDE = 150
+"""Columns in which a row has room for a model's name beside its endpoint's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,27 @@ def _hub() -> Hub:
 def show_all(desk: Desk, *, here: bool) -> int:
     """Prints the catalogue."""
     marks = desk.shelf.marks()
-    table = Table("name", "endpoint", "task", "context", "licence", "state")
-    for one in desk.foundation.models:
+    console, table = wide_console(), Table()
+    names = ("name", "endpoint") if console.width >= WIDE else ("name, endpoint",)
+    for title in names:
+        table.add_column(title, no_wrap=True)
+    for title in ("task", "context", "licence", "state"):
+        right = title == "context"
+        table.add_column(title, justify="right" if right else "left", no_wrap=right or title == "task")
+    for one in sorted(desk.foundation.models, key=lambda one: _order(one, marks.get(one.name))):
         mark = marks.get(one.name)
         if mark is not None or not here:
-            endpoint = one.endpoint if one.served else ""
+            named = (one.name, one.endpoint if one.served else "")
             task = one.task.value.rpartition("/")[2]
-            table.add_row(one.name, endpoint, task, f"{one.context:,}", one.licence, _state(one, mark))
-    wide_console().print(table)
+            cells = named if len(names) > 1 else ("\n".join(filter(None, named)),)
+            table.add_row(*cells, task, f"{one.context:,}", one.licence, _state(one, mark))
+    console.print(table)
     return 0
+
+
+def _order(model: FoundationModel, mark: Mark | None) -> tuple[bool, bool, bool]:
+    """First what is here, then what may come, last what was retired; otherwise as in the catalogue."""
+    return mark is None, model.lifecycle is Lifecycle.RETIRED, model.base
 
 
 def show_one(desk: Desk, name: str) -> int:
@@ -113,7 +128,7 @@ def _card(model: FoundationModel, mark: Mark | None, parting: str) -> Iterator[t
 def _state(model: FoundationModel, mark: Mark | None) -> str:
     said = "not here"
     if mark is not None:
-        said = f"here, {mark.size / _GB:.1f} GB" + (f", {mark.commit[:SHORT]}" if mark.commit else "")
+        said = f"here, {decimal(mark.size)}" + (f", {mark.commit[:SHORT]}" if mark.commit else "")
     if model.lifecycle is not Lifecycle.AVAILABLE:
         said += f"; {model.lifecycle.value}" + (f" {model.ends_on}" if model.ends_on else "")
         said += f", use {model.replacement}" if model.replacement else ""
@@ -129,16 +144,23 @@ def pull_one(desk: Desk, name: str, folder: Path | None, revision: str) -> int:
     before = desk.shelf.marks().get(model.name)
     with _bar(console) as watch:
         mark = desk.pulls.pull(name, watch, revision=revision, folder=folder)
-    where = f"endpoint '{model.endpoint}'" if model.served else f"the model '{model.full_name}'"
+    problem = _problem(desk, model)
+    where = f"endpoint '{model.endpoint}'" if model.served and not problem else f"the model '{model.full_name}'"
     arrived = "was here already" if mark == before else "is here"
     here = (
-        f"{model.display_name} {arrived}, {mark.size / _GB:.2f} GB from {mark.source}. A server that runs has {where} "
+        f"{model.display_name} {arrived}, {decimal(mark.size)} from {mark.source}. A server that runs has {where} "
         "within seconds, another one when it is started."
-    )
+    ) + (f" It cannot be served: {problem}" if problem else "")
     told = (moved(before, mark), here, desk.foundation.parting(model))
     for line in filter(None, told):
         console.print(line, highlight=False, soft_wrap=True)
     return 0
+
+
+def _problem(desk: Desk, model: FoundationModel) -> str:
+    """Why what came cannot be served, empty if it can or if the server has it already, which says so itself."""
+    arrived = dict(desk.shelf.arrived(model.name))
+    return (read_facts(arrived["MLmodel"].parent).problem or "") if "MLmodel" in arrived else ""
 
 
 @contextmanager
@@ -151,10 +173,10 @@ def _bar(console: Console) -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=None)
+        bar = progress.add_task("", total=None, visible=False)
 
         def begin(_name: str, size: int) -> None:
-            progress.update(bar, total=size)
+            progress.update(bar, total=size, visible=True)
 
         def came(count: int) -> None:
             progress.update(bar, advance=count)

@@ -4,6 +4,7 @@ They block: a command has nothing else to do. The server takes what came into it
 (`penstock.control.foundation_models`), at once or when it is started.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from penstock.ports.shelf import Mark, Place, Shelf
 
 SHORT = 7
 """Digits of a commit that are enough for people."""
+PRINT = 12
+"""Digits that tell one state of a folder from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,7 @@ class Pulls:
         model = self._foundation.of(name)
         with self._shelf.place(model.name) as place:
             if folder is not None:
-                origin = _Origin(f"folder:{folder.absolute()}")
-                size = self._copy(model, place, folder, origin, watch)
+                origin, size = self._bring(model, place, folder, watch)
             else:
                 origin, size = self._download(model, place, revision or model.revision, watch)
             held = self._shelf.marks().get(model.name)
@@ -87,7 +89,7 @@ class Pulls:
             if cached is None:
                 raise
             origin = _Origin(from_hub + cached.name, revision, cached.name)
-            return origin, self._copy(model, place, cached, origin, watch)
+            return origin, self._copy(model, place, cached, _sizes(cached), origin, watch)
         origin = _Origin(from_hub + snapshot.commit, revision, snapshot.commit)
         held = self._shelf.marks().get(model.name)
         if held is not None and held.source == origin.source:
@@ -106,12 +108,21 @@ class Pulls:
                 hub.fetch(snapshot, file, target, watch.came)
         return origin, size
 
-    def _copy(self, model: FoundationModel, place: Place, folder: Path, origin: _Origin, watch: Watch) -> int:
-        """Copies what is wanted of a folder; its size."""
+    def _bring(self, model: FoundationModel, place: Place, folder: Path, watch: Watch) -> tuple[_Origin, int]:
+        """Copies a folder unless it is as it was when it was copied before."""
         if not folder.is_dir():
             raise InvalidParameter(f"--from {folder} is not a folder.")
-        paths = wanted(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")), str(folder))
-        sizes = {path: (folder / path).stat().st_size for path in paths}
+        sizes = _sizes(folder)
+        origin = _Origin(f"folder:{folder.absolute()}@{_print(folder, sizes)}")
+        held = self._shelf.marks().get(model.name)
+        if held is not None and held.source == origin.source:
+            return origin, 0
+        return origin, self._copy(model, place, folder, sizes, origin, watch)
+
+    def _copy(
+        self, model: FoundationModel, place: Place, folder: Path, sizes: dict[str, int], origin: _Origin, watch: Watch
+    ) -> int:
+        """Copies these files; their size."""
         place.begin(origin.source)
         self._check_room(place, sum(sizes.values()))
         watch.begin(model.display_name, sum(sizes.values()))
@@ -137,6 +148,19 @@ def moved(before: Mark | None, now: Mark) -> str:
         return ""
     was, is_now = before.commit[:SHORT], now.commit[:SHORT]
     return f"'{now.revision}' has moved: it was {was}, which was here, and is {is_now} now."
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The files to copy; nothing is looked for deeper in the folder than they may be."""
+    paths = (path for pattern in ("*", "1_Pooling/*") for path in sorted(folder.glob(pattern)) if path.is_file())
+    found = wanted((path.relative_to(folder).as_posix() for path in paths), str(folder))
+    return {path: (folder / path).stat().st_size for path in found}
+
+
+def _print(folder: Path, sizes: dict[str, int]) -> str:
+    """Tells a folder from what it was before its files were written anew."""
+    told = [f"{path}\0{size}\0{(folder / path).stat().st_mtime_ns}" for path, size in sorted(sizes.items())]
+    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:PRINT]
 
 
 def _chosen(snapshot: Snapshot) -> list[HubFile]:

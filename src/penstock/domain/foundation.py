@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from difflib import get_close_matches
 from enum import StrEnum
 
 from penstock.domain.billing import Price
@@ -119,16 +120,19 @@ class Foundation:
         for one in self.models:
             if name in {one.name, str(one.full_name), one.endpoint, *one.other_names}:
                 return one
-        raise DoesNotExist(f"There is no foundation model '{name}'; `penstock models list` shows all.")
+        near = get_close_matches(name, [each for one in self.models for each in (one.name, one.endpoint)], 1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
+        raise DoesNotExist(f"There is no foundation model '{name}'; `penstock models list` shows all.{meant}")
 
     def signs(self) -> Signs:
         """What callers of endpoints are told."""
         offered = [one for one in self.models if one.endpoint]
         aliases = {name: one.endpoint for one in offered for name in one.other_names}
+        bases = {str(one.full_name): _base(one) for one in self.models if one.base}
         return Signs(
             aliases,
-            {one.endpoint: self._absent(one) for one in offered},
-            {str(one.full_name): _base(one) for one in self.models if one.base},
+            {**bases, **{one.endpoint: self._absent(one) for one in offered}},
+            bases,
             {
                 one.endpoint: Notice(self.parting(one), one.ends_on)
                 for one in offered

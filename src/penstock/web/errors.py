@@ -66,6 +66,17 @@ def error_body(code: str, message: str, request_id: str = "", facts: Mapping[str
     return json.dumps(content).encode()
 
 
+def with_request(body: bytes, request_id: str) -> bytes:
+    """An engine's error, which knows of no request, with the request's id; any other body as it is."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(told, dict) or set(told) != {"error_code", "message"}:
+        return body
+    return error_body(told["error_code"], told["message"], request_id)
+
+
 def error_answer(
     code: str,
     message: str,

@@ -130,6 +130,8 @@ def test_callers_are_led_to_models_and_told_why_one_is_not_there():
         "`penstock models pull tiny` brings it."
     )
     assert signs.missing("guide") is None
+    bare = foundation_of([replace(MODEL, base=True, endpoint="", aliases=())]).signs()
+    assert (bare.missing("system.ai.tiny") or "").startswith("system.ai.tiny is a base model")
     assert (
         foundation_of([replace(MODEL, base=True)])
         .signs()

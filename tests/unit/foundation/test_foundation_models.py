@@ -98,7 +98,8 @@ async def test_a_model_that_came_is_a_version_for_everybody_and_has_an_endpoint(
         "endpoint databricks-tiny serves version 1 of model 'system.ai.tiny'"
     )
     version = await place.versions.get(TINY, 1)
-    assert (version.creator, version.source) == ("System", f"folder:{place.root / 'mine'}")
+    assert version.creator == "System"
+    assert version.source.startswith(f"folder:{place.root / 'mine'}@")
     assert version.facts.problem is None
     assert (place.artifacts.local(version.storage) / "model" / "config.json").is_file()
     assert list(place.shelf.arrived("tiny")) == []

@@ -1,5 +1,6 @@
 """What `penstock models` does: models come from the hub or a folder, and go."""
 
+import json
 import os
 import re
 import subprocess
@@ -112,7 +113,7 @@ def test_a_branch_that_has_moved_is_told_and_its_new_commit_comes(server, pulls)
 
 def test_a_model_comes_from_a_folder(shelf, pulls, folder, server):
     mark = pulls.pull(NAME, Seen().watch, folder=folder)
-    assert mark.source == f"folder:{folder}"
+    assert re.fullmatch(rf"folder:{folder}@[0-9a-f]{{12}}", mark.source)
     assert (mark.revision, mark.commit) == ("", "")
     assert ("model/config.json", (folder / "config.json").read_bytes()) in [
         (path, file.read_bytes()) for path, file in shelf.arrived(NAME)
@@ -120,6 +121,24 @@ def test_a_model_comes_from_a_folder(shelf, pulls, folder, server):
     assert server.asked == []
     with pytest.raises(InvalidParameter, match="is not a folder"):
         pulls.pull(NAME, Seen().watch, folder=folder / "config.json")
+
+
+def test_a_folder_that_is_as_it_was_is_not_copied_again_and_one_that_is_not_is_another_source(shelf, pulls, folder):
+    first = pulls.pull(NAME, Seen().watch, folder=folder)
+    shelf.taken(NAME)
+    assert pulls.pull(NAME, Seen().watch, folder=folder) == first
+    assert list(shelf.arrived(NAME)) == []
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    os.utime(weights, ns=(0, 1_700_000_000_000_000_000))
+    second = pulls.pull(NAME, Seen().watch, folder=folder)
+    assert second.source != first.source
+    assert dict(shelf.arrived(NAME))["model/model.safetensors"].read_bytes() == weights.read_bytes()
+
+
+def test_nothing_is_looked_for_deep_in_a_folder(pulls, folder, tmp_path):
+    with pytest.raises(InvalidParameter, match="has no weights in safetensors format"):
+        pulls.pull(NAME, Seen().watch, folder=tmp_path)
 
 
 def test_without_the_hub_its_cache_is_looked_into(server, pulls, tmp_path):
@@ -139,7 +158,7 @@ def test_without_the_hub_its_cache_is_looked_into(server, pulls, tmp_path):
 def test_what_cannot_be_served_does_not_come(server, pulls):
     pickled = {path: content for path, content in checkpoint().items() if path != "model.safetensors"}
     server.repositories[REPOSITORY] = Repository({**pickled, "pytorch_model.bin": b"x"})
-    with pytest.raises(InvalidParameter, match=r"pickle format only \(pytorch_model.bin\).*--from FOLDER"):
+    with pytest.raises(InvalidParameter, match=r"pickle format only \(pytorch_model.bin\).*save_pretrained\(FOLDER\)"):
         pulls.pull(NAME, Seen().watch)
     server.repositories[REPOSITORY] = Repository({"model.safetensors": b"x"})
     with pytest.raises(InvalidParameter, match=r"no config\.json"):
@@ -185,24 +204,50 @@ def test_the_command(server, hub, folder, tmp_path, monkeypatch):
         done = CliRunner().invoke(app, ["models", *words, "--data-dir", str(tmp_path / "data")])
         return done.exit_code, done.output
 
-    server.repositories["BAAI/bge-large-en-v1.5"] = Repository(checkpoint())
+    embedder = {
+        **json.loads(checkpoint()["config.json"]),
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "type_vocab_size": 2,
+    }
+    files = checkpoint(**{"config.json": json.dumps(embedder).encode()})
+    server.repositories["BAAI/bge-large-en-v1.5"] = Repository(files)
     status, said = run("pull", "bge_large_en_v1_5")
     assert status == 0, said
     assert "endpoint 'databricks-bge-large-en'" in said
     status, said = run("list")
     assert status == 0
-    assert re.search(r"bge_large_en_v1_5 .*databricks-bge-large-en .*embeddings .*512 .*mit .*0\.0 GB, d4aa690 ", said)
+    assert re.search(r"bge_large_en_v1_5 .*databricks-bge-large-en .*embeddings .*512 .*mit .*\d bytes, d4aa690 ", said)
     assert re.search(r"dbrx_instruct .*not here; retired 2025-04-30, use llama_v3_3_70b_instruct", said)
-    assert run("list", "--here")[1].count("GB") == 1
+    assert said.index("bge_large_en_v1_5") < said.index("glm-5-2") < said.index("dbrx_instruct")
+    assert run("list", "--here")[1].count("bytes") == 1
     assert "was here already" in run("pull", "bge_large_en_v1_5")[1]
     assert "moved" not in run("pull", "bge_large_en_v1_5", "--revision", "main")[1]
     server.repositories["BAAI/bge-large-en-v1.5"].head = "beef" * 10
     assert "'main' has moved: it was c0ffeec" in run("pull", "bge_large_en_v1_5", "--revision", "main")[1]
     assert run("remove", "bge_large_en_v1_5")[0] == 0
-    assert run("list", "--here")[1].count("GB") == 0
+    assert run("list", "--here")[1].count("bytes") == 0
     status, said = run("pull", "databricks-gte-large-en")
     assert status == 1
     assert "no repository Alibaba-NLP/gte-large-en-v1.5" in said
+    assert "0/?" not in said
+    assert "Did you mean 'gte_large_en_v1_5'?" in run("pull", "gte_large_en_v1.5")[1]
+
+
+def test_names_are_whole_in_a_narrow_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    said = CliRunner().invoke(app, ["models", "list", "--data-dir", str(tmp_path / "data")]).output
+    for one in load_foundation().models:
+        assert f" {one.name} " in said
+        assert not one.served or f" {one.endpoint} " in said
+
+
+def test_a_pull_of_what_cannot_be_served_says_so(folder, tmp_path):
+    words = ["models", "pull", "bge_large_en_v1_5", "--from", str(folder), "--data-dir", str(tmp_path / "data")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "has the model 'system.ai.bge_large_en_v1_5' within seconds" in done.output
+    assert "It cannot be served: A llama model serves llm/v1/chat or llm/v1/completions" in done.output
 
 
 def test_a_card_tells_what_the_catalogue_says(folder, tmp_path, monkeypatch):

@@ -142,7 +142,8 @@ class HuggingFaceHub:
             ) from error
         except httpx2.HTTPError as error:
             raise Temporary(
-                f"The hub {self._endpoint} cannot be reached: {error or type(error).__name__}. What has come is kept.",
+                f"The hub {self._endpoint} cannot be reached: {str(error).rstrip('.') or type(error).__name__}. "
+                "What has come is kept.",
                 RETRY_S,
             ) from error
         except OSError as error:

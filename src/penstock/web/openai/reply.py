@@ -10,7 +10,7 @@ from penstock.domain.errors import PenstockError
 from penstock.domain.usage import Usage
 from penstock.gateway.interrupt import Cut, Interrupt
 from penstock.gateway.overhead import Overhead
-from penstock.web.errors import STATUS, ErrorAnswer, answer_to
+from penstock.web.errors import STATUS, ErrorAnswer, answer_to, with_request
 
 WATCH_AFTER_S = 0.02
 """When it begins to be watched whether the client is still there: answers that are faster need no watch."""
@@ -18,6 +18,7 @@ OVERHEAD = b"x-penstock-overhead-ms"
 """The header that tells our own time with a request until its answer began, in milliseconds."""
 FAIL_S = 5.0
 """How long a client that does not read is given to take an error."""
+_ERROR = 400
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -63,6 +64,8 @@ class AsgiReply:
     async def whole(self, status: int, content_type: bytes, entity: str, body: bytes, retry_after: bytes = b"") -> None:
         """Sends head and body."""
         self.begun, self.code = True, status
+        if status >= _ERROR:
+            body = with_request(body, self._request_id)
         headers = self._headers(content_type, entity, retry_after)
         headers.append((b"content-length", b"%d" % len(body)))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
