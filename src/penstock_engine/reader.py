@@ -20,9 +20,15 @@ THOUGHT = "</think>"
 class Reader:
     """Reads one answer. Gives every piece as soon as it is certain what it is."""
 
-    def __init__(self, tools: ToolFormat | None, *, thinks: bool = False, thinking: bool = False) -> None:
-        """`thinks`: an answer may begin with thoughts; `thinking`: the prompt has begun them already."""
+    def __init__(
+        self, tools: ToolFormat | None, *, thinks: bool = False, thinking: bool = False, calls: bool = False
+    ) -> None:
+        """`thinks`: an answer may begin with thoughts; `thinking`: the prompt has begun them already.
+
+        `calls`: there must be a call, so that what looks like the beginning of one is not text.
+        """
         self._tools = tools
+        self._must_call = calls
         self._held = ""
         self._begun = False
         self._value = _Value()
@@ -56,7 +62,7 @@ class Reader:
         """The answer has ended: what was held back is what it looks like. The beginning of a call is nothing."""
         held, self._held = self._held, ""
         if held and self.speaking:
-            return [Text(held)]
+            return [] if self._must_call else [Text(held)]
         if held and self.thinking:
             return [Thought(held)]
         return []

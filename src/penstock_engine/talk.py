@@ -27,12 +27,15 @@ class Reading:
     mind: Mind = Mind.NONE
     marks: Mapping[int, str] = field(default_factory=dict)
     """Special tokens that are read, with their text."""
+    calls: bool = False
+    """Whether it must call a function."""
 
     def reader(self) -> Reader | None:
         """For one answer; None where all of it is text."""
         if self.tools is None and self.mind is Mind.NONE:
             return None
-        return Reader(self.tools, thinks=self.mind is Mind.MAY, thinking=self.mind is Mind.OPEN)
+        thinks, thinking = self.mind is Mind.MAY, self.mind is Mind.OPEN
+        return Reader(self.tools, thinks=thinks, thinking=thinking, calls=self.calls)
 
 
 PLAIN = Reading()
@@ -74,7 +77,8 @@ class Talker:
             grammar = calls_grammar(tools, form, value, mind, self._special)
         elif value is not None:
             grammar = value_grammar(value, mind, self._special)
-        return Talk(prompt, self._reading(form if tools is not None else None, mind), grammar)
+        reading = self._reading(form if tools is not None else None, mind)
+        return Talk(prompt, replace(reading, calls=tools is not None and tools.required), grammar)
 
     def _mind(self, prompt: str) -> Mind:
         if not self._thinks:

@@ -34,6 +34,12 @@ def call(index, name, arguments):
     return [Call(index, "", name), Arguments(index, arguments)]
 
 
+def test_the_cut_off_beginning_of_a_call_that_must_be_is_no_text():
+    assert read("<tool_c", HERMES, calls=True)[0] == []
+    assert read("<think>so</think>\n<tool", HERMES, size=3, thinks=True, calls=True)[0] == [Thought("so")]
+    assert joined(read("<tool_c", HERMES)[0]) == [Text("<tool_c")]
+
+
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 @pytest.mark.parametrize(
     ("tools", "text", "parts"),

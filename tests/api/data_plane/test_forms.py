@@ -118,7 +118,9 @@ async def test_errors_of_the_engine_stay_as_they_are_and_a_text_may_hold_the_wor
     asking = asyncio.ensure_future(served.post(INVOKE, {"inputs": "hello"}))
     (await engine.turn()).answer(b'{"error_code":"BAD_REQUEST","message":"no"}', status=400)
     answer = await asking
-    assert (answer.status, await answer.json()) == (400, {"error_code": "BAD_REQUEST", "message": "no"})
+    told = await answer.json()
+    assert (answer.status, told["error_code"], told["message"]) == (400, "BAD_REQUEST", "no")
+    assert told["details"][0]["request_id"] == answer.headers["x-request-id"]
     body = {"messages": [{"role": "user", "content": 'what are "inputs"?'}]}
     got, answer = await asked(served, engine, body, SAID)
     assert (got, answer) == (body, SAID)
