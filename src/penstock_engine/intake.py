@@ -93,9 +93,16 @@ class Intake:
         more_ends: frozenset[int] = frozenset(),
     ) -> Order:
         echo = isinstance(request, wire.CompletionRequest) and bool(request.echo)
+        whole = isinstance(request, wire.CompletionRequest) and request.error_behavior == "error"
         terms = []
         for prompt in prompts:
-            most = min(self._room(prompt, field, asked), self._context if asked is None else asked)
+            room = self._room(prompt, field, asked)
+            if whole and asked is not None and asked > room:
+                raise BadRequest(
+                    f'parameter "max_tokens" is {asked}, but {room} tokens fit after the prompt: ask for fewer, or '
+                    'with "error_behavior" "truncate" for as many as fit'
+                )
+            most = min(room, self._context if asked is None else asked)
             terms.append(
                 Terms(
                     max_tokens=most,

@@ -107,6 +107,7 @@ class CompletionRequest(Generation, kw_only=True):
     best_of: int | None = None
     suffix: str | None = None
     response_format: ResponseFormat | None = None
+    error_behavior: Literal["truncate", "error"] | None = None
 
 
 class EmbeddingRequest(Struct, kw_only=True):

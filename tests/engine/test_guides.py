@@ -184,7 +184,10 @@ def test_special_tokens_are_markers_where_the_model_has_them(tmp_path):
         ({"type": "string", "pattern": "(?=a)b"}, 'the "pattern" (?=a)b cannot be read: look-around'),
         ({"type": "string", "pattern": "("}, 'the "pattern" ( cannot be read: unclosed group'),
         ({"$ref": "#"}, "Unsatisfiable schema: every value of it would hold a further one"),
-        ({"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"}, "Unsatisfiable schema: every value"),
+        (
+            {"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"},
+            "Unsatisfiable schema: every value",
+        ),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "Invalid JSON schema - "),
         ({"$ref": "https://example.org/x"}, "Invalid JSON schema - "),
     ],

@@ -1,8 +1,8 @@
 """Whatever the schema: an answer parses and validates, or says that its tokens were used up.
 
-The schemas are made by strategies of our own. hypothesis-jsonschema could make them as instances of a schema of schemas, but
-its release 0.23.1 asks hypothesis for something internal that is no longer in it: for every object with a property that may
-be left out there is an AttributeError.
+The schemas are made by strategies of our own. hypothesis-jsonschema could make them, as instances of a schema of
+schemas, but its release 0.23.1 asks hypothesis for something internal that is no longer in it: for every object with a property
+that may be left out there is an AttributeError.
 """
 
 import json
@@ -27,7 +27,9 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 CLASSES = st.sampled_from([".", "[a-f]", "[^a-z]", r"\d", r"\w", "é", "(ab|c)", r"\."])
-PATTERNS = st.lists(st.tuples(CLASSES, st.sampled_from(["", "?", "*", "+", "{1,3}"])).map("".join), min_size=1, max_size=3)
+PATTERNS = st.lists(
+    st.tuples(CLASSES, st.sampled_from(["", "?", "*", "+", "{1,3}"])).map("".join), min_size=1, max_size=3
+)
 
 
 def bounded(least, low, most, high):

@@ -44,7 +44,12 @@ def test_schemas_whose_values_hold_themselves_have_no_end(schema):
         holding({"$ref": "#/elsewhere/b"}, elsewhere={"b": {"type": "null"}}),
         holding({"$ref": "https://example.org/x"}),
         {"const": {"a": SELF}},
-        {"type": "object", "required": ["b"], "patternProperties": {".": {"type": "null"}}, "additionalProperties": SELF},
+        {
+            "type": "object",
+            "required": ["b"],
+            "patternProperties": {".": {"type": "null"}},
+            "additionalProperties": SELF,
+        },
         {"type": 5, "required": 5, "allOf": 5, "minItems": "x", "prefixItems": 5},
     ],
 )

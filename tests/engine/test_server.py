@@ -172,6 +172,11 @@ async def test_what_does_not_fit_the_context(client):
     assert clamped["usage"]["total_tokens"] == 200
     assert clamped["choices"][0]["finish_reason"] == "length"
     assert (await post(client, {**ASK, "max_tokens": None}))["usage"]["total_tokens"] == 200
+    path, body = "/v1/completions", {"prompt": "A penstock", "max_tokens": 100_000, "ignore_eos": True}
+    asked = await post(client, body | {"error_behavior": "truncate"}, path)
+    assert asked["usage"]["total_tokens"] == 200
+    refused = await post(client, body | {"error_behavior": "error"}, path, status=400)
+    assert 'parameter "max_tokens" is 100000, but' in refused["message"]
 
 
 @pytest.mark.parametrize(

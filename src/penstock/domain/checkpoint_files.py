@@ -30,7 +30,7 @@ def wanted(paths: Iterable[str], repository: str) -> list[str]:
         pickled = next((path for path in found if path.endswith((".bin", ".pt", ".pth", ".ckpt"))), "")
         raise InvalidParameter(
             f"{repository} has its weights in pickle format only ({pickled}), which can run code when it is read: load "
-            "it with transformers on a machine that may, call save_pretrained(FOLDER), and take the files of FOLDER instead."
+            "it with transformers on a machine that may, call save_pretrained(FOLDER), and take FOLDER's files instead."
             if pickled
             else f"{repository} has no weights in safetensors format."
         )
