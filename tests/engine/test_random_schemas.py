@@ -1,8 +1,8 @@
 """Whatever the schema: an answer parses and validates, or says that its tokens were used up.
 
 The schemas are made by strategies of our own. hypothesis-jsonschema could make them, as instances of a schema of
-schemas, but its release 0.23.1 asks hypothesis for something internal that is no longer in it: for every object with a property
-that may be left out there is an AttributeError.
+schemas, but its release 0.23.1 asks hypothesis for something internal that is no longer in it: for every object with a
+property that may be left out there is an AttributeError.
 """
 
 import json

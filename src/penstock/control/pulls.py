@@ -6,7 +6,7 @@ They block: a command has nothing else to do. The server takes what came into it
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from penstock.ports.shelf import Mark, Place, Shelf
 
 SHORT = 7
 """Digits of a commit that are enough for people."""
-PRINT = 12
+STATE = 12
 """Digits that tell one state of a folder from another."""
 
 
@@ -40,6 +40,19 @@ class _Origin:
     source: str
     revision: str = ""
     commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A checkpoint in a folder: its files that are wanted, with their sizes."""
+
+    path: Path
+    sizes: Mapping[str, int]
+
+    def state(self) -> str:
+        """Tells it from what it was before its files were written anew."""
+        told = [f"{name}\0{size}\0{(self.path / name).stat().st_mtime_ns}" for name, size in sorted(self.sizes.items())]
+        return hashlib.sha256("\0".join(told).encode()).hexdigest()[:STATE]
 
 
 class Pulls:
@@ -89,7 +102,7 @@ class Pulls:
             if cached is None:
                 raise
             origin = _Origin(from_hub + cached.name, revision, cached.name)
-            return origin, self._copy(model, place, cached, _sizes(cached), origin, watch)
+            return origin, self._copy(model, place, _folder(cached), origin, watch)
         origin = _Origin(from_hub + snapshot.commit, revision, snapshot.commit)
         held = self._shelf.marks().get(model.name)
         if held is not None and held.source == origin.source:
@@ -112,17 +125,16 @@ class Pulls:
         """Copies a folder unless it is as it was when it was copied before."""
         if not folder.is_dir():
             raise InvalidParameter(f"--from {folder} is not a folder.")
-        sizes = _sizes(folder)
-        origin = _Origin(f"folder:{folder.absolute()}@{_print(folder, sizes)}")
+        found = _folder(folder)
+        origin = _Origin(f"folder:{folder.absolute()}@{found.state()}")
         held = self._shelf.marks().get(model.name)
         if held is not None and held.source == origin.source:
             return origin, 0
-        return origin, self._copy(model, place, folder, sizes, origin, watch)
+        return origin, self._copy(model, place, found, origin, watch)
 
-    def _copy(
-        self, model: FoundationModel, place: Place, folder: Path, sizes: dict[str, int], origin: _Origin, watch: Watch
-    ) -> int:
-        """Copies these files; their size."""
+    def _copy(self, model: FoundationModel, place: Place, folder: _Folder, origin: _Origin, watch: Watch) -> int:
+        """Copies its files; their size."""
+        sizes = folder.sizes
         place.begin(origin.source)
         self._check_room(place, sum(sizes.values()))
         watch.begin(model.display_name, sum(sizes.values()))
@@ -130,7 +142,7 @@ class Pulls:
             watch.file(path)
             target = place.files / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / path, target)
+            shutil.copyfile(folder.path / path, target)
             watch.came(size)
         return sum(sizes.values())
 
@@ -150,17 +162,11 @@ def moved(before: Mark | None, now: Mark) -> str:
     return f"'{now.revision}' has moved: it was {was}, which was here, and is {is_now} now."
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """The files to copy; nothing is looked for deeper in the folder than they may be."""
-    paths = (path for pattern in ("*", "1_Pooling/*") for path in sorted(folder.glob(pattern)) if path.is_file())
-    found = wanted((path.relative_to(folder).as_posix() for path in paths), str(folder))
-    return {path: (folder / path).stat().st_size for path in found}
-
-
-def _print(folder: Path, sizes: dict[str, int]) -> str:
-    """Tells a folder from what it was before its files were written anew."""
-    told = [f"{path}\0{size}\0{(folder / path).stat().st_mtime_ns}" for path, size in sorted(sizes.items())]
-    return hashlib.sha256("\0".join(told).encode()).hexdigest()[:PRINT]
+def _folder(path: Path) -> _Folder:
+    """Nothing is looked for deeper in it than a checkpoint's files are."""
+    files = [file for pattern in ("*", "1_Pooling/*") for file in sorted(path.glob(pattern)) if file.is_file()]
+    found = wanted((file.relative_to(path).as_posix() for file in files), str(path))
+    return _Folder(path, {name: (path / name).stat().st_size for name in found})
 
 
 def _chosen(snapshot: Snapshot) -> list[HubFile]:
