@@ -1,6 +1,6 @@
 # Everything here sets up what it needs first; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference models acceptance format lock clean bench-engine bench-adapters bench-gateway bench-embeddings bench-guarantee bench-scaling bench-limits bench-gate bench-external
+.PHONY: help setup setup-dev setup-clients setup-tests servers serve demo test quick house unit reference models acceptance format lock clean bench-engine bench-adapters bench-gateway bench-embeddings bench-guarantee bench-scaling bench-limits bench-gate bench-external bench-vllm
 
 ARGS ?=
 # Random schedules for each property of the gate; pytest by itself tries fewer.
@@ -105,6 +105,9 @@ bench-scaling: setup  ## How quickly allotments rise, within a device and by a n
 
 bench-guarantee: setup  ## What neighbours do to what was bought, with the gate and without
 	.venv/bin/python bench/guarantee $(ARGS)
+
+bench-vllm: setup $(if $(filter .vllm/%,$(VLLM_PYTHON)),setup-vllm)  ## vLLM behind us beside vLLM by itself (VLLM_PYTHON=...)
+	PENSTOCK_VLLM_PYTHON=$(abspath $(VLLM_PYTHON)) .venv/bin/python bench/vllm.py $(ARGS)
 
 COMPILE = .venv/bin/pip-compile -q --generate-hashes --no-emit-options --strip-extras --no-header --no-annotate \
 	--allow-unsafe

@@ -25,7 +25,15 @@ class Tree:
 def of_tree(pid: int) -> Tree:
     """Raises psutil.NoSuchProcess if it has ended."""
     root = psutil.Process(pid)
-    found = [root, *root.children(recursive=True)]
+    return _sum([root, *root.children(recursive=True)])
+
+
+def of_process(pid: int) -> Tree:
+    """Without its children. Raises psutil.NoSuchProcess if it has ended."""
+    return _sum([psutil.Process(pid)])
+
+
+def _sum(found: list[psutil.Process]) -> Tree:
     status = [_kilobytes(Path(f"/proc/{each.pid}/status")) for each in found]
     rollup = [_kilobytes(Path(f"/proc/{each.pid}/smaps_rollup")) for each in found]
     times = [each.cpu_times() for each in found]

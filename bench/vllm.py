@@ -1,0 +1,182 @@
+"""vLLM behind Penstock, beside vLLM by itself: the same model, flags, load and machine, in turns within one run.
+
+    PENSTOCK_VLLM_PYTHON=/opt/vllm/bin/python make bench-vllm [ARGS="--rounds 3 --neighbour 66"]
+
+Penstock is a whole server: the model is registered, measured and served by an endpoint that has bought all that there
+is to sell; requests go through its serving API. Bare is `vllm serve` with the very command line and variables that the
+server has started its own with (read off that process), but for a port in place of the socket; it is asked on its
+OpenAI API. The third is a server without vLLM, whose CPU engine serves the same model in its usual precision.
+
+The reference workload (2,048 tokens in, 256 out, streamed, random token ids, no prefix known) goes to each in a closed
+loop, 1, 4 and 8 at a time and as many as at the knee. Sides take turns, and who begins changes each round: only
+one computes at a time. With `--neighbour`, two endpoints then share the device, and one asks for ten times what it has
+bought (docs/guarantee.md, scenario `neighbour_`). Writes bench/out/vllm.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from guarantee.engine import VOCABULARY
+from guarantee.market import Market, told
+from models import ROOMY
+from penstock.load.arrivals import Closed
+from penstock.load.prompts import Ids
+from penstock.load.report import summarise
+from penstock.load.runner import run
+from penstock.load.workload import REFERENCE, Ask, Workload
+from processes import machine
+from vllm_neighbour import beside_a_neighbour
+from vllm_report import Found, Taken, show, write
+from vllm_sides import Bare, Served, stand
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+OUT = Path(__file__).resolve().parent / "out"
+WARM = Ask(512, 16)
+SIDES = ("penstock", "bare", "cpu")
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    python = os.environ.get("PENSTOCK_VLLM_PYTHON", "")
+    parser.add_argument("--python", default=python, help="an interpreter that has vLLM for CPUs")
+    parser.add_argument("--model", choices=list(ROOMY), default="32m")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 4, 8])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=15, help="for each side, number at a time and round")
+    parser.add_argument("--budget", type=float, default=60, help="seconds for measuring the model")
+    parser.add_argument("--neighbour", type=float, default=0, help="seconds beside a neighbour; 66 hold whole windows")
+    parser.add_argument(
+        "--turn", nargs="*", type=Path, default=[], help="files to lock, in this order, while something computes"
+    )
+    parsed = parser.parse_args()
+    if not parsed.python:
+        parser.error("PENSTOCK_VLLM_PYTHON or --python must name an interpreter that has vLLM")
+    if "penstock" not in parsed.sides:
+        parser.error("--sides: bare vLLM is started as the server starts its own, so penstock must be among them")
+    return parsed
+
+
+@asynccontextmanager
+async def turn(files: list[Path]) -> AsyncIterator[None]:
+    """Locks these files, for machines that are shared with others who heed them."""
+    with contextlib.ExitStack() as stack:
+        for path in files:
+            lock = stack.enter_context(path.open("a"))
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield
+
+
+async def take(side: Served | Bare, parallel: int, seconds: float) -> Taken:
+    """One side under the reference workload; what is under way at the end is waited for."""
+    began, whole = time.monotonic(), side.whole()
+    gateway = side.gateway() if isinstance(side, Served) else None
+    found = await run(side.target, Workload((REFERENCE,)), Closed(parallel), seconds, prompts=Ids(2, VOCABULARY))
+    passed = time.monotonic() - began
+    return Taken(
+        summarise(found),
+        found.rows,
+        (side.whole().cpu_seconds - whole.cpu_seconds) / passed,
+        (side.gateway().cpu_seconds - gateway.cpu_seconds) / passed
+        if isinstance(side, Served) and gateway is not None
+        else 0.0,
+    )
+
+
+async def started(
+    parts: argparse.Namespace, console: Console, stack: AsyncExitStack, found: Found
+) -> list[Served | Bare]:
+    """All sides, warm, one after another."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vllm-")))
+    sides: list[Served | Bare] = []
+    for name in [one for one in SIDES if one in parts.sides]:
+        began = time.monotonic()
+        async with turn(parts.turn):
+            if name == "bare":
+                first = sides[0]
+                assert isinstance(first, Served)
+                bare = Bare(first.engine(), folder / "bare.log")
+                sides.append(await stack.enter_async_context(bare))
+                console.print(f"both vLLMs: {bare.flags()}")
+            else:
+                python = parts.python if name == "penstock" else ""
+                server = await stack.enter_async_context(stand(folder / name, python, parts.budget))
+                side = Served(name, Market(server, OUT / "models", console.print, repeats=0))
+                found.wares[name] = await side.deploy(parts.model)
+                console.print(told(found.wares[name]))
+                sides.append(side)
+            await run(sides[-1].target, Workload((WARM,)), Closed(2), 2.0, prompts=Ids(2, VOCABULARY))
+        console.print(f"{name} is ready, {time.monotonic() - began:.0f} s after its turn was asked for")
+    return sides
+
+
+async def compare(parts: argparse.Namespace, console: Console, stack: AsyncExitStack) -> Found:
+    """All rounds, and the neighbour in the end."""
+    found = Found()
+    sides = await started(parts, console, stack, found)
+    numbers = sorted({*parts.concurrency, int(found.wares["penstock"].profile["knee"])})
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("rounds", total=parts.rounds * len(numbers) * len(sides))
+        for number in range(parts.rounds):
+            async with turn(parts.turn):
+                for parallel in numbers:
+                    begins = (number + parallel) % len(sides)
+                    for side in [*sides[begins:], *sides[:begins]]:
+                        progress.update(task, description=f"round {number + 1}: {side.name}, {parallel} at a time")
+                        taken = await take(side, parallel, parts.seconds)
+                        found.add(side.name, parallel, taken)
+                        progress.advance(task)
+    for side in sides:
+        found.memory[side.name] = side.whole().peak_rss_mb
+        if isinstance(side, Served):
+            found.gateway_memory[side.name] = side.gateway().peak_rss_mb
+    if parts.neighbour:
+        first = sides[0]
+        assert isinstance(first, Served)
+        found.neighbour.update(
+            await beside_a_neighbour(
+                first.market, found.wares["penstock"], parts.neighbour, lambda: turn(parts.turn), console
+            )
+        )
+    return found
+
+
+async def main() -> None:
+    """Measures, prints and writes."""
+    parts = arguments()
+    task = asyncio.current_task()
+    assert task is not None
+    # Who ends the benchmark ends what it has started.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    console = Console(width=180, highlight=False)
+    console.print(machine())
+    (OUT / "models").mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        found = await compare(parts, console, stack)
+    show(found, console)
+    console.print(f"figures in {write(found, OUT)}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
