@@ -4,7 +4,7 @@
 
 Penstock is a whole server: the model is registered, measured and served by an endpoint that has bought all that there
 is to sell; requests go through its serving API. Bare is `vllm serve` with the very command line and variables that the
-server has started its own with (read off that process), but for a port in place of the socket; it is asked on its
+server has started its own with (read off that process), but for the name of its socket, on which it is asked at its
 OpenAI API. The third is a server without vLLM, whose CPU engine serves the same model in its usual precision.
 
 The reference workload (2,048 tokens in, 256 out, streamed, random token ids, no prefix known) goes to each in a closed
@@ -23,10 +23,11 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 OUT = Path(__file__).resolve().parent / "out"
 WARM = Ask(512, 16)
+RESIDENCES = 2
 SIDES = ("penstock", "bare", "cpu")
 
 
@@ -82,9 +84,21 @@ async def turn(files: list[Path]) -> AsyncIterator[None]:
     """Locks these files, for machines that are shared with others who heed them."""
     with contextlib.ExitStack() as stack:
         for path in files:
-            lock = stack.enter_context(path.open("a"))
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            await _locked(stack.enter_context(path.open("a")))
         yield
+
+
+async def _locked(file: TextIO) -> None:
+    """Returns when it has the lock. The thread is one that need not end before the program does."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def wait() -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+    await done.wait()
 
 
 async def take(side: Served | Bare, parallel: int, seconds: float) -> Taken:
@@ -115,7 +129,7 @@ async def started(
             if name == "bare":
                 first = sides[0]
                 assert isinstance(first, Served)
-                bare = Bare(first.engine(), folder / "bare.log")
+                bare = Bare(first.engine(), folder)
                 sides.append(await stack.enter_async_context(bare))
                 console.print(f"both vLLMs: {bare.flags()}")
             else:
@@ -131,35 +145,46 @@ async def started(
 
 
 async def compare(parts: argparse.Namespace, console: Console, stack: AsyncExitStack) -> Found:
-    """All rounds, and the neighbour in the end."""
+    """All rounds, and the neighbour in the end; what there is is written after each."""
     found = Found()
     sides = await started(parts, console, stack, found)
-    numbers = sorted({*parts.concurrency, int(found.wares["penstock"].profile["knee"])})
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("rounds", total=parts.rounds * len(numbers) * len(sides))
-        for number in range(parts.rounds):
-            async with turn(parts.turn):
-                for parallel in numbers:
-                    begins = (number + parallel) % len(sides)
-                    for side in [*sides[begins:], *sides[:begins]]:
-                        progress.update(task, description=f"round {number + 1}: {side.name}, {parallel} at a time")
-                        taken = await take(side, parallel, parts.seconds)
-                        found.add(side.name, parallel, taken)
-                        progress.advance(task)
+    for number in range(parts.rounds):
+        await one_round(parts, number, sides, found, console)
     for side in sides:
         found.memory[side.name] = side.whole().peak_rss_mb
         if isinstance(side, Served):
             found.gateway_memory[side.name] = side.gateway().peak_rss_mb
+    if parts.rounds:
+        show(found, console)
+    write(found, OUT)
     if parts.neighbour:
-        first = sides[0]
+        first, ware = sides[0], found.wares["penstock"]
         assert isinstance(first, Served)
-        found.neighbour.update(
-            await beside_a_neighbour(
-                first.market, found.wares["penstock"], parts.neighbour, lambda: turn(parts.turn), console
-            )
-        )
+        async for figures in beside_a_neighbour(first.market, ware, parts.neighbour, lambda: turn(parts.turn), console):
+            found.neighbour.update(figures)
+            write(found, OUT)
     return found
+
+
+async def one_round(
+    parts: argparse.Namespace, number: int, sides: list[Served | Bare], found: Found, console: Console
+) -> None:
+    """Each side in turn, with each number of requests at a time; with the knee's in the first round only."""
+    ware = found.wares["penstock"]
+    knee = [int(ware.profile["knee"])] if not number else []
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    numbers = sorted({*parts.concurrency, *knee})
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=len(numbers) * len(sides))
+        for parallel in numbers:
+            # As long as a few requests take one after another.
+            seconds = max(parts.seconds, RESIDENCES * parallel * ware.residence_s / ware.profile["knee"])
+            begins = (number + parallel) % len(sides)
+            async with turn(parts.turn):
+                for side in [*sides[begins:], *sides[:begins]]:
+                    progress.update(task, description=f"round {number + 1}: {side.name}, {parallel} at a time")
+                    found.add(side.name, parallel, await take(side, parallel, seconds))
+                    progress.advance(task)
 
 
 async def main() -> None:
@@ -174,7 +199,6 @@ async def main() -> None:
     (OUT / "models").mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         found = await compare(parts, console, stack)
-    show(found, console)
     console.print(f"figures in {write(found, OUT)}")
 
 

@@ -10,7 +10,7 @@ from guarantee.scenario import NEIGHBOUR, PART
 from guarantee.trial import RESIDENCES, WINDOW_S, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from rich.console import Console
@@ -24,14 +24,13 @@ async def beside_a_neighbour(
     seconds: float,
     turn: Callable[[], AbstractAsyncContextManager[None]],
     console: Console,
-) -> dict[str, float]:
+) -> AsyncIterator[dict[str, float]]:
     """Figures as in `docs/guarantee.md`, of runs at 130 and at 80 % of what was bought; none if it is one chunk."""
     if ware.slices < 2:
         console.print(f"one chunk of {ware.chunk:,} tokens/s is all that the device sells: no two endpoints share it")
-        return {}
+        return
     async with turn():
         tenants = await market.sell(two(ware))
-    figures: dict[str, float] = {}
     for scenario, ending in ((NEIGHBOUR, ""), (NEIGHBOUR.at(PART), "_modest")):
         start = RESIDENCES * ware.residence_s
         async with turn():
@@ -42,8 +41,7 @@ async def beside_a_neighbour(
             + ", ".join(f"{name} {value:.3f}" for name, value in more.items())
             + f", {dict(outcomes(found))}"
         )
-        figures.update({f"neighbour_{name}{ending}": value for name, value in more.items()})
-    return figures
+        yield {f"neighbour_{name}{ending}": value for name, value in more.items()}
 
 
 def _figures(found: Run) -> dict[str, float]:

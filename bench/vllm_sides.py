@@ -7,10 +7,11 @@ import contextlib
 import subprocess
 from typing import TYPE_CHECKING, Self
 
+import aiohttp
 import psutil
 
-from gateway import free_port, until_ready
 from guarantee.stand import Stand, StandError
+from penstock.load.runner import open_session
 from penstock.load.target import Target
 from processes import of_process, of_tree
 
@@ -59,20 +60,17 @@ class Served:
 
 
 class Bare:
-    """`vllm serve` by itself: the command line and the variables of the one that the server runs, on a port."""
+    """`vllm serve` by itself: the command line and the variables of the one that the server runs, on another socket."""
 
     name = "bare"
 
-    def __init__(self, like: psutil.Process, log: Path) -> None:
-        self._log = log
-        self.port = free_port()
+    def __init__(self, like: psutil.Process, folder: Path) -> None:
+        self._log, socket = folder / "bare.log", str(folder / "bare.sock")
         command = like.cmdline()
-        place = command.index("--uds")
-        self.command = [*command[:place], "--host", "127.0.0.1", "--port", str(self.port), *command[place + 2 :]]
-        self.variables = like.environ()
-        self.target = Target(
-            f"http://127.0.0.1:{self.port}", command[command.index("--served-model-name") + 1], path="/v1"
-        )
+        command[command.index("--uds") + 1] = socket
+        self.command, self.variables = command, like.environ()
+        served = command[command.index("--served-model-name") + 1]
+        self.target = Target("http://engine", served, path="/v1", socket=socket)
         self._process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
@@ -87,11 +85,23 @@ class Bare:
                 start_new_session=True,
             )
         try:
-            await asyncio.to_thread(until_ready, f"http://127.0.0.1:{self.port}/health", START_S)
+            async with asyncio.timeout(START_S):
+                while not await self._healthy():  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.2)
         except BaseException:
             await self.__aexit__()
             raise
         return self
+
+    async def _healthy(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise StandError(f"vLLM by itself did not start:\n{self._log.read_text(errors='replace')[-2000:]}")
+        try:
+            async with open_session(self.target) as session, session.get("http://engine/health") as answer:
+                return answer.status == 200
+        except (OSError, aiohttp.ClientError):
+            return False
 
     async def __aexit__(self, *_: object) -> None:
         assert self._process is not None
