@@ -1,6 +1,6 @@
 """vLLM behind Penstock, beside vLLM by itself: the same model, flags, load and machine, in turns within one run.
 
-    PENSTOCK_VLLM_PYTHON=/opt/vllm/bin/python make bench-vllm [ARGS="--rounds 3 --neighbour 66"]
+    make bench-vllm [VLLM_PYTHON=/opt/vllm/bin/python] [ARGS="--rounds 3 --neighbour 61"]
 
 Penstock is a whole server: the model is registered, measured and served by an endpoint that has bought all that there
 is to sell; requests go through its serving API. Bare is `vllm serve` with the very command line and variables that the
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15, help="for each side, number at a time and round")
     parser.add_argument("--budget", type=float, default=60, help="seconds for measuring the model")
-    parser.add_argument("--neighbour", type=float, default=0, help="seconds beside a neighbour; 66 hold whole windows")
+    parser.add_argument("--neighbour", type=float, default=0, help="seconds beside a neighbour; 61 hold whole windows")
     parser.add_argument(
         "--turn", nargs="*", type=Path, default=[], help="files to lock, in this order, while something computes"
     )
