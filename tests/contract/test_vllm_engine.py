@@ -90,7 +90,7 @@ async def test_on_a_cpu_it_is_told_how_much_memory_and_sees_no_gpu(tmp_path, pyt
     finally:
         await kit.close()
     assert told["flags"]["tensor_parallel_size"] is None
-    assert told["flags"]["kv_cache_memory_bytes"] == 4 * 512 * facts.shape.kv_bytes_per_token
+    assert told["flags"]["kv_cache_memory_bytes"] == 8 * 512 * facts.shape.kv_bytes_per_token
 
 
 async def test_a_request_has_our_words_for_priority_and_namespace_and_none_of_its_operators(kit):

@@ -21,6 +21,8 @@ CPU_BLOCK = 128
 """The same on CPUs."""
 CPU_RUNNING = 32
 """Requests that run at a time on a CPU, at most."""
+CPU_CACHE = 4 * GIB
+"""Of a CPU's memory so much is given to a KV cache in which all of them fit."""
 CPU_HEADS = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512})
 """Sizes of attention heads that its kernels for CPUs are made for; with another one it starts, and fails later."""
 _LAST_WITH_MPT = (0, 28)
@@ -133,7 +135,11 @@ def size(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wi
         return Size(fixed, 0, 0, facts.context_length, running)
     per_token = _kv_bytes(shape, width, parts)
     # A request seldom fills what it may have: half of those that run at a time fit with the reference's length.
-    wanted = max(running // 2 * min(REFERENCE_TOKENS, facts.context_length), facts.context_length)
+    reference = min(REFERENCE_TOKENS, facts.context_length)
+    wanted = max(running // 2 * reference, facts.context_length)
+    if not hardware.gpus:
+        # Fewer run there, all of which count: throughput is measured with as many as fit.
+        wanted = max(wanted, min(running * reference, CPU_CACHE // per_token))
     room = max(hardware.memory - fixed, 0) // per_token
     block = BLOCK if hardware.gpus else CPU_BLOCK
     tokens = max(min(-(-wanted // block), room // block), 1) * block

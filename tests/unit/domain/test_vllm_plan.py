@@ -8,6 +8,7 @@ from penstock.domain.model import ModelFacts, Precision, Shape, Task
 from penstock.domain.vllm_plan import (
     BLOCK,
     CPU_BLOCK,
+    CPU_CACHE,
     CPU_RUNNING,
     GIB,
     MIB,
@@ -196,6 +197,16 @@ def test_on_a_cpu_its_cache_is_told_in_bytes_and_no_gpu_is_named():
     variables = environment(SMALL, BF16, CPU, Wishes(), version="0.32.0+cpu")
     assert "VLLM_CPU_KVCACHE_SPACE" not in variables
     assert variables["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+
+
+def test_a_cpus_cache_holds_all_that_runs_if_that_is_not_much():
+    reference, kept = CPU_RUNNING * 2304, LLAMA_8B.shape.kv_bytes_per_token
+    assert size(SMALL, BF16, CPU, Wishes()).kv_tokens == reference
+    large = replace(LLAMA_8B, parameters=10**9, context_length=8192)
+    assert reference // 2 * kept > CPU_CACHE
+    assert size(large, BF16, CPU, Wishes()).kv_tokens == reference // 2
+    between = replace(large, shape=replace(large.shape, kv_heads=4))
+    assert size(between, BF16, CPU, Wishes()).kv_tokens * kept // 2 == pytest.approx(CPU_CACHE, rel=0.01)
 
 
 def test_an_older_one_counts_a_cpus_cache_in_gigabytes():
