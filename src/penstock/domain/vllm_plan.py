@@ -32,8 +32,6 @@ _DRAINS = (0, 30)
 """The first release of those that were looked at which lets requests end when it is to stop."""
 DRAIN_S = 3600
 """How long it lets them: whoever stops it has less patience, and ends it then."""
-_LLAMA_3 = 128_000
-"""Llama's tokenizers have 32,000 tokens up to its second version, and more than so many since the third."""
 _DTYPES = {Precision.BF16: "bfloat16", Precision.FP32: "float32"}
 _OWN_CODE = (
     "vLLM reads the configuration of GTE v1.5 only with the code that its authors put beside it, which is never run"
@@ -45,6 +43,17 @@ _REFUSED = {
     "GteModel": _OWN_CODE,
     "GteForMaskedLM": _OWN_CODE,
 }
+_THOUGHTS = ("<think>", "</think>")
+_CALLS = {"llama3_json": "<|python_tag|>", "mistral": "[TOOL_CALLS]"}
+"""Tokens without which vLLM does not start with a parser of calls."""
+_PARSERS = {
+    "LlamaForCausalLM": "llama3_json",
+    "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mistral",
+    "Qwen2ForCausalLM": "hermes",
+}
+TOKENS = frozenset({*_THOUGHTS, *_CALLS.values()})
+"""Tokens that it makes a difference to have."""
 _MPT = frozenset({"MPTForCausalLM", "MptForCausalLM"})
 
 
@@ -98,6 +107,19 @@ class Place:
     served_name: str
     socket: str = ""
     port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a chat model talks: those of `TOKENS` that its tokenizer has, and its chat template, empty if not known."""
+
+    tokens: frozenset[str] = frozenset()
+    template: str = ""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether its answers begin with thoughts, which tokens of their own stand around."""
+        return _THOUGHTS[1] in self.template and self.tokens.issuperset(_THOUGHTS)
 
 
 def refusal(facts: ModelFacts, precision: Precision, hardware: Hardware, wishes: Wishes, version: str) -> str:
@@ -154,12 +176,9 @@ def arguments(
     place: Place,
     *,
     version: str,
-    thinks: bool = False,
+    talk: Talk,
 ) -> tuple[str, ...]:
-    """What follows the name of that version on its command line. The model must not be one that is refused.
-
-    `thinks`: its answers begin with thoughts, which end with `</think>`.
-    """
+    """What follows the name of that version on its command line. The model must not be one that is refused."""
     found = size(facts, precision, hardware, wishes)
     told = ["serve", place.model, "--tokenizer", place.tokenizer, "--served-model-name", place.served_name]
     told += ["--uds", place.socket] if place.socket else ["--host", "127.0.0.1", "--port", str(place.port)]
@@ -182,8 +201,8 @@ def arguments(
     told += ["--enable-prefix-caching", "--generation-config", "vllm"]
     if wishes.adapters:
         told += ["--enable-lora", "--max-loras", str(wishes.adapters), "--max-lora-rank", str(wishes.adapter_rank)]
-    told += ["--reasoning-parser", "deepseek_r1"] if thinks and facts.task is Task.CHAT else []
-    parser = tool_parser(facts)
+    told += ["--reasoning-parser", "deepseek_r1"] if talk.thinks and facts.task is Task.CHAT else []
+    parser = tool_parser(facts, talk)
     return (*told, *(("--enable-auto-tool-choice", "--tool-call-parser", parser) if parser else ()))
 
 
@@ -210,18 +229,13 @@ def environment(
     return found
 
 
-def tool_parser(facts: ModelFacts) -> str:
-    """Name, in vLLM, of how the family writes calls of tools; empty where it has no way of its own."""
+def tool_parser(facts: ModelFacts, talk: Talk) -> str:
+    """Name, in vLLM, of how the model writes calls of tools; empty where it has no way of its own."""
     if facts.task is not Task.CHAT:
         return ""
-    match facts.architecture:
-        case "LlamaForCausalLM" if facts.shape is not None and facts.shape.vocabulary > _LLAMA_3:
-            return "llama3_json"
-        case "MistralForCausalLM" | "MixtralForCausalLM":
-            return "mistral"
-        case "Qwen2ForCausalLM":
-            return "hermes"
-    return ""
+    parser = _PARSERS.get(facts.architecture or "", "")
+    needed = _CALLS.get(parser)
+    return parser if needed is None or needed in talk.tokens else ""
 
 
 def _release(version: str) -> tuple[int, int]:

@@ -12,8 +12,10 @@ from penstock.domain.vllm_plan import (
     CPU_RUNNING,
     GIB,
     MIB,
+    TOKENS,
     Hardware,
     Place,
+    Talk,
     Wishes,
     adapts,
     arguments,
@@ -41,11 +43,12 @@ BGE = ModelFacts(
 MPT = replace(LLAMA_8B, model_type="mpt", architecture="MPTForCausalLM", context_length=8192)
 DBRX = replace(LLAMA_8B, model_type="dbrx", architecture="DbrxForCausalLM")
 BF16 = Precision.BF16
+LLAMA_3 = Talk(frozenset({"<|python_tag|>"}))
 
 
 def told(facts, hardware=CARD, wishes=None, version="0.33.0"):
     """The flags with what follows each; those that stand alone have nothing."""
-    words = arguments(facts, BF16, hardware, wishes or Wishes(), PLACE, version=version)
+    words = arguments(facts, BF16, hardware, wishes or Wishes(), PLACE, version=version, talk=LLAMA_3)
     found = {}
     for word, after in zip(words, (*words[1:], "--"), strict=True):
         if word.startswith("--"):
@@ -231,30 +234,41 @@ def test_a_size_of_heads_without_a_kernel_for_cpus_is_refused_there(head, missin
     assert not why(facts, CARD)
 
 
+THINKS = Talk(frozenset({"<think>", "</think>"}), "{% if '</think>' in content %}")
+
+
 @pytest.mark.parametrize(
-    ("facts", "thinks", "parser"),
-    [(LLAMA_8B, True, "deepseek_r1"), (LLAMA_8B, False, None), (replace(LLAMA_8B, task=Task.COMPLETIONS), True, None)],
+    ("facts", "talk", "parser"),
+    [
+        (LLAMA_8B, THINKS, "deepseek_r1"),
+        (LLAMA_8B, replace(THINKS, template="{{ content }}"), None),
+        (LLAMA_8B, replace(THINKS, tokens=frozenset({"</think>"})), None),
+        (replace(LLAMA_8B, task=Task.COMPLETIONS), THINKS, None),
+    ],
 )
-def test_thoughts_are_split_in_chats_of_models_that_think(facts, thinks, parser):
-    words = arguments(facts, BF16, CARD, Wishes(), PLACE, version="0.33.0", thinks=thinks)
+def test_thoughts_are_split_in_chats_of_models_that_think(facts, talk, parser):
+    words = arguments(facts, BF16, CARD, Wishes(), PLACE, version="0.33.0", talk=talk)
     assert (words[words.index("--reasoning-parser") + 1] if "--reasoning-parser" in words else None) == parser
 
 
 @pytest.mark.parametrize(
-    ("facts", "parser"),
+    ("facts", "tokens", "parser"),
     [
-        (LLAMA_8B, "llama3_json"),
-        (replace(LLAMA_8B, shape=replace(LLAMA_8B.shape, vocabulary=32_000)), ""),
-        (replace(LLAMA_8B, architecture="MixtralForCausalLM"), "mistral"),
-        (replace(LLAMA_8B, architecture="Qwen2ForCausalLM"), "hermes"),
-        (replace(LLAMA_8B, task=Task.COMPLETIONS), ""),
-        (MPT, ""),
+        (LLAMA_8B, {"<|python_tag|>"}, "llama3_json"),
+        (LLAMA_8B, {"[TOOL_CALLS]"}, ""),
+        (replace(LLAMA_8B, architecture="MixtralForCausalLM"), {"[TOOL_CALLS]"}, "mistral"),
+        (replace(LLAMA_8B, architecture="MistralForCausalLM"), set(), ""),
+        (replace(LLAMA_8B, architecture="Qwen2ForCausalLM"), set(), "hermes"),
+        (replace(LLAMA_8B, task=Task.COMPLETIONS), {"<|python_tag|>"}, ""),
+        (MPT, TOKENS, ""),
     ],
 )
-def test_each_family_calls_tools_in_its_own_way(facts, parser):
-    assert tool_parser(facts) == parser
+def test_calls_are_parsed_as_the_family_writes_them_where_its_tokenizer_can(facts, tokens, parser):
+    assert tool_parser(facts, Talk(frozenset(tokens))) == parser
 
 
 def test_without_a_socket_it_listens_to_this_machine_only():
-    words = arguments(LLAMA_8B, BF16, CARD, Wishes(), replace(PLACE, socket="", port=8123), version="0.33.0")
+    words = arguments(
+        LLAMA_8B, BF16, CARD, Wishes(), replace(PLACE, socket="", port=8123), version="0.33.0", talk=Talk()
+    )
     assert words[words.index("--host") :][:4] == ("--host", "127.0.0.1", "--port", "8123")

@@ -12,7 +12,7 @@ from penstock.adapters.child_environment import child_environment
 from penstock.adapters.engines import leash, vllm_address
 from penstock.adapters.engines.marks import mark_of
 from penstock.adapters.engines.pooling import Pooling, read_pooling
-from penstock.adapters.engines.thoughts import thinks
+from penstock.adapters.engines.talk import talk_of
 from penstock.domain import vllm_plan
 from penstock.domain.errors import InvalidParameter
 from penstock.domain.model import ModelFacts, Precision, Task
@@ -108,7 +108,7 @@ class VllmRecipe:
             wishes,
             place,
             version=self.version,
-            thinks=thinks(Path(place.tokenizer)),
+            talk=talk_of(Path(place.tokenizer)),
         )
         command = (*self._leashed(), "-m", MODULE, *told, *_pooler(spec))
         variables = vllm_plan.environment(spec.facts, spec.precision, self._hardware, wishes, version=self.version)
