@@ -109,3 +109,22 @@ async def test_one_that_does_not_wake_or_has_lost_its_socket_is_replaced(tmp_pat
     third = await cluster.start(launch(tmp_path, "r3"))
     assert third != second
     assert [await inner.exit_code(one) is None for one in (first, second, third)] == [False, False, True]
+
+
+async def test_one_that_ends_while_another_is_woken_is_passed_over(tmp_path, inner, sleeper):
+    cluster = SleepingCluster(inner, sleeper, most=2)
+    one, two, other = [
+        await cluster.start(launch(tmp_path, name, model=model))
+        for name, model in (("r1", "m"), ("r2", "m"), ("r3", "n"))
+    ]
+    await cluster.stop(one, 20)
+    await cluster.stop(two, 20)
+
+    async def wake(address):
+        await cluster.stop(other, 20)  # it and the other two are one too many
+        await cluster.stop(await cluster.start(launch(tmp_path, "r4", model="o")), 20)
+        return False
+
+    sleeper.wake = wake
+    assert await cluster.start(launch(tmp_path, "r5")) not in {one, two, other}
+    assert await inner.exit_code(two) is not None

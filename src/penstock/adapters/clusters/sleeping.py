@@ -52,7 +52,8 @@ class SleepingCluster:
             return await self._cluster.start(launch)
         what = _what(launch)
         for one in [one for one in self._asleep.values() if one.what == what]:
-            del self._asleep[one.process]
+            if self._asleep.pop(one.process, None) is None:
+                continue  # taken, or ended, while the one before it was woken
             if await self._sleeper.wake(one.address) and await asyncio.to_thread(_moved, one.address, launch.sleeps):
                 self._awake[one.process] = _Engine(one.process, launch.sleeps, what)
                 return one.process
