@@ -1,7 +1,10 @@
 """What a program that has failed is said to have failed of."""
 
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -55,3 +58,32 @@ def test_status_and_reason_come_through_and_only_of_this_run(tmp_path):
     assert said.endswith("in good order\nRuntimeError: a worker died\n")
     assert run(tmp_path, "/bin/sh", "-c", "kill -9 $$")[0] == 128 + 9
     assert run(tmp_path, str(tmp_path / "nothing"))[0] == 127
+
+
+ASKED_AT_ONCE = """
+import signal, subprocess, sys
+from penstock.adapters.engines import leash
+
+start = subprocess.Popen
+
+def started(*command, **how):
+    program = start(*command, **how)
+    print(program.pid, flush=True)
+    signal.raise_signal(signal.SIGTERM)
+    return program
+
+subprocess.Popen = started
+sys.exit(leash.main(["/bin/sleep", "600"]))
+"""
+
+
+def test_a_program_that_is_not_wanted_while_it_is_started_is_not_left_behind():
+    how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen((sys.executable, "-c", ASKED_AT_ONCE), **how) as program:
+        try:
+            assert program.wait(60) == 128 + signal.SIGTERM
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(program.stdout.readline()), 0)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)

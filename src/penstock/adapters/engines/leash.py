@@ -42,10 +42,9 @@ def main(command: list[str]) -> int:
     asked: list[int] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
-        if not running:
-            os._exit(128 + number)
         asked.append(number)
-        running[0].send_signal(number)
+        if running:
+            running[0].send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
@@ -55,6 +54,8 @@ def main(command: list[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{command[0]} cannot be run: {error.strerror}\n")
         return 127
+    for each in asked:  # while it was being started
+        running[0].send_signal(each)
     threading.Thread(target=_end_with_parent, args=(running[0],), daemon=True).start()
     status = running[0].wait()
     # A server whose worker has died may shut down in good order.
