@@ -181,6 +181,8 @@ def _entity(view: ConfigView, entity: ServedEntity, endpoint: Endpoint) -> dict[
         body["scale_to_zero_enabled"] = entity.scale_to_zero_enabled
     if entity.precision is not None:
         body["weight_precision"] = entity.precision.value
+    if entity.base is not None:
+        body["base_entity_name"], body["base_entity_version"] = entity.base
     return body
 
 
@@ -243,6 +245,8 @@ def optimization(info: OptimizationInfo) -> dict[str, Any]:
     kind = info.model_type or ""
     if kind not in _SOLD_BY_TOKENS and not kind.startswith(_SOLD_BY_TOKENS_TOO):
         body["model_unit_chunk_size"] = UNITS_PER_CHUNK
+    if info.base:
+        body["base_model"] = info.base
     if info.profile is not None:
         body["profile"] = profile_answer(info.profile)
     if info.terms is not None:

@@ -80,7 +80,10 @@ class FoundationModel(Shape):
 
 
 class ServedEntity(Shape):
-    """A served entity, of a model version or an external model; its size is in the fields that it was asked for in."""
+    """A served entity, of a model version or an external model; its size is in the fields that it was asked for in.
+
+    Of a LoRA adapter, the version that it runs on is told as `base_entity_name` and `base_entity_version`.
+    """
 
     name: str
     creator: str
@@ -100,6 +103,8 @@ class ServedEntity(Shape):
     workload_size: Maybe[str] = UNSET
     scale_to_zero_enabled: Maybe[bool] = UNSET
     weight_precision: Maybe[str] = UNSET
+    base_entity_name: Maybe[str] = UNSET
+    base_entity_version: Maybe[str] = UNSET
 
 
 class TrafficRoute(Shape):

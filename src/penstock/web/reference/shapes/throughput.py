@@ -82,6 +82,7 @@ class OptimizationInfo(Shape):
     stale: Maybe[str | None] = UNSET
     throughput: Maybe[float] = UNSET
     slices: Maybe[int] = UNSET
+    base_model: Maybe[str] = UNSET
     profile: Maybe[ModelProfile] = UNSET
     terms: Maybe[Terms] = UNSET
 
