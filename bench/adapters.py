@@ -4,7 +4,7 @@ The reference workload: prompts of 2,048 tokens, answers of 256, greedy, --paral
 tokens of prompts and answers together count. Engines have no room for adapters, or room for as much as the server gives
 for the first ones and for more; with adapters in use (rank 16, all linear layers), requests take them in turn.
 All engines of a precision live at the same time and take turns, wave by wave, so that they meet the same machine; the
-median wave counts.
+median wave counts. Beside it stands what a token took of the processor, which other programs change less.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 import json
 import statistics
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,16 @@ WAYS = ((32, 0), (32, 1), (128, 0), (128, 4))
 """Room of the engine, and adapters in use."""
 
 
-async def _measure(shape: Shape, args: argparse.Namespace, precision: str) -> dict[str, float]:
-    """Tokens per second by the name of the way."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Tokens per second, and milliseconds of the processor for each token."""
+
+    tokens_per_s: float
+    cpu_ms: float
+
+
+async def _measure(shape: Shape, args: argparse.Namespace, precision: str) -> dict[str, Figures]:
+    """What was measured, by the name of the way."""
     model = ensure_model(shape, OUT / "models")
     adapters = [ensure_adapter(shape, OUT / "models", RANK, seed) for seed in range(4)]
     blocks = args.parallel * -(-(PROMPT + ANSWER) // BLOCK) + SPARE_BLOCKS
@@ -48,6 +56,7 @@ async def _measure(shape: Shape, args: argparse.Namespace, precision: str) -> di
         name = f"room for {room}, {used or 'none'} in use"
         plans[name] = (replace(plain, more=("--adaptable", str(room), *told), name=f"-{room}-{used}"), names)
     rates: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     async with AsyncExitStack() as stack:
         sides = {}
         for name, (plan, _) in plans.items():
@@ -58,9 +67,12 @@ async def _measure(shape: Shape, args: argparse.Namespace, precision: str) -> di
         for number in range(args.rounds):
             prompts = _prompts(shape, args.parallel, args.prompt, seed=number + 2)
             for name in list(sides) if number % 2 else reversed(list(sides)):
+                before = sides[name].tree().cpu_seconds
                 wave = await sides[name].wave(prompts, args.answer, plans[name][1])
+                spent = sides[name].tree().cpu_seconds - before
+                times.setdefault(name, []).append(1000 * spent / wave.tokens)
                 rates.setdefault(name, []).append(wave.tokens / wave.seconds)
-    return {name: statistics.median(rates[name]) for name in plans}
+    return {name: Figures(statistics.median(rates[name]), statistics.median(times[name])) for name in plans}
 
 
 def _prompts(shape: Shape, count: int, length: int, seed: int) -> list[list[int]]:
@@ -87,12 +99,15 @@ def main() -> None:
     for name in next(iter(found.values())):
         table.add_row(name, *(_cell(rates, name) for rates in found.values()))
     console.print(table)
-    (OUT / "adapters.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+    told = {one: {name: asdict(figures) for name, figures in ways.items()} for one, ways in found.items()}
+    (OUT / "adapters.json").write_text(json.dumps(told, indent=2), encoding="utf-8")
 
 
-def _cell(rates: dict[str, float], name: str) -> str:
-    first, *_ = rates.values()
-    return f"{rates[name]:,.0f} ({rates[name] / first - 1:+.1%})"
+def _cell(found: dict[str, Figures], name: str) -> str:
+    first, *_ = found.values()
+    one = found[name]
+    cpu = f"{one.cpu_ms:.3f} ms ({one.cpu_ms / first.cpu_ms - 1:+.0%})"
+    return f"{one.tokens_per_s:,.0f} tokens/s ({one.tokens_per_s / first.tokens_per_s - 1:+.0%}), {cpu}"
 
 
 if __name__ == "__main__":
