@@ -90,10 +90,6 @@ class Result:
         """Device seconds of one request of the trial's shape, if a cost model knows what its parts are worth."""
         return self.wall_s * cost.seconds(*self.trial.shape) / self.effort.seconds(cost)
 
-    def residences(self, cost: CostModel) -> float:
-        """How many times as long as a request is in flight it took."""
-        return self.wall_s / (self.trial.parallel * self.seconds(cost))
-
 
 def window(trial: Trial, courses: Sequence[Course], since: float, now: float) -> tuple[float, float] | None:
     """The part of a trial, begun at `since`, that is counted; None while it must go on.

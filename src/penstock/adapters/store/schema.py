@@ -1,6 +1,6 @@
 """What all tables share: one MetaData with constraint names that migrations can refer to, and portable column types."""
 
-from sqlalchemy import JSON, BigInteger, Integer, MetaData
+from sqlalchemy import JSON, BigInteger, MetaData
 from sqlalchemy.dialects.postgresql import JSONB
 
 METADATA = MetaData(
@@ -15,7 +15,5 @@ METADATA = MetaData(
 
 # Epoch milliseconds, bytes and other whole numbers beyond 32 bits.
 BIG = BigInteger()
-# A key that counts by itself: SQLite does this for INTEGER PRIMARY KEY only.
-COUNTER = BigInteger().with_variant(Integer(), "sqlite")
 # A small tree of values that is read and written whole.
 JSON_VALUE = JSON().with_variant(JSONB(), "postgresql")
