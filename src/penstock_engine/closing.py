@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from penstock_engine.words import Words
 
-_OUTSIDE = '}],:0123456789"[{ntf-.'
-"""What brings a value to its end, outside of strings, the quickest first."""
+_ENDS = "}]"
+_OUTSIDE = _ENDS + ',:0123456789ntf"[{-.'
+"""What brings a value to its end, outside of strings, the quickest first: what may hold further values last."""
 _INSIDE = '"0a-A/:@. '
 """The same in a string; after the quote what patterns often ask for."""
 _FREE = "~"
@@ -48,6 +49,7 @@ class Closing:
     def __init__(self, words: Words) -> None:
         ids = {piece: id_ for id_, piece in enumerate(words.tokens) if piece}
         self._outside = [ids[letter.encode()] for letter in _OUTSIDE if letter.encode() in ids]
+        self._ends = self._outside[: len(_ENDS)]
         self._inside = [ids[letter.encode()] for letter in _INSIDE if letter.encode() in ids]
         self._free = ids.get(_FREE.encode())
         thought = ids.get(THOUGHT.encode())
@@ -59,8 +61,13 @@ class Closing:
         """Tokens to the end, without the end token; None if no such way is found within `limit` tokens.
 
         The matcher is left as it is. Where it thinks, the way leads out of the thoughts first; where it parts, the
-        shortest branch is followed first.
+        shortest branch is followed first. What is best by itself may lead into values that hold themselves without
+        end: then it is looked for again with every choice of a letter as a parting.
         """
+        found = self._search(matcher, limit, thinking, wide=False)
+        return self._search(matcher, limit, thinking, wide=True) if found is None else found
+
+    def _search(self, matcher: LLMatcher, limit: int, thinking: bool, *, wide: bool) -> list[int] | None:
         number = itertools.count()
         waiting = [(0, next(number), _Walk(matcher.deep_copy(), [], thinking))]
         for _ in range(_BRANCHES):
@@ -69,16 +76,16 @@ class Closing:
             _, _, walk = heapq.heappop(waiting)
             if walk.matcher.is_accepting():
                 return walk.way
-            for branch in self._branches(walk, limit):
+            for branch in self._branches(walk, limit, wide=wide):
                 heapq.heappush(waiting, (len(branch.way), next(number), branch))
         return None
 
-    def _branches(self, walk: _Walk, limit: int) -> list[_Walk]:
+    def _branches(self, walk: _Walk, limit: int, *, wide: bool) -> list[_Walk]:
         """Where the way leads: straight on to its end or to where it parts, and then every part of it."""
         while len(walk.way) <= limit:
             if walk.matcher.is_accepting():
                 return [walk]
-            steps = self._steps(walk)
+            steps = self._steps(walk, wide=wide)
             if len(steps) != 1:
                 parts = [_Walk(walk.matcher.deep_copy(), [*walk.way], walk.thinking) for _ in steps]
                 return [part for part, step in zip(parts, steps, strict=True) if part.take(step)]
@@ -86,8 +93,8 @@ class Closing:
                 break
         return []
 
-    def _steps(self, walk: _Walk) -> list[list[int]]:
-        """What may be said next: one thing where it is clear what is best."""
+    def _steps(self, walk: _Walk, *, wide: bool) -> list[list[int]]:
+        """What may be said next: one thing where it is clear what is best, or, if `wide`, where it closes something."""
         matcher = walk.matcher
         if walk.thinking and matcher.validate_tokens(self._thought) == len(self._thought):
             walk.thinking = False
@@ -97,6 +104,10 @@ class Closing:
         if forced:
             return [forced]
         free = self._free is not None and matcher.validate_tokens([self._free])
+        if wide and not free and not any(matcher.validate_tokens([token]) for token in self._ends):
+            letters = self._letters(matcher)
+            if len(letters) > 1:
+                return letters
         for token in self._inside if free else self._outside:
             if matcher.validate_tokens([token]):
                 return [[token]]

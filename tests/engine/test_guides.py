@@ -36,6 +36,28 @@ TREE = {
     "required": ["value"],
     "additionalProperties": False,
 }
+LEAF = {"type": "object", "properties": {"is": {"const": "leaf"}}, "required": ["is"], "additionalProperties": False}
+RETURNING = [
+    {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+        "required": ["next"],
+        "additionalProperties": False,
+    },
+    {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {"is": {"const": "node"}, "in": {"$ref": "#"}},
+                "required": ["is", "in"],
+                "additionalProperties": False,
+            },
+            LEAF,
+        ]
+    },
+    {"anyOf": [{"type": "array", "items": {"$ref": "#"}, "minItems": 1}, LEAF]},
+]
+"""What is the quickest letter by itself may lead into a further value of the same."""
 SEEDS = range(8)
 
 
@@ -72,6 +94,15 @@ def test_answers_are_complete_before_their_tokens_are_used_up(holder, max_tokens
 def test_open_ended_values_come_to_an_end_too(level, schema):
     for temperature in (0.0, 1.0, 2.0):
         level.values(schema, seeds=SEEDS, max_tokens=40, temperature=temperature)
+
+
+@pytest.mark.parametrize("schema", RETURNING)
+@pytest.mark.parametrize("max_tokens", [60, 150])
+def test_values_that_hold_further_ones_come_to_an_end_too(level, schema, max_tokens):
+    level.values(schema, seeds=range(24), max_tokens=max_tokens, temperature=2.0)
+    for letters in ("{[", "{n"):
+        onward = tuple((level.tokenizer.encode(letter, special=False)[0], 50.0) for letter in letters)
+        level.values(schema, seeds=range(4), max_tokens=max_tokens, logit_bias=onward)
 
 
 def test_what_cannot_be_said_in_so_few_tokens_ends_by_their_number(level):
