@@ -99,9 +99,9 @@ class Server:
                 raise Draining("the engine is stopping and takes no new requests")
             response = await handler(request)
         except Refusal as refusal:
-            response = self._refused(refusal)
+            response = self._refused(request, refusal)
         except web.HTTPRequestEntityTooLarge:
-            response = self._refused(BadRequest(f"the request body is larger than {MAX_BODY} bytes"))
+            response = self._refused(request, BadRequest(f"the request body is larger than {MAX_BODY} bytes"))
         except web.HTTPNotFound:
             response = _problem(404, "ENDPOINT_NOT_FOUND", f"no route {request.path}")
         except web.HTTPMethodNotAllowed as error:
@@ -111,8 +111,9 @@ class Server:
             response.headers[REQUEST_ID] = request[_ID]
         return response
 
-    def _refused(self, refusal: Refusal) -> web.Response:
-        if refusal.status < 499:  # noqa: PLR2004 - from 499 on the request had begun, and is counted by its own end
+    def _refused(self, request: web.Request, refusal: Refusal) -> web.Response:
+        computes = request.method == "POST"
+        if computes and refusal.status < 499:  # noqa: PLR2004 - from 499 on it had begun, and is counted by its end
             self._metrics.ended("rejected", 0, 0, 0)
         response = _problem(refusal.status, refusal.code, str(refusal))
         if refusal.retry_after is not None:

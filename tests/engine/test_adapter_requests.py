@@ -141,6 +141,16 @@ async def test_what_cannot_be_loaded_says_why_and_changes_nothing(client, folder
     assert (await post(client, ASK, **{"x-adapter": "legal"}))["model"] == "legal"
 
 
+async def test_what_is_refused_of_adapters_does_not_count_as_requests(client, folder):
+    await put(client, "legal", folder, status=409)
+    await put(client, "new", "here", status=400)
+    async with client.get("/metrics") as answer:
+        assert 'outcome="rejected"' not in await answer.text()
+    await post(client, ASK, status=400, **{"x-adapter": "medical"})
+    async with client.get("/metrics") as answer:
+        assert 'outcome="rejected"} 1.0' in await answer.text()
+
+
 async def test_one_that_requests_run_with_stays(client, monkeypatch):
     loop, queued = client.loop_of_steps, asyncio.Event()
     between = loop.between
