@@ -1,6 +1,6 @@
 """A real server whose engine is vLLM, a played one or a real one: chosen, measured, asked and ended as any other.
 
-PENSTOCK_VLLM_PYTHON names an interpreter that has vLLM, built for CPUs.
+PENSTOCK_VLLM_PYTHON names an interpreter that has vLLM, built for GPUs or, where there are none, for CPUs.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from test_adapters_process import register, serve
 from test_sleep_and_recovery import QUICK
 from tiny_bert import HIDDEN, bert_files
 
+from penstock.adapters.clusters.gpus import find_gpus
 from penstock.testing.tiny_adapter import adapter_files
 from penstock.testing.tiny_llama import version_files
 
@@ -32,7 +33,7 @@ real = pytest.mark.skipif(not REAL, reason="PENSTOCK_VLLM_PYTHON names no interp
 
 @dataclass
 class Site:
-    """A server beside an environment of vLLM's, which is given back as it was."""
+    """A server that has vLLM, and a client of its API."""
 
     stand: Stand
     storm: Storm
@@ -60,7 +61,9 @@ class Site:
 @pytest.fixture
 async def site(tmp_path, request):
     python = REAL if request.param == "real" else played(tmp_path)
-    more = {"PENSTOCK_VLLM_PYTHON": python, "PENSTOCK_VLLM_ON_CPU": "true", "PENSTOCK_VLLM_ADAPTERS": "2"}
+    more = {"PENSTOCK_VLLM_PYTHON": python, "PENSTOCK_VLLM_ADAPTERS": "2"}
+    if python != REAL or not await find_gpus():
+        more["PENSTOCK_VLLM_ON_CPU"] = "true"
     stand = Stand(tmp_path / "s", **QUICK, **more)
     try:
         await stand.start()
