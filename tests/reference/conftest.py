@@ -78,7 +78,7 @@ def vllm(tmp_path_factory):
     """vllm(model, precision, task, ...): two clients of a vLLM that serves the model meanwhile.
 
     One is asked as the platform asks, the other is vLLM's own. `adapters` are {name: folder}. `refused`: the model is
-    one that the launch plan refuses. `published`: sizes of the family's real models that the plan goes by.
+    one that the launch plan refuses.
     """
     if not VLLM:
         pytest.skip("PENSTOCK_VLLM_PYTHON names no interpreter that has vLLM")

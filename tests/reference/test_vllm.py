@@ -39,14 +39,15 @@ REFUSED = ("MPT", "DBRX")
 SERVED = [family for family in FAMILIES if family not in REFUSED]
 RUNS = [(family, precision) for family in SERVED for precision in ("bf16", "fp32")]
 """Adapters are served in fp32, where they can be compared exactly; without room for any the other is measured."""
-LLAMA_3 = ("Llama 3", "Llama 3.1, 3.2, 3.3", "DeepSeek-R1 distills (Llama)")
-PUBLISHED = {"vocabulary": 128_256}
-"""Of real Llamas since the third; those of the tests have fewer words, by which the plan would take them for older."""
-MARKS = {"Mistral": ("[TOOL_CALLS]",), "Mixtral": ("[TOOL_CALLS]",)}
-PARSED = (*LLAMA_3, *MARKS, "DeepSeek-R1 distills (Qwen2)")
-"""Families for whose calls of tools the plan names a parser."""
+CALLING = {"Llama 3.1, 3.2, 3.3": "<|python_tag|>", "DeepSeek-R1 distills (Llama)": "<|python_tag|>"}
+CALLING |= {"Mistral": "[TOOL_CALLS]", "Mixtral": "[TOOL_CALLS]"}
+"""Tokens that the families' newest tokenizers have for calls of tools, without which vLLM takes no parser of calls."""
+PARSED = (*CALLING, "DeepSeek-R1 distills (Qwen2)")
+"""Families for whose calls of tools there is a parser."""
 UNADAPTED = ("Mixtral",)
 """On CPUs: with room for adapters, what vLLM does with experts needs Triton, and it dies of the first request."""
+ROOM = {"max_tokens": 1500}
+"""For what is held to a form: random weights write long numbers, and vLLM does not bring them to an end in time."""
 LIKELIEST = 20
 """What vLLM tells at most of each place."""
 
@@ -75,12 +76,11 @@ class Running:
 def running(request, vllm, tmp_path_factory):
     family, precision = request.param
     folder = tmp_path_factory.mktemp("served")
-    model, library, form = speaking(family, folder / "base", MARKS.get(family, ()))
-    more = {"published": PUBLISHED} if family in LLAMA_3 else {}
+    model, library, form = speaking(family, folder / "base", [CALLING[family]] if family in CALLING else [])
     adapted = precision == "fp32" and family not in UNADAPTED
     adapters = written(folder, model, experts=False) if adapted else {}
-    more["adapters"] = {name: str(folder / name) for name in adapters}
-    with vllm(folder / "base", precision, **more) as (client, direct):
+    places = {name: str(folder / name) for name in adapters}
+    with vllm(folder / "base", precision, adapters=places) as (client, direct):
         yield Running(family, precision, client, direct, model, library, form, adapters)
 
 
@@ -135,8 +135,8 @@ def test_prompts_of_chats_equal_the_references(running, shown):
 
 def test_tools_are_called_where_there_is_a_parser(running, shown):
     if running.family in PARSED:
-        check_call(post(running.client, "/v1/chat/completions", **CALL)["choices"][0])
-        (freely,) = post(running.client, "/v1/chat/completions", **CALL | {"tool_choice": "auto"})["choices"]
+        check_call(post(running.client, "/v1/chat/completions", **CALL | ROOM)["choices"][0])
+        (freely,) = post(running.client, "/v1/chat/completions", **CALL | ROOM | {"tool_choice": "auto"})["choices"]
         assert freely["message"]["content"]
         shown(running.family, running.engine, "tools", "called, validated")
         return
@@ -149,7 +149,7 @@ def test_tools_are_called_where_there_is_a_parser(running, shown):
 
 
 def test_an_answer_is_held_to_a_form(running, shown):
-    check_held(post(running.client, "/v1/chat/completions", **HELD)["choices"][0])
+    check_held(post(running.client, "/v1/chat/completions", **HELD | ROOM)["choices"][0])
     shown(running.family, running.engine, "JSON", "validated")
 
 

@@ -4,8 +4,8 @@ usage: vllm_front.py JOB_JSON
 
 The job: {"python": an interpreter that has vLLM, "model": a folder, "task", "precision", "cache", "socket": ours,
 "direct": vLLM's own, "folder": for its log}. There may be {"adapters": {name: folder}} too, of which the header
-`x-adapter` chooses one; {"refused": true}, if the launch plan refuses the model; and {"published": {size: number}}, by
-which it is to go. The command line is the recipe's, and requests go through the relay. It ends when its stdin does.
+`x-adapter` chooses one, and {"refused": true}, if the launch plan refuses the model. The command line is the recipe's,
+and requests go through the relay. It ends when its stdin does.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from penstock.adapters.clusters.local import LocalCluster
-from penstock.adapters.engines.client import HttpEngineClient
+from penstock.adapters.engines.clients import EngineClients
 from penstock.adapters.engines.relay import EngineRelay
 from penstock.adapters.engines.vllm import VllmRecipe, vllm_version
 from penstock.adapters.engines.vllm_relay import VllmRelay
@@ -29,6 +29,8 @@ from penstock.ports.engine import EngineSpec
 
 CPU = Hardware(gpus=0, total=12 * GIB, memory=12 * GIB)
 RUNNING = 8
+RANK = 8
+"""Of the largest of the tests' adapters."""
 LOG_BYTES = 6000
 
 
@@ -51,14 +53,14 @@ async def main(job):
     recipe = VllmRecipe(job["python"], version, CPU, Wishes(RUNNING, adapters=len(adapters)), max_queue=64)
     facts, precision = facts_of(job), Precision(job["precision"])
     assert bool(recipe.refusal(facts, precision)) == job.get("refused", False)
+    assert recipe.adapts(facts) or not adapters
     needs = recipe.needs(facts, precision)
     spec = EngineSpec(Path(job["model"]), Path(job["cache"]), facts, "tiny", precision, needs)
-    # where sentence-transformers cut texts earlier, vLLM takes that for the context, and refuses more
-    allowed = (("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1"),) if facts.task is Task.EMBEDDINGS else ()
-    spec = replace(spec, adaptable=bool(adapters), environment=allowed)
+    room = recipe.room(facts, precision, [RANK] * len(adapters))
+    spec = replace(spec, room=room)
     address = recipe.address(spec, f"unix:{job['direct']}")
     launch = replace(recipe.serve(spec, address, folder / "vllm.log"), device="cpu")
-    cluster, client, relay = LocalCluster(folder, memory_fraction=0.5), HttpEngineClient(), EngineRelay()
+    cluster, client, relay = LocalCluster(folder, memory_fraction=0.5), EngineClients(), EngineRelay()
     try:
         await ready(cluster, client, launch, address)
         for name, place in adapters.items():
@@ -75,8 +77,7 @@ async def main(job):
 def facts_of(job):
     """As the platform reads them, but for the task, which only an MLmodel file says."""
     facts = read_facts(Path(job["model"]))
-    shape = replace(facts.shape, **job.get("published", {}))
-    return replace(facts, task=Task(job["task"]), shape=shape)
+    return replace(facts, task=Task(job["task"]))
 
 
 async def ready(cluster, client, launch, address):
