@@ -90,6 +90,25 @@ def test_adapters_come_and_go(world):
     np.testing.assert_allclose(found, expected[""][1], atol=2e-4)
 
 
+def test_room_is_computed_whole_and_what_is_more_is_refused(world):
+    folder, expected = world
+    some = {"attention": folder / "attention"}
+    adapters = {name: read_adapter(name, folder / name) for name in ("attention", "all")}
+    room = adapters["attention"].rank + adapters["all"].rank
+    decoder = load_decoder(
+        folder / "base", folder / "cache", Precision.FP32, KV_BYTES, print, adapters=some, adaptable=True, room=room
+    )
+    assert decoder.stack([]).width == decoder.stack(adapters.values()).width == room
+    found = decoder.step([Work(0, SHORT, blocks(0, 1), 41, "attention"), Work(0, SHORT, blocks(2, 3), 41)])
+    np.testing.assert_allclose(found[:41], expected["attention"][1], atol=2e-4)
+    np.testing.assert_allclose(found[41:], expected[""][1], atol=2e-4)
+    more = read_adapter("more", folder / "strong")
+    with pytest.raises(
+        CheckpointError, match=f"no room for adapter 'more' of rank {more.rank}: .* be {room}, and {room} "
+    ):
+        decoder.stack([*adapters.values(), more])
+
+
 def test_shares_belong_to_their_tokens():
     made = Stack({}, {"a": slice(0, 2), "b": slice(2, 3)}, 3).shares(["b", "", "a"], [1, 2, 1])
     assert made.tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0], [1, 1, 0]]

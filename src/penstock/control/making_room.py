@@ -43,6 +43,9 @@ class MakingRoom:
         if endpoint.deleted:
             held.drop(endpoint.id)
             return ""
+        if not any(entity.adapter for entity in _entities(endpoint)):
+            held.hold(endpoint.id, {})
+            return ""
         async with self._store.unit() as unit:
             active = await ranks_of(unit, endpoint.active)
             both = await ranks_of(unit, endpoint.active, endpoint.pending)

@@ -29,3 +29,15 @@ def test_the_memory_of_a_step_counts_the_chosen_experts():
         for experts, chosen in ((0, 0), (8, 1), (8, 2))
     ]
     assert needs[0].memory == needs[1].memory < needs[2].memory
+
+
+def test_room_for_adapters_takes_memory_for_every_layer_that_they_change():
+    recipe, rank = CpuRecipe(max_queue=4), 32
+    dense = replace(FACTS, shape=replace(FACTS.shape, experts=0, chosen_experts=0))
+    queries, keys, attended = 512 + 512, 512 + 256, 512 + 512
+    attention = queries + 2 * keys + attended
+    for facts, numbers in ((FACTS, attention), (dense, attention + 3 * (512 + 1024))):
+        plain, roomy = (recipe.needs(facts, Precision.INT8, room).memory for room in (0, rank))
+        assert roomy - plain == 4 * 3 * 4 * rank * numbers
+    assert recipe.room(FACTS, Precision.INT8, [16, 16]) == rank
+    assert recipe.room(FACTS, Precision.INT8, []) == 0
