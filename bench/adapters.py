@@ -1,8 +1,8 @@
 """What LoRA adapters cost on the CPU engine: tokens per second of one model without room for them, and with it.
 
 The reference workload: prompts of 2,048 tokens, answers of 256, greedy, --parallel requests sent at the same moment;
-tokens of prompts and answers together count. Engines have no room for adapters, or room for as much as the server gives
-for the first ones and for more; with adapters in use (rank 16, all linear layers), requests take them in turn.
+tokens of prompts and answers together count. Engines have no room for adapters, or room for some rank; with
+adapters in use (rank 16 each, all linear layers), they fill it, and requests take them in turn.
 All engines of a precision live at the same time and take turns, wave by wave, so that they meet the same machine; the
 median wave counts. Beside it stands what a token took of the processor, which other programs change less.
 """
@@ -29,8 +29,6 @@ OUT = Path(__file__).resolve().parent / "out"
 PROMPT, ANSWER = 2048, 256
 SPARE_BLOCKS = 16
 RANK = 16
-WAYS = ((32, 0), (32, 1), (128, 0), (128, 4))
-"""Room of the engine, and adapters in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +42,12 @@ class Figures:
 async def _measure(shape: Shape, args: argparse.Namespace, precision: str) -> dict[str, Figures]:
     """What was measured, by the name of the way."""
     model = ensure_model(shape, OUT / "models")
-    adapters = [ensure_adapter(shape, OUT / "models", RANK, seed) for seed in range(4)]
+    adapters = [ensure_adapter(shape, OUT / "models", RANK, seed) for seed in range(max(args.rooms) // RANK)]
     blocks = args.parallel * -(-(PROMPT + ANSWER) // BLOCK) + SPARE_BLOCKS
     plain = Plan(model, precision, blocks, shape.kv_bytes_per_token * BLOCK, args.parallel, args.chunk, OUT / "logs")
     plans = {"without room": (plain, ())}
-    for room, used in WAYS:
+    ways = {(room, used) for room in args.rooms for used in (0, room // RANK)}
+    for room, used in sorted(ways):
         names = tuple(f"adapter-{number}" for number in range(used))
         told = [
             text for name, folder in zip(names, adapters, strict=False) for text in ("--adapter", f"{name}={folder}")
@@ -86,6 +85,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=["int8", "bf16"], default=["int8", "bf16"])
     parser.add_argument("--parallel", type=int, default=8)
     parser.add_argument("--chunk", type=int, default=512, help="prompt tokens that a step computes at most")
+    parser.add_argument("--rooms", nargs="+", type=int, default=[32, 128], help="rank of all adapters together")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompt", type=int, default=PROMPT)
     parser.add_argument("--answer", type=int, default=ANSWER)
