@@ -44,6 +44,8 @@ CALLING |= {"Mistral": "[TOOL_CALLS]", "Mixtral": "[TOOL_CALLS]"}
 """Tokens that the families' newest tokenizers have for calls of tools, without which vLLM takes no parser of calls."""
 PARSED = (*CALLING, "DeepSeek-R1 distills (Qwen2)")
 """Families for whose calls of tools there is a parser."""
+LOOSE = ("Llama 3.1, 3.2, 3.3", "DeepSeek-R1 distills (Llama)")
+"""In Llama's way to write a call vLLM lets text follow; random weights write on, and it tells the call as text then."""
 UNADAPTED = ("Mixtral",)
 """On CPUs: with room for adapters, what vLLM does with experts needs Triton, and it dies of the first request."""
 ROOM = {"max_tokens": 1500}
@@ -135,10 +137,11 @@ def test_prompts_of_chats_equal_the_references(running, shown):
 
 def test_tools_are_called_where_there_is_a_parser(running, shown):
     if running.family in PARSED:
-        check_call(post(running.client, "/v1/chat/completions", **CALL | ROOM)["choices"][0])
         (freely,) = post(running.client, "/v1/chat/completions", **CALL | ROOM | {"tool_choice": "auto"})["choices"]
         assert freely["message"]["content"]
-        shown(running.family, running.engine, "tools", "called, validated")
+        if running.family not in LOOSE:
+            check_call(post(running.client, "/v1/chat/completions", **CALL | ROOM)["choices"][0])
+            shown(running.family, running.engine, "tools", "called, validated")
         return
     for choice in ("required", "auto"):
         body = {"model": "tiny", **CALL, "tool_choice": choice}
