@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from guarantee.market import Ware
-    from penstock.load.report import Report
     from penstock.load.row import Row
 
 
@@ -28,10 +27,18 @@ if TYPE_CHECKING:
 class Taken:
     """One side's turn. `cores` are those that its processes used on average, `gateway` those of the server alone."""
 
-    report: Report
     rows: Sequence[Row]
     cores: float
     gateway: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        """All tokens of whole answers, from the first request to the end of the last answer; 0 if there was none."""
+        done = [row for row in self.rows if row.served]
+        if not done:
+            return 0.0
+        seconds = max(row.ended_at for row in done) - min(row.sent_at for row in self.rows)
+        return sum(row.tokens_in + row.tokens_out for row in done) / seconds
 
 
 @dataclass(slots=True)
@@ -51,7 +58,7 @@ class Found:
     def ratios(self, side: str, parallel: int) -> list[float]:
         """Tokens/s over those of bare vLLM, round by round."""
         pairs = zip(self.turns.get((side, parallel), ()), self.turns.get(("bare", parallel), ()), strict=False)
-        return [one.report.tokens_per_s / other.report.tokens_per_s for one, other in pairs]
+        return [one.tokens_per_s / other.tokens_per_s for one, other in pairs if other.tokens_per_s]
 
     @property
     def numbers(self) -> list[int]:
@@ -90,7 +97,7 @@ def _of_turns(turns: Sequence[Taken]) -> dict[str, float]:
     first = [row.ttft_s for row in rows if row.served and row.ttft_s is not None]
     each = [row.tpot_s for row in rows if row.served and row.tpot_s is not None]
     values = {
-        "tokens_per_s": statistics.median(one.report.tokens_per_s for one in turns),
+        "tokens_per_s": statistics.median(one.tokens_per_s for one in turns),
         "cores": statistics.fmean(one.cores for one in turns),
         "gateway_cores": statistics.fmean(one.gateway for one in turns),
         "requests": len(rows),
