@@ -7,8 +7,8 @@ is to sell; requests go through its serving API. Bare is `vllm serve` with the v
 server has started its own with (read off that process), but for the name of its socket, on which it is asked at its
 OpenAI API. The third is a server without vLLM, whose CPU engine serves the same model in its usual precision.
 
-The reference workload (2,048 tokens in, 256 out, streamed, random token ids, no prefix known) goes to each in a closed
-loop, 1, 4 and 8 at a time and as many as at the knee. Sides take turns, and who begins changes each round: only
+The reference workload (2,048 tokens in, 256 out, streamed, random token ids, no prefix known) goes to each in waves of
+1, 4 and 8 requests at the same moment, and of as many as at the knee: all have the same work. Sides take turns: only
 one computes at a time. With `--neighbour`, two endpoints then share the device, and one asks for ten times what it has
 bought (docs/guarantee.md, scenario `neighbour_`). Writes bench/out/vllm.json.
 """
@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from guarantee.engine import VOCABULARY
 from guarantee.market import Market, told
 from models import ROOMY
-from penstock.load.arrivals import Closed
+from penstock.load.arrivals import Closed, Replay
 from penstock.load.prompts import Ids
 from penstock.load.runner import run
 from penstock.load.workload import REFERENCE, Ask, Workload
@@ -47,12 +47,14 @@ from vllm_report import Found, Taken, show, write
 from vllm_sides import Bare, Served, stand
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from penstock.load.row import Row
 
 OUT = Path(__file__).resolve().parent / "out"
 WARM = Ask(512, 16)
 RESIDENCES = 2
-DRAIN_S = 120.0
+WAVE_S = 300.0
 SIDES = ("penstock", "bare", "cpu")
 
 
@@ -102,20 +104,17 @@ async def _locked(file: TextIO) -> None:
 
 
 async def take(side: Served | Bare, parallel: int, seconds: float) -> Taken:
-    """One side under the reference workload for so long; what is under way then is waited for, and counts."""
-    began, whole = time.monotonic(), side.whole()
-    gateway = side.gateway() if isinstance(side, Served) else None
-    found = await run(
-        side.target, Workload((REFERENCE,)), Closed(parallel), seconds, prompts=Ids(2, VOCABULARY), drain_s=DRAIN_S
-    )
+    """One side in waves of requests sent at the same moment, until so many seconds have passed; one wave at least."""
+    began, whole = time.monotonic(), side.whole().cpu_seconds
+    gateway = side.gateway().cpu_seconds if isinstance(side, Served) else 0.0
+    waves: list[Sequence[Row]] = []
+    while not waves or time.monotonic() - began < seconds:
+        at_once = Replay((0.0,) * parallel)
+        found = await run(side.target, Workload((REFERENCE,)), at_once, 0.1, prompts=Ids(2, VOCABULARY), drain_s=WAVE_S)
+        waves.append(found.rows)
     passed = time.monotonic() - began
-    return Taken(
-        found.rows,
-        (side.whole().cpu_seconds - whole.cpu_seconds) / passed,
-        (side.gateway().cpu_seconds - gateway.cpu_seconds) / passed
-        if isinstance(side, Served) and gateway is not None
-        else 0.0,
-    )
+    after = side.gateway().cpu_seconds if isinstance(side, Served) else 0.0
+    return Taken(waves, (side.whole().cpu_seconds - whole) / passed, (after - gateway) / passed)
 
 
 async def started(

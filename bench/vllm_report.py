@@ -27,18 +27,20 @@ if TYPE_CHECKING:
 class Taken:
     """One side's turn. `cores` are those that its processes used on average, `gateway` those of the server alone."""
 
-    rows: Sequence[Row]
+    waves: Sequence[Sequence[Row]]
     cores: float
     gateway: float
 
     @property
+    def rows(self) -> list[Row]:
+        """Of all waves."""
+        return [row for wave in self.waves for row in wave]
+
+    @property
     def tokens_per_s(self) -> float:
-        """All tokens of whole answers, from the first request to the end of the last answer; 0 if there was none."""
-        done = [row for row in self.rows if row.served]
-        if not done:
-            return 0.0
-        seconds = max(row.ended_at for row in done) - min(row.sent_at for row in self.rows)
-        return sum(row.tokens_in + row.tokens_out for row in done) / seconds
+        """Tokens of whole answers over the seconds of the waves, from the first request to the end of the last."""
+        seconds = sum(max(row.ended_at for row in wave) - min(row.sent_at for row in wave) for wave in self.waves)
+        return sum(row.tokens_in + row.tokens_out for row in self.rows if row.served) / seconds
 
 
 @dataclass(slots=True)
