@@ -149,17 +149,6 @@ async def test_what_it_refuses_is_refused_in_our_shape(kit, path, body, refusal,
     assert set(told) == {"error_code", "message"}
 
 
-async def test_it_holds_what_comes_after_the_thoughts_to_a_form(kit):
-    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["first", "second"]}}}
-    # The bias ends the thoughts at once; what comes then has no place for it.
-    body = {"messages": HI, "max_tokens": 100, "seed": 1, "logit_bias": {"260": 100}, "response_format": form}
-    status, told = await whole(kit, CHAT, body)
-    assert status == 200
-    said = (told["choices"][0]["message"]["content"] or "").strip()
-    assert said
-    assert any(json.dumps(word).startswith(said) for word in ("first", "second")), said
-
-
 async def test_a_caller_that_hangs_up_ends_its_request(kit):
     body = {"prompt": "a", "max_tokens": CONTEXT - 1, "ignore_eos": True}
     answer = await kit.ask(COMPLETIONS, {**body, "stream": True})
@@ -207,10 +196,16 @@ async def test_what_runs_is_answered_to_its_end_when_it_is_stopped(kit):
     assert not await kit.client.healthy(kit.address)
 
 
-async def test_one_whose_worker_dies_ends_its_streams_with_an_error_and_says_why(tmp_path):
+async def test_one_that_does_not_think_holds_answers_to_a_form_and_says_why_its_worker_died(tmp_path):
     kit = await make(tmp_path)
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["first", "second"]}}}
     try:
         process = await started(kit)
+        asked = {"prompt": "a", "max_tokens": 100, "seed": 1, "response_format": form}
+        said = (await whole(kit, COMPLETIONS, asked))[1]["choices"][0]["text"].strip()
+        assert said
+        assert any(json.dumps(word).startswith(said) for word in ("first", "second")), said
+
         answer = await kit.ask(COMPLETIONS, {"prompt": "a", "max_tokens": 500, "stream": True, "ignore_eos": True})
         said = await answer.chunk()
         computes = psutil.Process(process.pid).children(recursive=True)[-1]
