@@ -83,10 +83,7 @@ async def make_serving(
     """The use cases of endpoints, the reconciler, which has recovered, and the loops that measure and sweep."""
     ground = _ground(settings, store, artifacts, engines, gate, foundation=foundation, clock=clock)
     offers, notices, signs = ground.offers, Notices(_mailer(settings), clock), foundation.signs()
-    reconciler = _reconciler(settings, ground, table, notices)
-    await _settle(ground)
-    await reconciler.recover()
-    stack.push_async_callback(reconciler.close)
+    reconciler = await _recovered(settings, ground, table, notices, stack)
     stack.callback(notices.close)
     remeasuring = _remeasuring(settings, ground, reconciler, stack)
     endpoints = Endpoints(
@@ -95,6 +92,7 @@ async def make_serving(
         clock,
         hint=reconciler.hint,
         settle=reconciler.step,
+        withdraw=reconciler.withdraw,
         new_id=new_id,
         bounds=EndpointBounds(clock, endpoints=settings.serving.max_endpoints, changes=settings.serving.max_changes),
         notices=notices,
@@ -118,6 +116,17 @@ async def make_serving(
     mailing = Loop("notifications", notices.step, clock, period_s=MAIL_S)
     notices.on_letter(mailing.hint)
     return serving, reconciler, [measuring, again, sweeping, mailing]
+
+
+async def _recovered(
+    settings: Settings, ground: _Ground, table: Table, notices: Notices, stack: AsyncExitStack
+) -> Reconciler:
+    """The reconciler, which has taken hold of what is stored."""
+    reconciler = _reconciler(settings, ground, table, notices)
+    await _settle(ground)
+    await reconciler.recover()
+    stack.push_async_callback(reconciler.close)
+    return reconciler
 
 
 async def _settle(ground: _Ground) -> None:

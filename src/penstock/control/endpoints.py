@@ -29,8 +29,8 @@ MAX_TAGS = 100
 class Endpoints:
     """Serving endpoints. `hint` wakes the reconciler for an endpoint's id, and `settle` lets it take a step now.
 
-    `everybody` is what the group `users` may do with endpoints made from now on. `signs` say why one of
-    the system's is not there, and `adapted` tells of the adapters of replicas, by id.
+    `withdraw` ends that requests to an endpoint begin. `everybody` is what the group `users` may do with endpoints made
+    from now on. `signs` say why one of the system's is not there, and `adapted` tells of replicas' adapters, by id.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Endpoints:
         *,
         hint: Callable[[str], None],
         settle: Callable[[str], Awaitable[object]],
+        withdraw: Callable[[str], None],
         new_id: Callable[[], str],
         bounds: EndpointBounds,
         notices: Notices,
@@ -56,6 +57,7 @@ class Endpoints:
         self._clock = clock
         self._hint = hint
         self._settle = settle
+        self._withdraw = withdraw
         self._new_id = new_id
         self._bounds = bounds
         self._notices = notices
@@ -151,10 +153,11 @@ class Endpoints:
         return self._view(endpoint, replicas, PermissionLevel.CAN_MANAGE)
 
     async def delete(self, caller: Caller, name: str) -> None:
-        """Frees the name at once; replicas end soon."""
+        """Frees the name at once, and no request to it begins any more; replicas end soon."""
         endpoint = await self._managed(caller, name)
         async with self._store.unit() as unit:
             await unit.endpoints.mark_deleted(endpoint.id, self._clock.now_ms())
+        self._withdraw(endpoint.id)
         await self._wake(endpoint)
         await self._configurations.discard(endpoint.active)
 

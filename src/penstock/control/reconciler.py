@@ -54,7 +54,7 @@ class _Ward:
     """What is remembered of one endpoint between its steps; all of it can be lost.
 
     `specs` are those that concern it, `rolling` those of its pending configuration, `replicas` what serves it, `stored`
-    the places that the database knows.
+    the places that the database knows. `gone`: it was deleted, whatever a step that is under way has read.
     """
 
     loop: Loop
@@ -67,6 +67,7 @@ class _Ward:
     specs: frozenset[str] = frozenset()
     rolling: frozenset[str] = frozenset()
     stored: tuple[Claim, ...] | None = None
+    gone: bool = False
 
 
 class Reconciler:
@@ -114,6 +115,13 @@ class Reconciler:
         if ward is not None and entity not in ward.asked:
             ward.asked.add(entity)
             ward.loop.hint()
+
+    def withdraw(self, endpoint_id: str) -> None:
+        """The endpoint was deleted: no request to it begins any more."""
+        ward = self._wards.get(endpoint_id)
+        if ward is not None:
+            ward.gone = True
+            self._withdraw(ward)
 
     def lost(self, replica_id: str) -> None:
         """A replica did not answer."""
@@ -347,7 +355,7 @@ class Reconciler:
         stuck: Mapping[str, str],
     ) -> None:
         """Tells the data plane, if there is news."""
-        if endpoint is None or endpoint.deleted:
+        if endpoint is None or endpoint.deleted or ward.gone:
             self._withdraw(ward)
             return
         slots = {spec: self._slots(spec, one, replicas) for spec, one in appraisals.items()}

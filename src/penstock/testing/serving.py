@@ -129,6 +129,7 @@ class World:
             self.clock,
             hint=self.reconciler.hint,
             settle=self.reconciler.step,
+            withdraw=self.reconciler.withdraw,
             new_id=lambda: next(self._ids),
             bounds=self.bounds,
             notices=self.notices,

@@ -236,6 +236,23 @@ async def test_a_deleted_endpoint_leaves_nothing(world, clock):
             assert await unit.places.all() == {}
 
 
+async def test_a_deleted_endpoint_is_asked_no_more_even_where_a_step_is_under_way(world):
+    async with running(world):
+        made = await create(world)
+        await settled(world)
+        devices = world.offers.devices
+
+        async def deleting():
+            world.offers.devices = devices
+            await world.endpoints.delete(ANN, "one")
+            assert made.endpoint.id not in world.table.now, "at once"
+            return await devices()
+
+        world.offers.devices = deleting
+        await world.reconciler.step(made.endpoint.id)
+        assert made.endpoint.id not in world.table.now, "the step knew nothing of it"
+
+
 async def test_the_name_of_a_deleted_endpoint_is_free_at_once(world, clock):
     async with running(world):
         await create(world)
