@@ -18,7 +18,6 @@ import argparse
 import asyncio
 import json
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from guarantee.stand import ENDPOINTS, Stand, StandError
+from guarantee.stand import ENDPOINTS, Stand, StandError, end_when_told
 from models import Shape, ensure_model
 from penstock.adapters.clock import SystemClock
 from penstock.domain.access import Principal, PrincipalKind
@@ -178,10 +177,7 @@ async def decide() -> float:
 
 async def measure(clients: int, minutes: float) -> dict[str, Any]:
     """All figures."""
-    task = asyncio.current_task()
-    assert task is not None
-    # Who ends the benchmark ends its server too.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    end_when_told()
     admitted_us = await decide()
     model = await asyncio.to_thread(ensure_model, SMALL, OUT / "models")
     with tempfile.TemporaryDirectory(prefix="limits-") as folder:

@@ -17,17 +17,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import fcntl
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from guarantee.engine import VOCABULARY
 from guarantee.market import Market, told
+from guarantee.stand import end_when_told
 from models import ROOMY
 from penstock.load.arrivals import Closed, Replay
 from penstock.load.prompts import Ids
@@ -47,7 +44,7 @@ from vllm_report import Found, Taken, show, write
 from vllm_sides import Bare, Served, stand
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from penstock.load.row import Row
 
@@ -70,37 +67,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15, help="for each side, number at a time and round")
     parser.add_argument("--budget", type=float, default=60, help="seconds for measuring the model")
     parser.add_argument("--neighbour", type=float, default=0, help="seconds beside a neighbour; 61 hold whole windows")
-    parser.add_argument(
-        "--turn", nargs="*", type=Path, default=[], help="files to lock, in this order, while something computes"
-    )
     parsed = parser.parse_args()
     if not parsed.python:
         parser.error("PENSTOCK_VLLM_PYTHON or --python must name an interpreter that has vLLM")
     if "penstock" not in parsed.sides:
         parser.error("--sides: bare vLLM is started as the server starts its own, so penstock must be among them")
     return parsed
-
-
-@asynccontextmanager
-async def turn(files: list[Path]) -> AsyncIterator[None]:
-    """Locks these files, for machines that are shared with others who heed them."""
-    with contextlib.ExitStack() as stack:
-        for path in files:
-            await _locked(stack.enter_context(path.open("a")))
-        yield
-
-
-async def _locked(file: TextIO) -> None:
-    """Returns when it has the lock. The thread is one that need not end before the program does."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-
-    def wait() -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=wait, daemon=True).start()
-    await done.wait()
 
 
 async def take(side: Served | Bare, parallel: int, seconds: float) -> Taken:
@@ -125,22 +97,21 @@ async def started(
     sides: list[Served | Bare] = []
     for name in [one for one in SIDES if one in parts.sides]:
         began = time.monotonic()
-        async with turn(parts.turn):
-            if name == "bare":
-                first = sides[0]
-                assert isinstance(first, Served)
-                bare = Bare(first.engine(), folder)
-                sides.append(await stack.enter_async_context(bare))
-                console.print(f"both vLLMs: {bare.flags()}")
-            else:
-                python = parts.python if name == "penstock" else ""
-                server = await stack.enter_async_context(stand(folder / name, python, parts.budget))
-                side = Served(name, Market(server, OUT / "models", console.print, repeats=0))
-                found.wares[name] = await side.deploy(parts.model)
-                console.print(told(found.wares[name]))
-                sides.append(side)
-            await run(sides[-1].target, Workload((WARM,)), Closed(2), 2.0, prompts=Ids(2, VOCABULARY))
-        console.print(f"{name} is ready, {time.monotonic() - began:.0f} s after its turn was asked for")
+        if name == "bare":
+            first = sides[0]
+            assert isinstance(first, Served)
+            bare = Bare(first.engine(), folder)
+            sides.append(await stack.enter_async_context(bare))
+            console.print(f"both vLLMs: {bare.flags()}")
+        else:
+            python = parts.python if name == "penstock" else ""
+            server = await stack.enter_async_context(stand(folder / name, python, parts.budget))
+            side = Served(name, Market(server, OUT / "models", console.print, repeats=0))
+            found.wares[name] = await side.deploy(parts.model)
+            console.print(told(found.wares[name]))
+            sides.append(side)
+        await run(sides[-1].target, Workload((WARM,)), Closed(2), 2.0, prompts=Ids(2, VOCABULARY))
+        console.print(f"{name} is ready after {time.monotonic() - began:.0f} s")
     return sides
 
 
@@ -160,7 +131,7 @@ async def compare(parts: argparse.Namespace, console: Console, stack: AsyncExitS
     if parts.neighbour:
         first, ware = sides[0], found.wares["penstock"]
         assert isinstance(first, Served)
-        async for figures in beside_a_neighbour(first.market, ware, parts.neighbour, lambda: turn(parts.turn), console):
+        async for figures in beside_a_neighbour(first.market, ware, parts.neighbour, console):
             found.neighbour.update(figures)
             write(found, OUT)
     return found
@@ -180,20 +151,16 @@ async def one_round(
             # As long as a few requests take one after another.
             seconds = max(parts.seconds, RESIDENCES * parallel * ware.residence_s / ware.profile["knee"])
             begins = (number + parallel) % len(sides)
-            async with turn(parts.turn):
-                for side in [*sides[begins:], *sides[:begins]]:
-                    progress.update(task, description=f"round {number + 1}: {side.name}, {parallel} at a time")
-                    found.add(side.name, parallel, await take(side, parallel, seconds))
-                    progress.advance(task)
+            for side in [*sides[begins:], *sides[:begins]]:
+                progress.update(task, description=f"round {number + 1}: {side.name}, {parallel} at a time")
+                found.add(side.name, parallel, await take(side, parallel, seconds))
+                progress.advance(task)
 
 
 async def main() -> None:
     """Measures, prints and writes."""
     parts = arguments()
-    task = asyncio.current_task()
-    assert task is not None
-    # Who ends the benchmark ends what it has started.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    end_when_told()
     console = Console(width=180, highlight=False)
     console.print(machine())
     (OUT / "models").mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,7 @@ from guarantee.scenario import NEIGHBOUR, PART
 from guarantee.trial import RESIDENCES, WINDOW_S, pair
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
     from rich.console import Console
 
@@ -25,19 +24,16 @@ async def beside_a_neighbour(
     market: Market,
     ware: Ware,
     seconds: float,
-    turn: Callable[[], AbstractAsyncContextManager[None]],
     console: Console,
 ) -> AsyncIterator[dict[str, float]]:
     """Figures as in `docs/guarantee.md`, of runs at 130 and at 80 % of what was bought; none if it is one chunk."""
     if ware.slices < 2:
         console.print(f"one chunk of {ware.chunk:,} tokens/s is all that the device sells: no two endpoints share it")
         return
-    async with turn():
-        tenants = await market.sell(two(ware))
+    tenants = await market.sell(two(ware))
     for scenario, ending in ((NEIGHBOUR, ""), (NEIGHBOUR.at(PART), "_modest")):
         start = min(RESIDENCES * ware.residence_s, MOST_START_S)
-        async with turn():
-            found = await drive(pair(scenario, tenants), start, start + seconds)
+        found = await drive(pair(scenario, tenants), start, start + seconds)
         more = _figures(found)
         console.print(
             f"neighbour_ own {scenario.own.load:4.0%}: "

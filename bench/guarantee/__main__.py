@@ -9,7 +9,6 @@ be measured one by one: those measured again are replaced.
 
 import argparse
 import asyncio
-import signal
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from guarantee.market import Market, Way, profile_figures, told
 from guarantee.points import PARTS
 from guarantee.programs import PROGRAMS
 from guarantee.report import write
-from guarantee.stand import Stand
+from guarantee.stand import Stand, end_when_told
 from guarantee.trial import WINDOW_S, Trial
 from models import ROOMY
 
@@ -75,10 +74,7 @@ async def measure(names: list[str], parts: argparse.Namespace, book: Book, conso
 async def main() -> None:
     """Measures, and writes the report also when a part fails."""
     parts = arguments()
-    task = asyncio.current_task()
-    assert task is not None
-    # Who ends the benchmark ends its server too.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    end_when_told()
     console = Console(width=220, highlight=False)
     book = Book(OUT, fresh=parts.fresh)
     if parts.seconds <= WINDOW_S:

@@ -41,6 +41,13 @@ class StandError(Exception):
     """The server did not do what the benchmark needs; the message has its words."""
 
 
+def end_when_told() -> None:
+    """Lets SIGTERM cancel the task that runs now: who ends a benchmark ends the servers that it started too."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 class Stand:
     """`async with Stand(folder, PENSTOCK_...="...") as stand`: the server runs inside, and is stopped after."""
 

@@ -1,11 +1,11 @@
 """The CPU engine's recipe and the client of engines, on a real engine with a model of a few kilobytes."""
 
-import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine_runs import ended, ready, write
 
 from penstock.adapters.clusters.local import LocalCluster
 from penstock.adapters.engines.client import HttpEngineClient
@@ -24,10 +24,7 @@ PROMPT = [7, 8, 9, 10] * 8
 
 @pytest.fixture
 async def engine(tmp_path: Path):
-    model = tmp_path / "model"
-    for path, content in version_files().items():
-        (model / path).parent.mkdir(parents=True, exist_ok=True)
-        (model / path).write_bytes(content)
+    model = write(tmp_path / "model", version_files())
     facts = await FolderReader().read(model)
     cluster = LocalCluster(tmp_path / "run", memory_fraction=0.8)
     recipe = CpuRecipe(max_queue=4)
@@ -36,13 +33,6 @@ async def engine(tmp_path: Path):
     spec = EngineSpec(model, tmp_path / "cache", facts, "tiny", Precision.INT8, needs)
     yield cluster, recipe, spec, tmp_path
     await cluster.close()
-
-
-async def ended(cluster, process):
-    async with asyncio.timeout(60):
-        while (status := await cluster.exit_code(process)) is None:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
-    return status
 
 
 async def test_a_version_is_built_served_measured_and_stopped(engine):
@@ -57,9 +47,7 @@ async def test_a_version_is_built_served_measured_and_stopped(engine):
     address = cluster.address("r1")
     assert not await client.healthy(address)
     process = await cluster.start(recipe.serve(spec, address, folder / "server.log"))
-    async with asyncio.timeout(60):
-        while not await client.healthy(address):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    await ready(cluster, client, process, address, folder / "server.log")
     assert await client.kv_tokens(address) == spec.needs.kv_tokens
     told: list[int] = []
     await client.measure(address, Task.CHAT, PROMPT, 12, told.append)
@@ -82,15 +70,11 @@ async def test_adapters_come_and_go_while_it_serves(engine):
     cluster, recipe, spec, folder = engine
     assert recipe.adapts(spec.facts)
     for name, files in (("good", adapter_files(1, "tiny")), ("bad", {"adapter_config.json": b"{}"})):
-        (folder / name).mkdir()
-        for path, content in files.items():
-            (folder / name / path).write_bytes(content)
+        write(folder / name, files)
     client, address = HttpEngineClient(), cluster.address("r1")
     launch = recipe.serve(replace(spec, room=32), address, folder / "server.log")
     process = await cluster.start(launch)
-    async with asyncio.timeout(60):
-        while not await client.healthy(address):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    await ready(cluster, client, process, address, folder / "server.log")
     odd = "main.default.grün/1"
     for _ in range(2):
         assert await client.load_adapter(address, odd, folder / "good") == ""

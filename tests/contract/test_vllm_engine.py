@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from vllm_kit import CHAT, PROMPT, Kit, ended, read_model, stream, thinking, write
+from engine_runs import ended, ready, write
+from vllm_kit import CHAT, PROMPT, Kit, read_model, stream, thinking
 
 from penstock.adapters.clusters.sleeping import SleepingCluster
 from penstock.adapters.engines import vllm_address
@@ -316,9 +317,7 @@ async def test_it_sleeps_when_it_is_stopped_and_is_woken_as_another_replica(kit)
     spec, addresses = kit.spec(), [kit.recipe.address(kit.spec(), kit.cluster.address(name)) for name in ("r1", "r2")]
     launches = [replace(kit.recipe.serve(spec, one, kit.folder / "server.log"), device="gpu0") for one in addresses]
     process = await cluster.start(launches[0])
-    async with asyncio.timeout(60):
-        while not await kit.client.healthy(addresses[0]):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    await ready(cluster, kit.client, process, addresses[0], kit.folder / "server.log")
     await cluster.stop(process, 30)
     assert await cluster.exit_code(process) == 0
     assert await cluster.start(launches[1]) == process

@@ -11,7 +11,8 @@ import os
 import psutil
 import pytest
 import pytest_asyncio
-from vllm_kit import CHAT, HEAD, PROMPT, Kit, ended, read_model, stream, thinking, write
+from engine_runs import ended, write
+from vllm_kit import CHAT, HEAD, PROMPT, Kit, read_model, stream, thinking
 
 from penstock.adapters.clusters.gpus import find_gpus, grouped
 from penstock.adapters.engines.client import session_with

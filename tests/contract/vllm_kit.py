@@ -1,10 +1,10 @@
 """What tests of vLLM stand on: a tiny model, and an engine of it run by its recipe."""
 
-import asyncio
 import json
 from dataclasses import replace
 
 import aiohttp
+from engine_runs import ready, write
 
 from penstock.adapters.clusters.gpus import GpuDevice
 from penstock.adapters.clusters.local import LocalCluster
@@ -27,13 +27,6 @@ HEAD = 64
 """Attention heads of less have no kernels in vLLM for CPUs."""
 _TOKENIZER = "components/tokenizer/tokenizer"
 _THINKING = {"<|user|>": "<think>", "<|system|>": "</think>"}
-
-
-def write(folder, files):
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
-    return folder
 
 
 def thinking(files):
@@ -77,11 +70,9 @@ class Kit:
 
     async def ready(self, limit_s=60, **named):
         process = await self.start(**named)
-        async with asyncio.timeout(limit_s):
-            while not await self.client.healthy(self.address):
-                assert await self.cluster.exit_code(process) is None, await self.log()
-                await asyncio.sleep(0.05)
-        return process
+        return await ready(
+            self.cluster, self.client, process, self.address, self.folder / "server.log", limit_s=limit_s
+        )
 
     async def log(self):
         return await self.cluster.tail(self.folder / "server.log", 8192)
@@ -100,13 +91,6 @@ class Kit:
     async def close(self):
         await self.relay.close()
         await self.cluster.close()
-
-
-async def ended(cluster, process):
-    async with asyncio.timeout(60):
-        while (status := await cluster.exit_code(process)) is None:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
-    return status
 
 
 async def stream(answer):
