@@ -61,6 +61,12 @@ class Choice:
         return self.finish is not None
 
     @property
+    def lost_form(self) -> bool:
+        """Whether it ended as the form that it was held to could not be followed any further."""
+        guide = self.sequence.chooser.guide
+        return self.finish is Finish.FAILED and guide is not None and guide.failed
+
+    @property
     def stop(self) -> str | None:
         """The stop string that ended the answer, if one did."""
         return self._stops.met if self._stops is not None else None

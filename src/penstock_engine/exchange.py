@@ -13,7 +13,7 @@ from penstock_engine.blocks import root
 from penstock_engine.choice import Choice
 from penstock_engine.grammar import Mind
 from penstock_engine.parts import Text, message
-from penstock_engine.refusal import Cancelled, StepFailed
+from penstock_engine.refusal import BadRequest, Cancelled, StepFailed
 from penstock_engine.sequence import Finish, Output, Sequence
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Exchange:
         return answers.usage(sum(processed.values()), said, sum(cached.values()), thoughts)
 
     async def whole(self) -> bytes:
-        """Wait for the end and give the complete answer. Raises Cancelled or StepFailed."""
+        """Wait for the end and give the complete answer. Raises Cancelled, StepFailed, or BadRequest."""
         while not self.ended:
             self._news.clear()
             await self._news.wait()
@@ -251,6 +251,8 @@ class Exchange:
 
     def _refusal(self) -> Refusal | None:
         found = {choice.finish for choice in self.choices}
+        if any(choice.lost_form for choice in self.choices):
+            return BadRequest("the form that is asked for became too complex to be followed")
         if Finish.FAILED in found:
             return StepFailed("the model's computation failed; the engine's log has the reason")
         if Finish.CANCELLED in found:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock_engine.reader import THINK, THOUGHT
 from penstock_engine.refusal import BadRequest
+from penstock_engine.schema_bounds import out_of_bounds
 from penstock_engine.schema_finite import has_end
 from penstock_engine.schema_size import largest_step, least, schemas_in
 
@@ -153,6 +154,10 @@ def _json(schema: Schema) -> str:
 
 def _check(schema: Schema) -> None:
     """Refuse what a grammar cannot promise: an end, and that keys which it does not know differ from each other."""
+    if bound := out_of_bounds(schema.schema):
+        raise BadRequest(
+            f'Invalid JSON schema - {bound:.80} leaves no integer of 64 bits (in parameter "{schema.field}")'
+        )
     if not has_end(schema.schema):
         raise BadRequest(
             "Invalid JSON schema - Unsatisfiable schema: every value of it would hold a further one, without end "

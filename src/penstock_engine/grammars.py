@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,8 @@ def _refusal(grammar: Grammar, error: str) -> BadRequest:
     from llguidance import LLMatcher
 
     for schema in grammar.schemas:
-        alone = LLMatcher.grammar_from_json_schema(schema.with_options())
+        # As text, which may hold any number.
+        alone = LLMatcher.grammar_from_json_schema(json.dumps(schema.with_options()))
         found = LLMatcher.validate_grammar(alone)
         if found:
             return BadRequest(f'Invalid JSON schema - {_in_words(found)} (in parameter "{schema.field}")')

@@ -216,3 +216,15 @@ async def test_masks_are_measured_and_a_form_that_is_cancelled_ends(opened):
             text = await response.text()
         counted = next(line for line in text.splitlines() if line.startswith("penstock_engine_mask_seconds_count"))
         assert float(counted.split()[1]) > 10
+
+
+async def test_a_form_that_becomes_too_complex_is_the_callers_and_says_so(opened):
+    many = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(1500)}}
+    body = ANY | {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": many}}}
+    said = "the form that is asked for became too complex to be followed"
+    async with opened() as client:
+        told = await post(client, body, status=400)
+        assert (told["error_code"], told["message"]) == ("BAD_REQUEST", said)
+        async with client.post(CHAT, json=body | {"stream": True}) as response:
+            assert said.encode() in await response.read()
+        assert (await post(client, ANY | {"response_format": FORM}))["choices"][0]["finish_reason"] == "stop"
