@@ -123,6 +123,7 @@ class Played:
         if tokens > self.given.max_model_len and not body.get("stream"):
             return error(400, f"max_tokens={tokens} cannot be greater than max_model_len={self.given.max_model_len}.")
         if not body.get("stream"):
+            await asyncio.sleep(0.005 * tokens if tokens > 100 else 0)
             thought = tokens // 2 if self.given.reasoning_parser else 0
             text = "x" * (tokens - thought)
             message = {"role": "assistant", "content": text, "reasoning": "t" * thought or None}

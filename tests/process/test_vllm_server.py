@@ -109,10 +109,16 @@ async def test_it_is_chosen_measured_asked_and_ends_with_the_server(site):
     await stand.start()
     status, body = await site.ask(**CHAT)
     assert status == 200, body
+    leaving = asyncio.create_task(site.ask(**CHAT | {"max_tokens": 400}))
+    await asyncio.sleep(0.3)
+    leaving.cancel()
     assert await stand.stop() == 0
     assert not site.engines()
     told = [row for row in stand.ledger().values() if row[0] == "completed"]
     assert told == [("completed", used["prompt_tokens"], 6)] * 3
+    [(_, prompt, answer)] = [row for row in stand.ledger().values() if row[0] == "cancelled"]
+    assert prompt == pytest.approx(used["prompt_tokens"], abs=2), "guessed: who hangs up has used something"
+    assert 0 < answer <= 400
 
 
 @real

@@ -96,6 +96,16 @@ class Terms:
         own = self._own_s + self.cost.d * (tokens_in + tokens_out / 2) / prompts
         return prompts * max(SMALLEST_SLOT, own / self._whole_s)
 
+    def out_after(self, seconds: float, tokens_in: float, in_flight: int, prompts: int = 1) -> float:
+        """About how many tokens the answers have so many seconds after a request was sent.
+
+        Each step takes what its sequences share and the own part of each, here as long as the request's own.
+        """
+        context = tokens_in / prompts
+        step_s = self.fixed_s + max(in_flight, 1) * prompts * (self._own_s + self.cost.d * context)
+        left_s = seconds - self.cost.seconds_of(prompts, tokens_in, 0)
+        return prompts * left_s / step_s if left_s > 0 and step_s > 0 else 0.0
+
     def used_s(self, tokens_in: int, tokens_out: int, cached: int = 0, prompts: int = 1) -> float:
         """Device seconds of what was computed: tokens found in the prefix cache were not."""
         found = min(cached, tokens_in)

@@ -27,6 +27,10 @@ class Usage:
     estimated: bool = False
 
 
+UNTOLD = Usage(estimated=True)
+"""Of what was computed, and whose engine does not tell what that used: it has to be guessed."""
+
+
 def guessed(prompt_characters: int, answer_characters: int) -> Usage:
     """Usage by the platform's rule where nobody tells it: a token is taken to have four characters."""
     return Usage((prompt_characters + 1) // 4, (answer_characters + 1) // 4, estimated=True)

@@ -60,7 +60,7 @@ class Counter:
 
     def learn(self, endpoint_id: str, entity: str, asked: Asked, usage: Usage) -> None:
         """Compares with what the engine counted."""
-        if asked.counted or not usage.prompt_tokens or not asked.size:
+        if asked.counted or usage.estimated or not usage.prompt_tokens or not asked.size:
             return
         seen = max(asked.size / usage.prompt_tokens, _FEWEST)
         ratio = self._ratios.setdefault((endpoint_id, entity), Ratio())

@@ -297,6 +297,12 @@ class Gate:
         if tokens_out > turn.told and not turn.ended:
             turn.told = turn.device.arbiter.progress(turn.ticket, tokens_out, self._clock.monotonic())
 
+    def out_after(self, turn: Turn, size: Size, seconds: float) -> int:
+        """About how many tokens have come of the answers to a request that was sent so many seconds ago."""
+        flying = turn.device.arbiter.in_flight
+        found = turn.sale.terms.out_after(seconds, size.tokens_in, flying, size.prompts)
+        return min(int(found), size.most_out)
+
     def end(self, turn: Turn, usage: Usage, *, whole: bool) -> None:
         """The request has ended, or is not wanted any more, and used this. Safe to repeat."""
         if turn.ended:

@@ -82,6 +82,11 @@ class Entry:
         """Whether it was sent to be computed."""
         return self._sent >= 0
 
+    @property
+    def sent_s(self) -> float:
+        """Seconds since it was sent to be computed."""
+        return self._clock.monotonic() - self._sent if self.sent else 0.0
+
     def admit(self) -> None:
         """From here on the request is in the ledger whatever happens to this process. Safe to repeat.
 

@@ -11,7 +11,7 @@ from penstock.domain.model import Task
 from penstock.domain.routing import EntityRoute, ReadyReplica
 from penstock.domain.tenancy import Priority
 from penstock.domain.traffic import choose
-from penstock.domain.usage import RequestOutcome
+from penstock.domain.usage import RequestOutcome, Usage
 from penstock.gateway.call import Asked
 from penstock.gateway.count import Size
 from penstock.gateway.gate import Ask, Gate, Turn
@@ -157,6 +157,14 @@ class Carrier:
         if trip.turn is not None:
             trip.tokens += events.count(END)
             self._gate.progress(trip.turn, trip.tokens)
+
+    def guessed(self, trip: Trip) -> Usage:
+        """What a request with a replica has used so far, where nobody tells: by its text, and by the time it had."""
+        if trip.task is None or trip.asked is None or not trip.entry.sent:
+            return NOTHING
+        size = self._gate.counter.size(trip.endpoint.id, trip.entity, trip.task, trip.asked)
+        out = self._gate.out_after(trip.turn, size, trip.entry.sent_s) if trip.turn is not None else 0
+        return Usage(size.tokens_in, out, estimated=True)
 
     def lose(self, trip: Trip) -> None:
         """The replica that has the request failed it."""

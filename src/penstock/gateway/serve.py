@@ -29,7 +29,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.model import Task
 from penstock.domain.routing import EndpointRoute
-from penstock.domain.usage import RequestOutcome
+from penstock.domain.usage import UNTOLD, RequestOutcome
 from penstock.gateway.abroad import Abroad
 from penstock.gateway.call import Call, Reply
 from penstock.gateway.interrupt import Cut, Interrupt, Running
@@ -207,10 +207,13 @@ class Gateway:
         """The request is ended in the engine too, which knows best what it used."""
         if trip.entry.ended:
             return
-        trip.entry.usage = trip.used(computing=True)
+        used = trip.used(computing=True)
         if trip.passed is not None:
-            used = await self.engines.cancel(trip.passed.replica.address, trip.call.request_id)
-            trip.entry.usage = used or trip.entry.usage
+            told = await self.engines.cancel(trip.passed.replica.address, trip.call.request_id)
+            if told is UNTOLD:
+                told = used if used.prompt_tokens else self.carrier.guessed(trip)
+            used = told or used
+        trip.entry.usage = used
         if cut is Cut.GONE:
             trip.entry.end(RequestOutcome.CANCELLED, _CLIENT_GONE, cut)
             return

@@ -135,7 +135,10 @@ class EngineCanceller(Protocol):
     """What ends a request in an engine."""
 
     async def cancel(self, address: str, request_id: str) -> Usage | None:
-        """Ends a running request; what it has used, or None if the engine does not know it. Safe to repeat."""
+        """Ends a running request; what it has used, or None if the engine does not know it. Safe to repeat.
+
+        UNTOLD if the engine ends it, and does not tell what it has used.
+        """
         ...
 
 

@@ -16,7 +16,7 @@ from penstock.adapters.engines.client import (
     session_with,
 )
 from penstock.adapters.models.peft import adapter_folder
-from penstock.domain.usage import Usage
+from penstock.domain.usage import UNTOLD, Usage
 
 _OF_WORKER = re.compile(r"Worker failed with error '(.*)', please check", re.DOTALL)
 
@@ -52,8 +52,8 @@ class VllmClient(HttpEngineClient):
             check_status(status, message)
 
     async def cancel(self, address: str, request_id: str) -> Usage | None:  # noqa: ARG002 - it has no such call
-        """None: it ends by itself what nobody waits for any more, and does not tell what that has used."""
-        return None
+        """UNTOLD: it ends by itself what nobody waits for any more."""
+        return UNTOLD
 
 
 async def _adapter(address: str, verb: str, body: dict[str, str]) -> tuple[int, str]:
