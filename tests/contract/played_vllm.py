@@ -39,6 +39,7 @@ def flags():
     parser.add_argument("--reasoning-parser", choices=["deepseek_r1"])
     parser.add_argument("--tool-call-parser", choices=["llama3_json", "mistral", "hermes"])
     parser.add_argument("--pooler-config", type=json.loads)
+    parser.add_argument("--structured-outputs-config", type=json.loads)
     return parser
 
 

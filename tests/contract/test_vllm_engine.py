@@ -18,6 +18,7 @@ from penstock.adapters.engines.vllm_sleep import VllmSleeper
 from penstock.control.watch import last_words
 from penstock.domain.errors import EngineFailed, InvalidParameter, InvalidRequest
 from penstock.domain.model import Precision, Task
+from penstock.domain.usage import UNTOLD
 from penstock.domain.vllm_plan import GIB, Hardware, Wishes
 from penstock.gateway.tail import Tail
 from penstock.testing.tiny_adapter import adapter_files
@@ -56,7 +57,7 @@ async def test_a_version_is_checked_served_measured_and_stopped(kit):
     told: list[int] = []
     await kit.client.measure(kit.address, Task.CHAT, PROMPT, 12, told.append)
     assert (told[0], told[-1]) == (1, 12)
-    assert await kit.client.cancel(kit.address, "nobody") is None
+    assert await kit.client.cancel(kit.address, "nobody") is UNTOLD
     assert await kit.cluster.memory(process) > 0
     await kit.cluster.stop(process, 20)
     assert not await kit.client.healthy(kit.address)

@@ -19,6 +19,7 @@ from penstock.adapters.engines.client import session_with
 from penstock.adapters.engines.vllm import vllm_version
 from penstock.control.watch import last_words
 from penstock.domain.model import Precision, Task
+from penstock.domain.usage import UNTOLD
 from penstock.domain.vllm_plan import GIB, Hardware, Wishes
 from penstock.testing.tiny_adapter import adapter_files
 from penstock.testing.tiny_llama import version_files
@@ -93,7 +94,7 @@ async def test_it_is_taken_by_the_plan_and_measured(kit):
     await kit.client.measure(kit.address, Task.CHAT, PROMPT, 12, told.append)
     assert (told[0], told[-1]) == (1, 12)
     assert await kit.cluster.memory(kit.process) > 0
-    assert await kit.client.cancel(kit.address, "nobody") is None
+    assert await kit.client.cancel(kit.address, "nobody") is UNTOLD
 
 
 async def test_thoughts_come_under_our_name(kit):

@@ -54,6 +54,10 @@ _PARSERS = {
 }
 TOKENS = frozenset({*_THOUGHTS, *_CALLS.values()})
 """Tokens that it makes a difference to have."""
+_FORMS = '{"backend": "guidance", "disable_any_whitespace": true}'
+"""By llguidance, as in the CPU engine: xgrammar, which vLLM takes otherwise, lets control characters into strings."""
+_TAGGED = frozenset({"llama3_json", "hermes"})
+"""Parsers whose required calls vLLM holds to their format by xgrammar alone."""
 _MPT = frozenset({"MPTForCausalLM", "MptForCausalLM"})
 
 
@@ -203,7 +207,8 @@ def arguments(
         told += ["--enable-lora", "--max-loras", str(wishes.adapters), "--max-lora-rank", str(wishes.adapter_rank)]
     told += ["--reasoning-parser", "deepseek_r1"] if talk.thinks and facts.task is Task.CHAT else []
     parser = tool_parser(facts, talk)
-    return (*told, *(("--enable-auto-tool-choice", "--tool-call-parser", parser) if parser else ()))
+    told += ["--enable-auto-tool-choice", "--tool-call-parser", parser] if parser else []
+    return (*told, *(() if parser in _TAGGED else ("--structured-outputs-config", _FORMS)))
 
 
 def environment(

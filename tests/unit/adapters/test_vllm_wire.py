@@ -33,6 +33,7 @@ def usage(count, cached=None):
     return {"prompt_tokens": 5, "completion_tokens": count, **details}
 
 
+CHAT = "/v1/chat/completions"
 LAST = b"data: " + json.dumps({"choices": [], "usage": usage(3, cached=2)}, separators=(",", ":")).encode() + b"\n\n"
 TEXT = event(1) + event(2) + event(3)
 
@@ -155,3 +156,17 @@ def test_only_a_completion_that_names_no_end_is_to_be_counted(path, body, prompt
 def test_what_tells_no_count_is_none(body):
     assert counted(body) == (0, 0)
     assert counted(b'{"count":3,"max_model_len":512,"tokens":[]}') == (3, 512)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"response_format": {"json_schema": {"schema": {"items": {"maximum": -1e25}}}}}, "response_format"),
+        ({"tools": [{"function": {"parameters": {"anyOf": [{"exclusiveMaximum": -(2**63)}]}}}]}, "tools"),
+    ],
+)
+def test_bounds_of_which_it_dies_are_refused(body, field):
+    with pytest.raises(InvalidRequest, match=rf'aximum" -.* leaves no integer of 64 bits \(in parameter "{field}"\)'):
+        request(CHAT, body, namespace="", priority=1)
+    for kept in ({"minimum": -(2**63), "maximum": 2**63 - 1}, {"properties": {"maximum": {"type": "integer"}}}):
+        assert json.loads(request(CHAT, {"response_format": kept}, namespace="", priority=1))["response_format"] == kept

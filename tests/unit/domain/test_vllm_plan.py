@@ -1,6 +1,8 @@
 """What vLLM is asked for: by the model, the device and the settings; and what it does not serve."""
 
+import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -70,6 +72,7 @@ def test_seven_billion_on_one_gpu():
     assert flags["--tensor-parallel-size"] == "1"
     assert flags["--scheduling-policy"] == "priority"
     assert flags["--tool-call-parser"] == "llama3_json"
+    assert "--structured-outputs-config" not in flags, "required calls need vLLM's own choice"
     assert "--enable-prefix-caching" in flags
     assert not {"--enable-sleep-mode", "--enable-lora", "--runner"} & flags.keys()
     # 64 requests of the reference's length in 16-bit keys and values; 16 GB of weights beside them.
@@ -265,6 +268,10 @@ def test_thoughts_are_split_in_chats_of_models_that_think(facts, talk, parser):
 )
 def test_calls_are_parsed_as_the_family_writes_them_where_its_tokenizer_can(facts, tokens, parser):
     assert tool_parser(facts, Talk(frozenset(tokens))) == parser
+    told = arguments(facts, BF16, CARD, Wishes(), PLACE, version="0.33.0", talk=Talk(frozenset(tokens)))
+    forms = [json.loads(after) for name, after in pairwise(told) if name == "--structured-outputs-config"]
+    compact = {"backend": "guidance", "disable_any_whitespace": True}
+    assert forms == ([] if parser in {"llama3_json", "hermes"} else [compact])
 
 
 def test_without_a_socket_it_listens_to_this_machine_only():

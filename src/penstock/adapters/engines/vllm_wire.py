@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.adapters.engines.vllm_forms import check_forms
 from penstock.domain.errors import InvalidRequest
 from penstock.domain.prompts import is_tokens
 from penstock.ports.relay import USAGE_COMMENT
@@ -67,6 +68,7 @@ def request(path: str, body: dict[str, Any], *, namespace: str, priority: int, a
     model as it is. Raises InvalidRequest for what vLLM would pass over.
     """
     _check(body)
+    check_forms(body)
     fields = _FIELDS.get(path, _CHAT)
     asked = {name: value for name, value in body.items() if name in fields and value is not None}
     asked["priority"] = priority
