@@ -159,12 +159,16 @@ class Carrier:
             self._gate.progress(trip.turn, trip.tokens)
 
     def guessed(self, trip: Trip) -> Usage:
-        """What a request with a replica has used so far, where nobody tells: by its text, and by the time it had."""
+        """What a request with a replica has used so far, where nobody tells: by its text, and by the time it had.
+
+        A stream that has told nothing has computed no more than its prompt.
+        """
         if trip.task is None or trip.asked is None or not trip.entry.sent:
             return NOTHING
         size = self._gate.counter.size(trip.endpoint.id, trip.entity, trip.task, trip.asked)
-        out = self._gate.out_after(trip.turn, size, trip.entry.sent_s) if trip.turn is not None else 0
-        return Usage(size.tokens_in, out, estimated=True)
+        if trip.turn is None or trip.asked.streaming:
+            return Usage(size.tokens_in, estimated=True)
+        return Usage(size.tokens_in, self._gate.out_after(trip.turn, size, trip.entry.sent_s), estimated=True)
 
     def lose(self, trip: Trip) -> None:
         """The replica that has the request failed it."""

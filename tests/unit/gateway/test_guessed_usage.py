@@ -32,3 +32,8 @@ async def test_where_an_engine_does_not_tell_what_a_request_used_that_is_guessed
     streamed.interrupt.cut(Cut.GONE)
     await streamed.task
     assert world.record(streamed).usage == Usage(5, 7), "a stream tells it"
+    waiting = await world.ask(name="n1", streaming=True, read=asked(streaming=True))
+    await world.clock.advance(60)
+    waiting.interrupt.cut(Cut.GONE)
+    await waiting.task
+    assert world.record(waiting).usage == Usage(1000, 0, estimated=True), "of a stream nothing came"
