@@ -37,8 +37,9 @@ async def test_a_sweep_is_shown_and_written(penstock_load, endpoint, tmp_path):
 
 
 async def test_an_open_loop_counts_goodput_and_prints_json_alone(penstock_load):
-    small = ("--input-tokens", 5, "--output-tokens", 2, "--duration", 0.3)
-    shown = await penstock_load("--rate", 50, "--arrivals", "constant", *small, "--slo-ttft", 5, "--json", "-")
+    # So long that something is sent after the warm-up also where the machine stands still for a second.
+    small = ("--input-tokens", 5, "--output-tokens", 2, "--duration", 3)
+    shown = await penstock_load("--rate", 5, "--arrivals", "constant", *small, "--slo-ttft", 5, "--json", "-")
     assert shown.exit_code == 0, shown.output
     (run,) = json.loads(shown.stdout)["runs"]
     assert run["requests"] == 15
