@@ -208,9 +208,9 @@ async def test_one_that_does_not_think_holds_answers_to_a_form_and_says_why_its_
         assert said
         assert any(json.dumps(word).startswith(said) for word in ("first", "second")), said
 
+        computes = psutil.Process(process.pid).children(recursive=True)[-1]
         answer = await kit.ask(COMPLETIONS, {"prompt": "a", "max_tokens": 500, "stream": True, "ignore_eos": True})
         said = await answer.chunk()
-        computes = psutil.Process(process.pid).children(recursive=True)[-1]
         computes.kill()
         said += await stream(answer)
         answer.close()
