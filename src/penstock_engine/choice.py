@@ -62,9 +62,9 @@ class Choice:
 
     @property
     def lost_form(self) -> bool:
-        """Whether it ended as the form that it was held to could not be followed any further."""
+        """Whether the form that it is held to could not be followed any further, which ends it."""
         guide = self.sequence.chooser.guide
-        return self.finish is Finish.FAILED and guide is not None and guide.failed
+        return guide is not None and guide.failed
 
     @property
     def stop(self) -> str | None:

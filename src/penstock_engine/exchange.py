@@ -251,9 +251,9 @@ class Exchange:
 
     def _refusal(self) -> Refusal | None:
         found = {choice.finish for choice in self.choices}
-        if any(choice.lost_form for choice in self.choices):
-            return BadRequest("the form that is asked for became too complex to be followed")
         if Finish.FAILED in found:
+            if any(choice.lost_form for choice in self.choices):
+                return BadRequest("the form that is asked for became too complex to be followed")
             return StepFailed("the model's computation failed; the engine's log has the reason")
         if Finish.CANCELLED in found:
             return Cancelled("the request was cancelled")

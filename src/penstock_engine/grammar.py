@@ -153,7 +153,7 @@ def _json(schema: Schema) -> str:
 
 
 def _check(schema: Schema) -> None:
-    """Refuse what a grammar cannot promise: an end, and that keys which it does not know differ from each other."""
+    """Refuse what a grammar cannot promise: numbers, an end, and that keys it does not know differ from each other."""
     if bound := out_of_bounds(schema.schema):
         raise BadRequest(
             f'Invalid JSON schema - {bound:.80} leaves no integer of 64 bits (in parameter "{schema.field}")'
